@@ -1,0 +1,137 @@
+import { z } from 'zod'
+
+/** The configuration file, design decisions included: units in names, every default here, floors and ceilings. */
+
+const hostPort = z
+  .string()
+  .regex(/^[A-Za-z0-9.-]{1,253}(:\d{1,5})?$/, 'must be host or host:port, without a scheme')
+  .describe('A host name with an optional port.')
+
+const serviceUrl = z
+  .url({ protocol: /^https?$/ })
+  .refine(isHttpsOrLoopback, 'must be https, or http to a loopback address')
+  .describe('Replaces the endpoint of one service: a VPC endpoint, or a test.')
+
+const absolutePath = z.string().regex(/^\/[^\0]*$/, 'must be an absolute path')
+
+const fileName = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+    'must be 1 to 64 characters of A-Z a-z 0-9 . _ -, starting with a letter or digit',
+  )
+
+const accessPointArn = z
+  .string()
+  .regex(
+    /^arn:aws[a-z-]*:s3:[a-z0-9-]+:\d{12}:accesspoint[/:][a-z0-9][a-z0-9-]{1,48}[a-z0-9]$/,
+    'must be the ARN of an S3 access point: arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME',
+  )
+
+const artifact = z.strictObject({
+  name: fileName.describe('The folder below <state>/artifacts.'),
+  accessPoint: accessPointArn,
+  prefix: z
+    .string()
+    .max(512)
+    .regex(/^([^/].*\/)?$/, 'must be empty or end with / and not start with one')
+    .default('')
+    .describe('Only keys below it are synced; file names are what follows it.'),
+  pollSeconds: z.int().min(10).max(86_400).default(300),
+})
+
+const camera = z.strictObject({
+  name: fileName.describe('The file <runtime>/cameras/<name>.json.'),
+  secretId: z.string().min(1).max(2048).describe('Name or full ARN of the secret.'),
+})
+
+const logSource = z.strictObject({
+  kind: z.literal('file'),
+  path: absolutePath.describe('A path whose segments may hold * and ?.'),
+})
+
+export const configSchema = z.strictObject({
+  $schema: z.string().optional().describe('For editors; not used.'),
+  device: z.strictObject({
+    thingName: z.string().regex(/^[A-Za-z0-9:_-]{1,128}$/, 'must be 1 to 128 characters of A-Z a-z 0-9 : _ -'),
+    id: z
+      .string()
+      .regex(/^[A-Za-z0-9._/#-]{1,256}$/, 'must be 1 to 256 characters of A-Z a-z 0-9 . _ / # -')
+      .optional()
+      .describe('Used in log group names. Default: the thing name, with - for what may not stand there.'),
+    name: z
+      .string()
+      .regex(/^[A-Za-z0-9._/#-]{1,256}$/, 'must be 1 to 256 characters of A-Z a-z 0-9 . _ / # -')
+      .optional()
+      .describe('For people. Default: as id.'),
+    region: z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'must be an AWS region, such as us-west-2'),
+  }),
+  identity: z.strictObject({
+    certificate: absolutePath,
+    privateKey: absolutePath,
+    rootCa: absolutePath.describe('One or more root certificates in PEM.'),
+  }),
+  endpoints: z.strictObject({
+    credentials: hostPort.describe('aws iot describe-endpoint --endpoint-type iot:CredentialProvider'),
+    mqtt: hostPort.optional().describe('aws iot describe-endpoint --endpoint-type iot:Data-ATS'),
+    s3: serviceUrl.optional(),
+    secretsManager: serviceUrl.optional(),
+    logs: serviceUrl.optional(),
+    sts: serviceUrl.optional(),
+    dualStack: z.boolean().default(false),
+    fips: z.boolean().default(false),
+  }),
+  role: z.strictObject({
+    alias: z.string().regex(/^[\w=,@-]{1,128}$/, 'must be a role alias: 1 to 128 characters of A-Z a-z 0-9 _ = , @ -'),
+    assume: z
+      .strictObject({
+        roleArn: z
+          .string()
+          .regex(/^arn:aws[a-z-]*:iam::\d{12}:role\/[\w+=,.@/-]{1,512}$/, 'must be the ARN of an IAM role'),
+      })
+      .optional()
+      .describe('The alias then leads to a base role that may only assume this one.'),
+  }),
+  artifacts: z.array(artifact).max(100).default([]).superRefine(uniqueNames),
+  cameras: z
+    .strictObject({
+      refreshSeconds: z.int().min(30).max(86_400).default(300),
+      streams: z.array(camera).max(1000).default([]).superRefine(uniqueNames),
+    })
+    .prefault({}),
+  logs: z
+    .strictObject({
+      flushSeconds: z.int().min(1).max(3600).default(15),
+      sources: z.array(logSource).max(100).default([]),
+      level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe("The agent's own log."),
+    })
+    .prefault({}),
+  paths: z
+    .strictObject({
+      state: absolutePath.default('/var/lib/panorama-agent'),
+      runtime: absolutePath.default('/run/panorama-agent'),
+    })
+    .prefault({}),
+})
+
+/** A configuration with every default filled in. */
+export type Config = Readonly<z.infer<typeof configSchema>>
+export type ArtifactConfig = Config['artifacts'][number]
+export type CameraConfig = Config['cameras']['streams'][number]
+export type LogSourceConfig = Config['logs']['sources'][number]
+
+function isHttpsOrLoopback(text: string): boolean {
+  const url = URL.parse(text)
+  if (url === null) return false
+  return url.protocol === 'https:' || /^(127(\.\d+){3}|\[::1\]|([a-z0-9-]+\.)*localhost)$/i.test(url.hostname)
+}
+
+function uniqueNames(entries: readonly { readonly name: string }[], context: z.RefinementCtx): void {
+  const seen = new Set<string>()
+  for (const [index, { name }] of entries.entries()) {
+    if (seen.has(name)) {
+      context.addIssue({ code: 'custom', path: [index, 'name'], message: `"${name}" is there twice` })
+    }
+    seen.add(name)
+  }
+}

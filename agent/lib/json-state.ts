@@ -1,0 +1,34 @@
+import { readFile, rename } from 'node:fs/promises'
+
+import { errorCode } from './errors.ts'
+import { writeFileAtomic } from './atomic-file.ts'
+import type { Log } from './log.ts'
+
+export interface JsonState<T> {
+  readonly path: string
+  readonly log: Log
+  /** Turns the parsed JSON into the value; throws when it is not one. */
+  readonly parse: (json: unknown) => T
+}
+
+/**
+ * Reads a small state file. Answers undefined when there is none. A file that cannot be read or parsed is moved
+ * aside to `<path>.unreadable` and reported, so that starting never depends on the health of state.
+ */
+export async function readJsonState<T>({ path, log, parse }: JsonState<T>): Promise<T | undefined> {
+  try {
+    return parse(JSON.parse(await readFile(path, 'utf8')))
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined
+    log.warn('state file cannot be read and is set aside', { path, aside: `${path}.unreadable`, error })
+    await rename(path, `${path}.unreadable`).catch((cause: unknown) => {
+      log.warn('state file cannot be set aside', { path, error: cause })
+    })
+    return undefined
+  }
+}
+
+/** Writes a small state file, readable by the agent alone. */
+export async function writeJsonState(path: string, value: unknown): Promise<void> {
+  await writeFileAtomic(path, `${JSON.stringify(value)}\n`, { mode: 0o600 })
+}

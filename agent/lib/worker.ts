@@ -1,0 +1,175 @@
+import { backoffMs, type Backoff } from './backoff.ts'
+import { AgentError, reportError, type ErrorReport } from './errors.ts'
+import { FailureLog } from './failure-log.ts'
+import { linkedAbort } from './abort.ts'
+import type { Log } from './log.ts'
+import { monotonicMs } from './monotonic.ts'
+import { sleep } from './sleep.ts'
+
+/** What a pass gets. */
+export interface Pass {
+  readonly signal: AbortSignal
+  /** Says that the pass made progress, and within how many milliseconds it will end or say so again. */
+  readonly beat: (withinMs: number) => void
+}
+
+export interface PassOutcome {
+  /** When the next pass is due. */
+  readonly nextInMs: number
+  /** Set when the pass ended but something in it failed that does not change when the next one is due. */
+  readonly fault?: unknown
+}
+
+export interface WorkerOptions {
+  readonly name: string
+  readonly log: Log
+  /** One unit of work. A rejection means: try again after a back-off. Must settle soon after the signal aborts. */
+  readonly runPass: (pass: Pass) => Promise<PassOutcome>
+  readonly backoff?: Backoff
+  /** How long a pass may go without a beat before it is overdue. Default 120 s. */
+  readonly stepMs?: number
+}
+
+/** Instants are on the monotonic clock, so that a clock set later does not falsify them. */
+export interface WorkerHealth {
+  readonly name: string
+  readonly state: 'starting' | 'ok' | 'failing'
+  readonly sinceMs: number
+  readonly passes: number
+  readonly lastPassMs: number | undefined
+  readonly lastError: (ErrorReport & { readonly atMs: number; readonly inARow: number }) | undefined
+  readonly nextPassMs: number | undefined
+}
+
+const defaultBackoff: Backoff = { baseMs: 1_000, capMs: 60_000 }
+const hopelessBackoff: Backoff = { baseMs: 30_000, capMs: 120_000 }
+const defaultStepMs = 120_000
+const restGraceMs = 30_000
+
+/**
+ * The one retry loop of the agent: runs passes until its signal aborts, rests between them, backs off when they
+ * fail, never gives up. Liveness (is it overdue?) is kept apart from health (did the last pass go well?).
+ */
+export class Worker {
+  readonly name: string
+  readonly #options: WorkerOptions
+  readonly #failures: FailureLog
+  #health: WorkerHealth
+  #failedInARow = 0
+  #dueMs = Infinity
+  #requests: PromiseWithResolvers<undefined>[] = []
+  #wake: () => void = () => undefined
+
+  constructor(options: WorkerOptions) {
+    this.name = options.name
+    this.#options = options
+    this.#failures = new FailureLog(options.log)
+    this.#health = {
+      name: options.name,
+      state: 'starting',
+      sinceMs: monotonicMs(),
+      passes: 0,
+      lastPassMs: undefined,
+      lastError: undefined,
+      nextPassMs: undefined,
+    }
+  }
+
+  /** Runs until `signal` aborts; then resolves, once the pass in flight has ended. Never rejects. */
+  async supervise(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const restMs = await this.#pass(signal)
+      await this.#rest(restMs, signal)
+    }
+    this.#dueMs = Infinity
+    this.#settle(this.#takeRequests(), new AgentError(`${this.name} is stopping`, { retryable: true }))
+  }
+
+  /** Asks for a pass now, after the one in flight if there is one; settles as that pass does. */
+  async requestPass(): Promise<void> {
+    const request = Promise.withResolvers<undefined>()
+    this.#requests.push(request)
+    this.#wake()
+    await request.promise
+  }
+
+  health(): WorkerHealth {
+    return this.#health
+  }
+
+  /** Milliseconds since the worker should have shown a sign of life; 0 or less while all is well. */
+  overdueMs(): number {
+    return monotonicMs() - this.#dueMs
+  }
+
+  async #pass(signal: AbortSignal): Promise<number> {
+    const requests = this.#takeRequests()
+    this.#beat(this.#options.stepMs ?? defaultStepMs)
+    try {
+      const { nextInMs, fault } = await this.#options.runPass({
+        signal,
+        beat: (withinMs) => {
+          this.#beat(withinMs)
+        },
+      })
+      this.#ended(fault, signal)
+      this.#settle(requests, fault)
+      return nextInMs
+    } catch (error) {
+      this.#ended(error, signal)
+      this.#settle(requests, error)
+      return this.#backoff(error)
+    }
+  }
+
+  #backoff(error: unknown): number {
+    const hopeless = error instanceof AgentError && !error.retryable
+    const backoff = hopeless ? hopelessBackoff : (this.#options.backoff ?? defaultBackoff)
+    return backoffMs(this.#failedInARow - 1, backoff)
+  }
+
+  async #rest(restMs: number, signal: AbortSignal): Promise<void> {
+    if (this.#requests.length > 0 || signal.aborted) return
+    this.#beat(restMs + restGraceMs)
+    this.#health = { ...this.#health, nextPassMs: monotonicMs() + restMs }
+    using rest = linkedAbort(signal)
+    this.#wake = () => {
+      rest.controller.abort()
+    }
+    await sleep(restMs, rest.controller.signal).catch(() => undefined)
+    this.#wake = () => undefined
+  }
+
+  #ended(error: unknown, signal: AbortSignal): void {
+    const nowMs = monotonicMs()
+    const failed = error !== undefined && !signal.aborted
+    const state = failed ? 'failing' : 'ok'
+    this.#failedInARow = failed ? this.#failedInARow + 1 : 0
+    this.#health = {
+      ...this.#health,
+      state,
+      sinceMs: state === this.#health.state ? this.#health.sinceMs : nowMs,
+      passes: this.#health.passes + 1,
+      lastPassMs: nowMs,
+      lastError: failed ? { ...reportError(error), atMs: nowMs, inARow: this.#failedInARow } : this.#health.lastError,
+      nextPassMs: undefined,
+    }
+    if (failed) this.#failures.failed('pass failed', error)
+    else this.#failures.recovered('pass succeeded again')
+  }
+
+  #beat(withinMs: number): void {
+    this.#dueMs = monotonicMs() + withinMs
+  }
+
+  #takeRequests(): readonly PromiseWithResolvers<undefined>[] {
+    return this.#requests.splice(0)
+  }
+
+  #settle(requests: readonly PromiseWithResolvers<undefined>[], error: unknown): void {
+    for (const { resolve, reject } of requests) {
+      if (error === undefined) resolve(undefined)
+      else reject(error)
+    }
+  }
+}

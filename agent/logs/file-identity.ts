@@ -1,0 +1,29 @@
+import { createHash } from 'node:crypto'
+import type { BigIntStats } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
+
+/** The first bytes of a file: they tell a new file on an old inode from the old one. */
+export interface FileHead {
+  readonly headBytes: number
+  readonly headSha256: string
+}
+
+export const maxHeadBytes = 1_024
+
+/** `<device>:<inode>`: the same through renames, but used again after a deletion. */
+export function fileIdOf(stats: BigIntStats): string {
+  return `${stats.dev.toString()}:${stats.ino.toString()}`
+}
+
+/** The digest of the first `maxBytes` bytes, or of fewer when there are not so many. */
+export async function readHead(handle: FileHandle, maxBytes: number = maxHeadBytes): Promise<FileHead> {
+  const buffer = Buffer.alloc(maxBytes)
+  const { bytesRead } = maxBytes === 0 ? { bytesRead: 0 } : await handle.read(buffer, 0, maxBytes, 0)
+  const headSha256 = createHash('sha256').update(buffer.subarray(0, bytesRead)).digest('hex')
+  return { headBytes: bytesRead, headSha256 }
+}
+
+/** Whether the file starts with these first bytes. */
+export async function hasHead(handle: FileHandle, head: FileHead): Promise<boolean> {
+  return (await readHead(handle, head.headBytes)).headSha256 === head.headSha256
+}

@@ -1,0 +1,46 @@
+/** Where events go: names within the patterns of CloudWatch Logs (group `[\w./#-]{1,512}`, stream `[^:*]{1,512}`). */
+export interface LogTarget {
+  readonly group: string
+  readonly stream: string
+}
+
+export interface LogEvent {
+  /** Milliseconds since 1970, an integer, on the cloud's clock. */
+  readonly timestampMs: number
+  /** Not empty. */
+  readonly message: string
+}
+
+/** Events of a batch that were refused for their time; each counts once. The others of the batch are stored. */
+export interface RejectedEvents {
+  /** Older than the service takes (14 days). */
+  readonly tooOld: number
+  /** More than two hours ahead. */
+  readonly tooNew: number
+  /** Older than the group keeps events. */
+  readonly expired: number
+}
+
+export type PutOutcome =
+  | { readonly kind: 'accepted'; readonly rejected: RejectedEvents }
+  /** The stream, or its group, is not there; nothing was stored. */
+  | { readonly kind: 'no-stream' }
+
+/**
+ * A store of log events, in streams that belong to groups.
+ *
+ * Every method may be called again after a failure, and for different streams at once. When `signal` aborts they
+ * reject soon; whether the work was done is then unknown. Failures are AgentErrors, `retryable` where the same call
+ * can succeed later by itself.
+ */
+export interface LogDestination {
+  /**
+   * Stores one batch. The caller keeps the limits of PutLogEvents (see log-batch.ts) and has one call in flight per
+   * stream. Not idempotent: a batch that is put twice is stored twice. `accepted` means stored for good.
+   */
+  put(target: LogTarget, events: readonly LogEvent[], signal: AbortSignal): Promise<PutOutcome>
+  /** Idempotent. */
+  createStream(target: LogTarget, signal: AbortSignal): Promise<'created' | 'exists' | 'no-group'>
+  /** Idempotent. */
+  createGroup(group: string, signal: AbortSignal): Promise<'created' | 'exists'>
+}

@@ -1,0 +1,71 @@
+import type { LogLine } from '../lib/log.ts'
+import { monotonicMs } from '../lib/monotonic.ts'
+import { printableText } from './printable-text.ts'
+
+export interface RingLine {
+  readonly text: string
+  readonly textBytes: number
+  /** False for what can wait: levels below warn. */
+  readonly urgent: boolean
+  /** When it was logged, on the monotonic clock. */
+  readonly atMs: number
+}
+
+export interface LogRingOptions {
+  /** Default 2,000. */
+  readonly maxLines?: number
+  /** Of the texts in UTF-8; default 1 MiB. */
+  readonly maxBytes?: number
+}
+
+const maxTextLength = 65_536
+
+/**
+ * The agent's own log on its way to the cloud: bounded in memory, on no disk. When it is full the oldest lines go
+ * and are counted.
+ */
+export class LogRing {
+  readonly #maxLines: number
+  readonly #maxBytes: number
+  #lines: RingLine[] = []
+  #bytes = 0
+  #dropped = 0
+
+  constructor({ maxLines = 2_000, maxBytes = 1_048_576 }: LogRingOptions = {}) {
+    this.#maxLines = maxLines
+    this.#maxBytes = maxBytes
+  }
+
+  /** To be handed to createLog. A text over 65,536 UTF-16 units is cut. */
+  readonly sink = ({ level, text }: LogLine): void => {
+    if (text === '') return
+    const shown = printableText(text.slice(0, maxTextLength))
+    const line = {
+      text: shown,
+      textBytes: Buffer.byteLength(shown),
+      urgent: level === 'warn' || level === 'error',
+      atMs: monotonicMs(),
+    }
+    this.#lines.push(line)
+    this.#bytes += line.textBytes
+    while (this.#lines.length > this.#maxLines || this.#bytes > this.#maxBytes) this.#dropOldest()
+  }
+
+  get pendingBytes(): number {
+    return this.#bytes
+  }
+
+  /** Empties the ring. `dropped` lines came before the ones that are left. */
+  take(): { readonly dropped: number; readonly lines: readonly RingLine[] } {
+    const taken = { dropped: this.#dropped, lines: this.#lines }
+    this.#lines = []
+    this.#bytes = 0
+    this.#dropped = 0
+    return taken
+  }
+
+  #dropOldest(): void {
+    this.#bytes -= this.#lines.shift()?.textBytes ?? 0
+    this.#dropped += 1
+  }
+}

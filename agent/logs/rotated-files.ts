@@ -1,0 +1,73 @@
+import type { BigIntStats } from 'node:fs'
+import { readdir, stat } from 'node:fs/promises'
+import { basename, dirname, join, parse } from 'node:path'
+
+import { fileIdOf } from './file-identity.ts'
+
+/** A regular file in the folder of a log file that may hold what was in it before. */
+export interface RotatedFile {
+  readonly location: string
+  readonly fileId: string
+  readonly stats: BigIntStats
+}
+
+type FileTimes = Pick<BigIntStats, 'mtimeNs' | 'birthtimeNs'>
+
+const maxNames = 2_000
+const suffix = /^[._-]?(\d[\dT:Z._-]*|old|bak|prev)$/
+const infix = /^[._-]\d[\dT:Z._-]*$/
+
+/** The file with this device and inode: at `path`, or by whatever name in its folder. */
+export async function findByFileId(path: string, fileId: string): Promise<RotatedFile | undefined> {
+  const atPath = await regularFile(path)
+  if (atPath?.fileId === fileId) return atPath
+  return (await filesBeside(path, () => true)).find((file) => file.fileId === fileId)
+}
+
+/**
+ * The files beside `path` that rotation may have made of it, by their names (`app.log.1`, `app.log-20260101`,
+ * `app-2026.log`, `app.log.old`), oldest first. Compressed ones are left out.
+ */
+export async function findRotated(path: string): Promise<readonly RotatedFile[]> {
+  const files = await filesBeside(path, (name) => isRotatedName(basename(path), name))
+  return files.toSorted((one, other) => compare(birthOrChange(one.stats), birthOrChange(other.stats)))
+}
+
+/** Whether a file came into being, and was last written to, after another one. */
+export function isNewer(stats: FileTimes, than: FileTimes): boolean {
+  if (stats.mtimeNs < than.mtimeNs) return false
+  return stats.birthtimeNs === 0n || stats.birthtimeNs > than.birthtimeNs
+}
+
+/** Exported for its test. */
+export function isRotatedName(base: string, name: string): boolean {
+  if (name === base) return false
+  if (name.startsWith(base)) return suffix.test(name.slice(base.length))
+  const { name: stem, ext } = parse(base)
+  if (ext === '' || !name.startsWith(stem) || !name.endsWith(ext)) return false
+  return infix.test(name.slice(stem.length, name.length - ext.length))
+}
+
+async function filesBeside(path: string, wanted: (name: string) => boolean): Promise<readonly RotatedFile[]> {
+  const folder = dirname(path)
+  const names = await readdir(folder).catch(() => [])
+  const files: RotatedFile[] = []
+  for (const name of names.filter((name) => name !== basename(path) && wanted(name)).slice(0, maxNames)) {
+    const file = await regularFile(join(folder, name))
+    if (file !== undefined) files.push(file)
+  }
+  return files
+}
+
+async function regularFile(location: string): Promise<RotatedFile | undefined> {
+  const stats = await stat(location, { bigint: true }).catch(() => undefined)
+  return stats?.isFile() ? { location, fileId: fileIdOf(stats), stats } : undefined
+}
+
+function birthOrChange({ birthtimeNs, mtimeNs }: BigIntStats): bigint {
+  return birthtimeNs === 0n ? mtimeNs : birthtimeNs
+}
+
+function compare(one: bigint, other: bigint): number {
+  return one < other ? -1 : one > other ? 1 : 0
+}

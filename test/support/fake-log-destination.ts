@@ -1,0 +1,89 @@
+import type { LogDestination, LogEvent, LogTarget, PutOutcome } from '../../agent/logs/log-destination.ts'
+import { AgentError } from '../../agent/lib/errors.ts'
+
+const hourMs = 3_600_000
+
+/** A log destination in memory, as strict as PutLogEvents about limits and order. */
+export class FakeLogDestination implements LogDestination {
+  /** Every call, in order: `put app`, `createStream app`, `createGroup group`. */
+  readonly calls: string[] = []
+  /** What `put` throws for a stream, as long as it is there. */
+  readonly failures = new Map<string, Error>()
+  /** Streams whose `put` waits until it is aborted. */
+  readonly hanging = new Set<string>()
+  /** Runs right before a batch is stored. */
+  beforePut: (target: LogTarget) => void = () => undefined
+  readonly #cloudNow: () => number
+  readonly #groups = new Map<string, Map<string, LogEvent[]>>()
+
+  constructor(cloudNow: () => number = Date.now) {
+    this.#cloudNow = cloudNow
+  }
+
+  events({ group, stream }: LogTarget): readonly LogEvent[] {
+    return this.#groups.get(group)?.get(stream) ?? []
+  }
+
+  messages(target: LogTarget): readonly string[] {
+    return this.events(target).map(({ message }) => message)
+  }
+
+  async put(target: LogTarget, events: readonly LogEvent[], signal: AbortSignal): Promise<PutOutcome> {
+    this.calls.push(`put ${target.stream}`)
+    signal.throwIfAborted()
+    if (this.hanging.has(target.stream)) await aborted(signal)
+    const failure = this.failures.get(target.stream)
+    if (failure !== undefined) throw failure
+    checkBatch(events)
+    const stored = this.#groups.get(target.group)?.get(target.stream)
+    if (stored === undefined) return { kind: 'no-stream' }
+    this.beforePut(target)
+    const tooOld = events.filter(({ timestampMs }) => timestampMs < this.#cloudNow() - 14 * 24 * hourMs).length
+    const tooNew = events.filter(({ timestampMs }) => timestampMs > this.#cloudNow() + 2 * hourMs).length
+    stored.push(...events.slice(tooOld, events.length - tooNew))
+    return { kind: 'accepted', rejected: { tooOld, tooNew, expired: 0 } }
+  }
+
+  createStream({ group, stream }: LogTarget, signal: AbortSignal): Promise<'created' | 'exists' | 'no-group'> {
+    this.calls.push(`createStream ${stream}`)
+    if (signal.aborted) return Promise.reject(new AgentError('aborted'))
+    const streams = this.#groups.get(group)
+    if (streams === undefined) return Promise.resolve('no-group')
+    if (streams.has(stream)) return Promise.resolve('exists')
+    streams.set(stream, [])
+    return Promise.resolve('created')
+  }
+
+  createGroup(group: string, signal: AbortSignal): Promise<'created' | 'exists'> {
+    this.calls.push(`createGroup ${group}`)
+    if (signal.aborted) return Promise.reject(new AgentError('aborted'))
+    if (this.#groups.has(group)) return Promise.resolve('exists')
+    this.#groups.set(group, new Map())
+    return Promise.resolve('created')
+  }
+
+  deleteGroup(group: string): void {
+    this.#groups.delete(group)
+  }
+}
+
+function checkBatch(events: readonly LogEvent[]): void {
+  const bytes = events.reduce((sum, { message }) => sum + Buffer.byteLength(message) + 26, 0)
+  const times = events.map(({ timestampMs }) => timestampMs)
+  const isValid =
+    events.length > 0 &&
+    events.length <= 10_000 &&
+    bytes <= 1_048_576 &&
+    events.every(({ message }) => message !== '' && message.isWellFormed()) &&
+    times.every((time, at) => Number.isInteger(time) && time >= (times[at - 1] ?? 0)) &&
+    (times.at(-1) ?? 0) - (times[0] ?? 0) < 24 * hourMs
+  if (!isValid) throw new AgentError('InvalidParameterException: the batch breaks a limit of PutLogEvents')
+}
+
+async function aborted(signal: AbortSignal): Promise<never> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  signal.addEventListener('abort', () => {
+    reject(signal.reason)
+  })
+  return await promise
+}

@@ -1,0 +1,19 @@
+import { expect, test } from 'vitest'
+
+import { isRotatedName } from '../../../agent/logs/rotated-files.ts'
+
+test('knows the names that rotation gives, and leaves other logs and compressed files alone', () => {
+  for (const name of [
+    'app.log.1',
+    'app.log-20260101',
+    'app.log.old',
+    'app-2026-01-01.log',
+    'app.1.log',
+    'app.log.1.2',
+  ]) {
+    expect(isRotatedName('app.log', name), name).toBe(true)
+  }
+  for (const name of ['app.log', 'app.log.1.gz', 'app-errors.log', 'application.log', 'app.log.lock', 'other.log.1']) {
+    expect(isRotatedName('app.log', name), name).toBe(false)
+  }
+})

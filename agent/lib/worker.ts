@@ -16,7 +16,7 @@ export interface Pass {
 export interface PassOutcome {
   /** When the next pass is due. */
   readonly nextInMs: number
-  /** Set when the pass ended but something in it failed that does not change when the next one is due. */
+  /** Set when the pass ended and has logged itself that something in it failed; the next one is due all the same. */
   readonly fault?: unknown
 }
 
@@ -42,7 +42,7 @@ export interface WorkerHealth {
 }
 
 const defaultBackoff: Backoff = { baseMs: 1_000, capMs: 60_000 }
-const hopelessBackoff: Backoff = { baseMs: 30_000, capMs: 120_000 }
+const hopelessBackoff: Backoff = { baseMs: 60_000, capMs: 120_000, floorMs: 30_000 }
 const defaultStepMs = 120_000
 const restGraceMs = 30_000
 
@@ -113,10 +113,12 @@ export class Worker {
         },
       })
       this.#ended(fault, signal)
+      if (fault === undefined) this.#failures.recovered('pass succeeded again')
       this.#settle(requests, fault)
       return nextInMs
     } catch (error) {
       this.#ended(error, signal)
+      if (!signal.aborted) this.#failures.failed('pass failed', error)
       this.#settle(requests, error)
       return this.#backoff(error)
     }
@@ -154,8 +156,6 @@ export class Worker {
       lastError: failed ? { ...reportError(error), atMs: nowMs, inARow: this.#failedInARow } : this.#health.lastError,
       nextPassMs: undefined,
     }
-    if (failed) this.#failures.failed('pass failed', error)
-    else this.#failures.recovered('pass succeeded again')
   }
 
   #beat(withinMs: number): void {

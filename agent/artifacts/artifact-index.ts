@@ -1,0 +1,81 @@
+import { join } from 'node:path'
+
+import { z } from 'zod'
+
+import { readJsonState, writeJsonState } from '../lib/json-state.ts'
+import type { Log } from '../lib/log.ts'
+import type { SourceObject } from './artifact-source.ts'
+
+const entry = z.object({ key: z.string(), etag: z.string(), sizeBytes: z.number(), sha256: z.string() })
+const indexFile = z.object({ version: z.literal(1), objects: z.array(entry) })
+
+type Entry = Readonly<z.infer<typeof entry>>
+
+/** An index file grows by about this much with each object. */
+const bytesPerEntry = 200
+
+/**
+ * Remembers in `<folder>/index.json` which content an object had in the very version that was fetched, so that it is
+ * not fetched again. While a pass fetches, the file is written whenever the bytes fetched since outweigh the file
+ * itself: a crash fetches again no more than that, and flash is not worn by rewriting a large index for small files.
+ */
+export class ArtifactIndex {
+  readonly #path: string
+  readonly #entries: Map<string, Entry>
+  #unsavedBytes = 0
+  #changed = false
+  #writing: Promise<void> = Promise.resolve()
+
+  private constructor(path: string, entries: readonly Entry[]) {
+    this.#path = path
+    this.#entries = new Map(entries.map((known) => [identityOf(known), known]))
+  }
+
+  /** Reads the index; one that cannot be read is set aside, and everything not in it is fetched again. */
+  static async load(folder: string, log: Log): Promise<ArtifactIndex> {
+    const path = join(folder, 'index.json')
+    const file = await readJsonState({ path, log, parse: (json) => indexFile.parse(json) })
+    return new ArtifactIndex(path, file?.objects ?? [])
+  }
+
+  sha256Of(object: SourceObject): string | undefined {
+    return this.#entries.get(identityOf(object))?.sha256
+  }
+
+  /** Call when the content is stored durably. Calls may run side by side. */
+  async remember({ key, etag, sizeBytes }: SourceObject, sha256: string): Promise<void> {
+    const known = { key, etag, sizeBytes, sha256 }
+    this.#entries.set(identityOf(known), known)
+    this.#changed = true
+    this.#unsavedBytes += sizeBytes
+    if (this.#unsavedBytes >= this.#entries.size * bytesPerEntry) await this.save()
+  }
+
+  /** Forgets what is neither in the listing nor content that `keep` wants. */
+  prune(listed: readonly SourceObject[], keep: (sha256: string) => boolean): void {
+    const identities = new Set(listed.map(identityOf))
+    for (const [identity, { sha256 }] of this.#entries) {
+      if (identities.has(identity) || keep(sha256)) continue
+      this.#entries.delete(identity)
+      this.#changed = true
+    }
+  }
+
+  /** Writes what is not on disk yet; nothing when all is. */
+  async save(): Promise<void> {
+    this.#unsavedBytes = 0
+    const write = this.#writing.then(async () => {
+      if (!this.#changed) return
+      this.#changed = false
+      await writeJsonState(this.#path, { version: 1, objects: [...this.#entries.values()] })
+    })
+    this.#writing = write.catch(() => {
+      this.#changed = true
+    })
+    await write
+  }
+}
+
+function identityOf({ key, etag, sizeBytes }: Pick<SourceObject, 'key' | 'etag' | 'sizeBytes'>): string {
+  return `${sizeBytes} ${etag}\0${key}`
+}

@@ -1,0 +1,25 @@
+/** What is known of one artifact, for the status document. Instants are milliseconds since 1970. */
+export interface ArtifactStatus {
+  readonly name: string
+  /** What `current` names; undefined before the first release, and until the first pass has looked. */
+  readonly releaseId: string | undefined
+  readonly installedAtMs: number | undefined
+  /** Of the installed release. */
+  readonly files: number
+  readonly bytes: number
+  /** Since the start of the process, fetches that failed included in the bytes. */
+  readonly fetchedFiles: number
+  readonly fetchedBytes: number
+  readonly phase: ArtifactPhase
+  /** While downloading: how far this pass is. */
+  readonly progress: ArtifactProgress | undefined
+}
+
+export type ArtifactPhase = 'idle' | 'listing' | 'downloading' | 'switching'
+
+export interface ArtifactProgress {
+  readonly files: number
+  readonly totalFiles: number
+  readonly bytes: number
+  readonly totalBytes: number
+}

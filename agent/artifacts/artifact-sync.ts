@@ -1,0 +1,197 @@
+import { join } from 'node:path'
+
+import { withDeadline } from '../lib/abort.ts'
+import { forEachConcurrent } from '../lib/for-each-concurrent.ts'
+import type { Log } from '../lib/log.ts'
+import { ArtifactIndex } from './artifact-index.ts'
+import { contentKey, planRelease, type Fetch, type Plan, type Release } from './artifact-plan.ts'
+import type { ArtifactSource, SourceObject } from './artifact-source.ts'
+import type { ArtifactPhase, ArtifactProgress, ArtifactStatus } from './artifact-status.ts'
+import { ContentStore } from './content-store.ts'
+import { explainDiskError } from './disk-error.ts'
+import { downloadObject, WrongContentError } from './download.ts'
+import { ReleaseTree, type ReleaseRecord } from './release-tree.ts'
+
+export interface ArtifactSyncDeps {
+  readonly name: string
+  readonly source: ArtifactSource
+  readonly folder: string
+  readonly log: Log
+  readonly concurrency: number
+  readonly idleTimeoutMs: number
+}
+
+interface Installed {
+  readonly record: ReleaseRecord
+  readonly bytes: number
+  readonly contents: ReadonlySet<string>
+  readonly previousContents: ReadonlySet<string>
+}
+
+interface SyncPass {
+  readonly index: ArtifactIndex
+  readonly signal: AbortSignal
+  readonly beat: () => void
+}
+
+const listWithinMs = 600_000
+
+/** Brings one artifact's folder up to what its source holds, pass by pass. Passes must not overlap. */
+export class ArtifactSync {
+  readonly #deps: ArtifactSyncDeps
+  readonly #store: ContentStore
+  readonly #tree: ReleaseTree
+  /** What failed its checksum, so that the same bytes are not fetched at every pass. By key. */
+  readonly #wrong = new Map<string, { readonly etag: string; readonly error: WrongContentError }>()
+  #index: ArtifactIndex | undefined
+  #installed: Installed | undefined
+  #phase: ArtifactPhase = 'idle'
+  #progress: ArtifactProgress | undefined
+  #fetchedFiles = 0
+  #fetchedBytes = 0
+
+  constructor(deps: ArtifactSyncDeps) {
+    this.#deps = deps
+    this.#store = new ContentStore(join(deps.folder, 'store'))
+    this.#tree = new ReleaseTree(deps.folder, deps.log)
+  }
+
+  /**
+   * One pass: lists, fetches what is new, installs a whole release, removes what nothing needs any more. A listing
+   * that succeeds is believed, so an empty one installs a release without files; one that fails changes nothing.
+   * Whatever is thrown, `current` names the release that it named before, and what was fetched is kept for the next
+   * pass. `beat` is called on every sign of progress.
+   */
+  async runPass(signal: AbortSignal, beat: () => void): Promise<void> {
+    try {
+      const index = await this.#open()
+      await this.#sync({ index, signal, beat })
+    } catch (error) {
+      throw explainDiskError(error, this.#deps.folder)
+    } finally {
+      this.#phase = 'idle'
+      this.#progress = undefined
+    }
+  }
+
+  status(): ArtifactStatus {
+    const installed = this.#installed
+    return {
+      name: this.#deps.name,
+      releaseId: installed?.record.releaseId,
+      installedAtMs: installed === undefined ? undefined : Date.parse(installed.record.installedAt),
+      files: installed?.record.files.length ?? 0,
+      bytes: installed?.bytes ?? 0,
+      fetchedFiles: this.#fetchedFiles,
+      fetchedBytes: this.#fetchedBytes,
+      phase: this.#phase,
+      progress: this.#progress,
+    }
+  }
+
+  async #open(): Promise<ArtifactIndex> {
+    await this.#tree.prepare()
+    const currentId = await this.#tree.currentId()
+    if (currentId !== this.#installed?.record.releaseId) {
+      const record = currentId === undefined ? undefined : await this.#tree.record(currentId)
+      this.#installed = record === undefined ? undefined : await this.#describe(record)
+    }
+    await this.#store.load()
+    this.#index ??= await ArtifactIndex.load(this.#deps.folder, this.#deps.log)
+    return this.#index
+  }
+
+  async #describe(record: ReleaseRecord): Promise<Installed> {
+    const previous = record.previous === undefined ? undefined : await this.#tree.record(record.previous)
+    return {
+      record,
+      bytes: record.files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+      contents: new Set(record.files.map(contentKey)),
+      previousContents: new Set(previous?.files.map(contentKey)),
+    }
+  }
+
+  async #sync(pass: SyncPass): Promise<void> {
+    const { index, signal } = pass
+    this.#phase = 'listing'
+    const deadline = { signal, withinMs: listWithinMs, what: 'the listing' }
+    const objects = await withDeadline(deadline, (inner) => this.#deps.source.list(inner))
+    pass.beat()
+    const sha256Of = (object: SourceObject): string | undefined => index.sha256Of(object)
+    const plan = planRelease({ objects, sha256Of, isStored: (content) => this.#store.has(content) })
+    await this.#fetchAll(plan, pass)
+    const release = plan.release(sha256Of)
+    if (release.releaseId !== this.#installed?.record.releaseId) await this.#install(release, pass)
+    await this.#collect(objects, index)
+  }
+
+  async #fetchAll({ fetches }: Plan, pass: SyncPass): Promise<void> {
+    for (const { object } of fetches) {
+      const wrong = this.#wrong.get(object.key)
+      if (wrong?.etag === object.etag) throw wrong.error
+    }
+    if (fetches.length === 0) return
+    this.#phase = 'downloading'
+    const totalBytes = fetches.reduce((sum, { object }) => sum + object.sizeBytes, 0)
+    this.#progress = { files: 0, totalFiles: fetches.length, bytes: 0, totalBytes }
+    try {
+      await forEachConcurrent(fetches, this.#deps.concurrency, (fetch) => this.#fetch(fetch, pass))
+    } finally {
+      await pass.index.save()
+    }
+    this.#wrong.clear()
+  }
+
+  async #fetch(fetch: Fetch, { index, signal, beat }: SyncPass): Promise<void> {
+    const { object } = fetch
+    const onBytes = (bytes: number): void => {
+      this.#count(0, bytes)
+      beat()
+    }
+    try {
+      const { source, idleTimeoutMs } = this.#deps
+      const incoming = this.#tree.incoming
+      const { file, sha256 } = await downloadObject(fetch, { source, incoming, signal, idleTimeoutMs, onBytes })
+      await this.#store.add(file, { sha256, executable: false })
+      await index.remember(object, sha256)
+    } catch (error) {
+      if (error instanceof WrongContentError) this.#wrong.set(object.key, { etag: object.etag, error })
+      throw error
+    }
+    this.#count(1, 0)
+    beat()
+    this.#deps.log.debug('object fetched', { key: object.key, bytes: object.sizeBytes })
+  }
+
+  #count(files: number, bytes: number): void {
+    this.#fetchedFiles += files
+    this.#fetchedBytes += bytes
+    const progress = this.#progress
+    if (progress === undefined) return
+    this.#progress = { ...progress, files: progress.files + files, bytes: progress.bytes + bytes }
+  }
+
+  async #install(release: Release, { signal, beat }: SyncPass): Promise<void> {
+    signal.throwIfAborted()
+    this.#phase = 'switching'
+    this.#progress = undefined
+    const record = await this.#tree.install(release, this.#store, signal)
+    beat()
+    this.#installed = await this.#describe(record)
+    const { bytes } = this.#installed
+    this.#deps.log.info('release installed', { releaseId: release.releaseId, files: release.files.length, bytes })
+  }
+
+  /** Removes what neither the installed release nor the one before it needs. */
+  async #collect(listed: readonly SourceObject[], index: ArtifactIndex): Promise<void> {
+    if (this.#installed === undefined) return
+    const { record, contents, previousContents } = this.#installed
+    await this.#tree.collect([record.releaseId, record.previous])
+    await this.#store.collect((key) => contents.has(key) || previousContents.has(key))
+    index.prune(listed, (sha256) => {
+      const key = contentKey({ sha256, executable: false })
+      return previousContents.has(key) && !contents.has(key)
+    })
+    await index.save()
+  }
+}

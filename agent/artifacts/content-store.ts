@@ -1,0 +1,111 @@
+import { constants } from 'node:fs'
+import { chmod, copyFile, link, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { syncFolder } from '../lib/atomic-file.ts'
+import { makeFolder, renameDurably } from '../lib/durable-files.ts'
+import { AgentError, errorCode } from '../lib/errors.ts'
+import { contentKey, modeOf, type Content, type ReleaseFile } from './artifact-plan.ts'
+
+const folderMode = 0o755
+
+/** A file system says so when it cannot make one more hard link to a file, or none from here to there. */
+const linkRefusals: ReadonlySet<string | undefined> = new Set(['EMLINK', 'EXDEV', 'EPERM'])
+
+/**
+ * Files named by their content: `<folder>/sha256/<hh>/<content key>`, read-only, complete, never changed. Knows its
+ * content from one look at the folders in `load`; nobody else writes there.
+ */
+export class ContentStore {
+  readonly #root: string
+  readonly #folders = new Set<string>()
+  #keys = new Set<string>()
+
+  constructor(folder: string) {
+    this.#root = join(folder, 'sha256')
+  }
+
+  /** Makes the folders that are missing and looks what is there. To be called before everything else. */
+  async load(): Promise<void> {
+    await makeFolder(join(this.#root, '..'), folderMode)
+    await makeFolder(this.#root, folderMode)
+    this.#keys = new Set()
+    for (const folder of await readdir(this.#root, { withFileTypes: true })) {
+      if (!folder.isDirectory()) continue
+      const files = await readdir(join(this.#root, folder.name), { withFileTypes: true })
+      for (const file of files) if (file.isFile()) this.#keys.add(file.name)
+    }
+  }
+
+  has(content: Content): boolean {
+    return this.#keys.has(contentKey(content))
+  }
+
+  /**
+   * Moves a finished file into the store, durably. It is on the same file system, fsynced, and has the content's
+   * mode already. Content that is there is replaced by the same bytes.
+   */
+  async add(file: string, content: Content): Promise<void> {
+    const folder = this.#folderOf(contentKey(content))
+    if (!this.#folders.has(folder)) await makeFolder(folder, folderMode)
+    this.#folders.add(folder)
+    await renameDurably(file, this.#pathOf(contentKey(content)))
+    this.#keys.add(contentKey(content))
+  }
+
+  /**
+   * Makes `target` a hard link to the content, or a copy of it where the file system refuses one. The caller fsyncs
+   * the folder. Content that is damaged is dropped and a retryable AgentError thrown, so that it is fetched again.
+   */
+  async link(file: ReleaseFile, target: string): Promise<void> {
+    const path = this.#pathOf(contentKey(file))
+    await this.#checkSize(file, path)
+    try {
+      await link(path, target)
+    } catch (error) {
+      if (!linkRefusals.has(errorCode(error))) throw error
+      await copyDurably(path, target, modeOf(file))
+    }
+  }
+
+  /** Removes the content that `isWanted` does not want and answers how many files that were. */
+  async collect(isWanted: (key: string) => boolean): Promise<number> {
+    const unwanted = [...this.#keys].filter((key) => !isWanted(key))
+    for (const key of unwanted) await this.#drop(key)
+    for (const folder of new Set(unwanted.map((key) => this.#folderOf(key)))) await syncFolder(folder)
+    return unwanted.length
+  }
+
+  async #checkSize(file: ReleaseFile, path: string): Promise<void> {
+    const sizeBytes = await stat(path).then(
+      ({ size }) => size,
+      () => undefined,
+    )
+    if (sizeBytes === file.sizeBytes) return
+    await this.#drop(contentKey(file))
+    const found = sizeBytes === undefined ? 'is gone' : `has ${sizeBytes} bytes instead of ${file.sizeBytes}`
+    throw new AgentError(`stored content for ${JSON.stringify(file.path)} ${found}`, { retryable: true })
+  }
+
+  async #drop(key: string): Promise<void> {
+    this.#keys.delete(key)
+    await rm(this.#pathOf(key), { force: true, recursive: true })
+  }
+
+  #folderOf(key: string): string {
+    return join(this.#root, key.slice(0, 2))
+  }
+
+  #pathOf(key: string): string {
+    return join(this.#folderOf(key), key)
+  }
+}
+
+async function copyDurably(from: string, to: string, mode: number): Promise<void> {
+  const temporary = `${to}.copy`
+  await copyFile(from, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
+  await chmod(temporary, mode)
+  await using file = await open(temporary, 'r')
+  await file.sync()
+  await rename(temporary, to)
+}

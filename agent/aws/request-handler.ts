@@ -1,0 +1,66 @@
+import { Agent as HttpAgent } from 'node:http'
+import type { LookupFunction } from 'node:net'
+
+import { NodeHttpHandler } from '@smithy/node-http-handler'
+
+import { monotonicMs } from '../lib/monotonic.ts'
+import { ClockTolerantAgent } from './https-agent.ts'
+import { loopbackLookup } from './loopback-lookup.ts'
+import type { ObservedDate } from './observed-date.ts'
+import type { Trust } from './trust.ts'
+
+export interface RequestHandlerOptions {
+  readonly trust: () => Promise<Trust>
+  readonly onDate: (sample: ObservedDate) => void
+  readonly lookup?: LookupFunction
+}
+
+const connectionTimeout = 5_000
+const socketTimeout = 30_000
+const requestTimeout = 60_000
+
+/**
+ * The HTTP handler of every SDK client: the agent's own trust and clock rules, a deadline on connecting, on silence
+ * and on the whole request, and the `Date` of each answer handed on. Agents are passed as instances, because the SDK
+ * would build plain ones from options for some requests.
+ */
+export class ObservingRequestHandler extends NodeHttpHandler {
+  readonly #agent: ClockTolerantAgent
+  readonly #plainAgent: HttpAgent
+  readonly #onDate: (sample: ObservedDate) => void
+
+  constructor({ trust, onDate, lookup = loopbackLookup }: RequestHandlerOptions) {
+    const httpsAgent = new ClockTolerantAgent({ trust, lookup, connectWithinMs: connectionTimeout })
+    const httpAgent = new HttpAgent({ keepAlive: true, maxSockets: 50, lookup })
+    super({
+      httpsAgent,
+      httpAgent,
+      connectionTimeout: connectionTimeout * 2,
+      socketTimeout,
+      requestTimeout,
+      throwOnRequestTimeout: true,
+    })
+    this.#agent = httpsAgent
+    this.#plainAgent = httpAgent
+    this.#onDate = onDate
+  }
+
+  override async handle(...args: Parameters<NodeHttpHandler['handle']>): ReturnType<NodeHttpHandler['handle']> {
+    const sentMs = monotonicMs()
+    const result = await super.handle(...args)
+    const { headers, body } = result.response as { headers: Record<string, string>; body: { socket?: object } } // an IncomingMessage
+    if (headers['date'] !== undefined && headers['age'] === undefined) {
+      const validity = this.#agent.toleratedValidity(body.socket)
+      this.#onDate({ date: headers['date'], sentMs, receivedMs: monotonicMs(), validity })
+    }
+    return result
+  }
+
+  /** Closes idle connections, so that the next request starts on a fresh one. */
+  closeIdle(): void {
+    this.#agent.closeIdle()
+    for (const sockets of Object.values(this.#plainAgent.freeSockets)) {
+      for (const socket of sockets ?? []) socket.destroy()
+    }
+  }
+}

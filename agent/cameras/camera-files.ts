@@ -1,0 +1,57 @@
+import { readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { z } from 'zod'
+
+import { syncFolder, writeFileAtomic } from '../lib/atomic-file.ts'
+import { makeFolder } from '../lib/durable-files.ts'
+import { errorCode } from '../lib/errors.ts'
+
+const cameraFileSchema = z.object({
+  username: z.string(),
+  password: z.string(),
+  streamUrl: z.string(),
+  versionId: z.string(),
+})
+
+/** What consumers read from `<runtime>/cameras/<name>.json`. */
+export type CameraFile = z.infer<typeof cameraFileSchema>
+
+const suffix = '.json'
+
+/** The folder of camera files: each is replaced as a whole, so a reader never finds one missing or half-written. */
+export class CameraFiles {
+  readonly #folder: string
+
+  constructor(folder: string) {
+    this.#folder = folder
+  }
+
+  /** Makes the folder, and removes the files of cameras that are not configured any more and leftovers of a crash. */
+  async prepare(names: readonly string[]): Promise<void> {
+    await makeFolder(this.#folder, 0o755)
+    const expected = new Set(names.map((name) => `${name}${suffix}`))
+    const unexpected = (await readdir(this.#folder)).filter((entry) => !expected.has(entry))
+    for (const entry of unexpected) await rm(join(this.#folder, entry), { recursive: true, force: true })
+    if (unexpected.length > 0) await syncFolder(this.#folder)
+  }
+
+  /** The file as it stands; undefined when there is none or when it is not one of ours. */
+  async read(name: string): Promise<CameraFile | undefined> {
+    try {
+      return cameraFileSchema.parse(JSON.parse(await readFile(this.#path(name), 'utf8')))
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT' || error instanceof SyntaxError || error instanceof z.ZodError) return undefined
+      throw error
+    }
+  }
+
+  /** Replaces the file. Readable by the agent's user alone. */
+  async write(name: string, file: CameraFile): Promise<void> {
+    await writeFileAtomic(this.#path(name), `${JSON.stringify(file)}\n`, { mode: 0o600 })
+  }
+
+  #path(name: string): string {
+    return join(this.#folder, `${name}${suffix}`)
+  }
+}

@@ -1,0 +1,169 @@
+import type { CameraConfig, Config } from '../config/config-schema.ts'
+import { jittered } from '../lib/backoff.ts'
+import { AgentError, reportError, type ErrorReport } from '../lib/errors.ts'
+import { FailureLog } from '../lib/failure-log.ts'
+import { forEachConcurrent } from '../lib/for-each-concurrent.ts'
+import type { Log } from '../lib/log.ts'
+import { monotonicMs } from '../lib/monotonic.ts'
+import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
+import type { CameraFiles } from './camera-files.ts'
+import { parseCameraSecret } from './secret-document.ts'
+import type { SecretReader, SecretVersion } from './secret-reader.ts'
+
+export interface CameraWorkerDeps {
+  readonly cameras: Config['cameras']
+  readonly reader: SecretReader
+  readonly files: CameraFiles
+  readonly log: Log
+}
+
+/** Instants are on the monotonic clock. */
+export interface CameraStatus {
+  readonly name: string
+  readonly state: 'starting' | 'ok' | 'failing'
+  readonly sinceMs: number
+  /** The version in the camera's file, also while newer ones cannot be had. */
+  readonly versionId: string | undefined
+  readonly changedMs: number | undefined
+  readonly lastError: ErrorReport | undefined
+}
+
+const concurrency = 4
+const jitter = 0.1
+const stepMs = 60_000
+const retryBaseMs = 5_000
+
+/**
+ * Keeps the files of all cameras at the AWSCURRENT version of their secrets. A camera whose secret cannot be had or
+ * is malformed keeps its last good file, and holds up no other camera.
+ */
+export class CameraWorker {
+  readonly worker: Worker
+  readonly #deps: CameraWorkerDeps
+  readonly #status: Map<string, CameraStatus>
+  readonly #failures: ReadonlyMap<string, FailureLog>
+  #failedInARow = 0
+  #prepared = false
+
+  constructor(deps: CameraWorkerDeps) {
+    const { streams } = deps.cameras
+    this.#deps = deps
+    this.#status = new Map(streams.map(({ name }) => [name, initialStatus(name)]))
+    this.#failures = new Map(streams.map(({ name }) => [name, new FailureLog(deps.log)]))
+    this.worker = new Worker({
+      name: 'cameras',
+      log: deps.log,
+      stepMs,
+      runPass: async (pass) => await this.#pass(pass),
+    })
+  }
+
+  status(): readonly CameraStatus[] {
+    return [...this.#status.values()]
+  }
+
+  /**
+   * Refreshes now. Throws when it fails: for the camera named, or for any when none is. Expects a name that is
+   * configured.
+   */
+  async refreshNow(name: string | undefined): Promise<void> {
+    if (name === undefined) {
+      await this.worker.requestPass()
+      return
+    }
+    await this.worker.requestPass().catch(() => undefined) // another camera's fault is not this one's
+    const { state, lastError } = this.#status.get(name) ?? initialStatus(name)
+    if (state !== 'ok') throw lastError === undefined ? new AgentError('the refresh did not end') : restored(lastError)
+  }
+
+  async #pass(pass: Pass): Promise<PassOutcome> {
+    const { streams, refreshSeconds } = this.#deps.cameras
+    if (!this.#prepared) await this.#prepare()
+    const bySecret = Map.groupBy(streams, ({ secretId }) => secretId)
+    await forEachConcurrent([...bySecret], concurrency, async ([secretId, cameras]) => {
+      await this.#refresh(secretId, cameras, pass.signal)
+      pass.beat(stepMs)
+    })
+    const failing = this.status().filter(({ state }) => state === 'failing')
+    this.#failedInARow = failing.length > 0 ? this.#failedInARow + 1 : 0
+    const fullMs = jittered(refreshSeconds * 1000, jitter)
+    if (failing.length === 0) return { nextInMs: fullMs }
+    return { nextInMs: Math.min(fullMs, this.#retryMs()), fault: someFailed(failing, streams.length) }
+  }
+
+  /** Reads what an earlier run left, so that a start without network reports it and an unchanged secret is no write. */
+  async #prepare(): Promise<void> {
+    const { files, cameras } = this.#deps
+    await files.prepare(cameras.streams.map(({ name }) => name))
+    for (const { name } of cameras.streams) {
+      const file = await files.read(name)
+      this.#update(name, { versionId: file?.versionId })
+    }
+    this.#prepared = true
+  }
+
+  async #refresh(secretId: string, cameras: readonly CameraConfig[], signal: AbortSignal): Promise<void> {
+    try {
+      const version = await this.#deps.reader.current(secretId, signal)
+      for (const { name } of cameras) await this.#apply(name, version)
+    } catch (error) {
+      if (signal.aborted) return
+      for (const { name } of cameras) this.#failed(name, error)
+    }
+  }
+
+  async #apply(name: string, { versionId, text }: SecretVersion): Promise<void> {
+    const { files } = this.#deps
+    if ((await files.read(name))?.versionId !== versionId) {
+      await files.write(name, { ...parseCameraSecret(text), versionId })
+      this.#update(name, { versionId, changedMs: monotonicMs() })
+      this.#deps.log.info('camera credentials written', { camera: name, versionId })
+    }
+    this.#enter(name, 'ok', undefined)
+    this.#failures.get(name)?.recovered('camera refreshed again', { camera: name })
+  }
+
+  #failed(name: string, error: unknown): void {
+    this.#enter(name, 'failing', reportError(error))
+    this.#failures.get(name)?.failed('camera keeps its last credentials', error, { camera: name })
+  }
+
+  #enter(name: string, state: CameraStatus['state'], lastError: ErrorReport | undefined): void {
+    const before = this.#status.get(name)
+    const sinceMs = before?.state === state ? before.sinceMs : monotonicMs()
+    this.#update(name, { state, sinceMs, lastError })
+  }
+
+  #update(name: string, change: Partial<CameraStatus>): void {
+    this.#status.set(name, { ...initialStatus(name), ...this.#status.get(name), ...change })
+  }
+
+  #retryMs(): number {
+    return jittered(retryBaseMs * 2 ** Math.min(this.#failedInARow, 10), 0.5)
+  }
+}
+
+function initialStatus(name: string): CameraStatus {
+  return {
+    name,
+    state: 'starting',
+    sinceMs: monotonicMs(),
+    versionId: undefined,
+    changedMs: undefined,
+    lastError: undefined,
+  }
+}
+
+function restored({ message, hint }: ErrorReport): AgentError {
+  return new AgentError(message, { retryable: true, ...(hint === undefined ? {} : { hint }) })
+}
+
+function someFailed(failing: readonly CameraStatus[], of: number): AgentError {
+  const [first] = failing
+  const { message = '', hint } = first?.lastError ?? {}
+  return restored({
+    name: '',
+    message: `${failing.length} of ${of} cameras failed, ${first?.name ?? ''}: ${message}`,
+    ...(hint === undefined ? {} : { hint }),
+  })
+}

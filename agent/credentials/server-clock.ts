@@ -1,0 +1,100 @@
+import type { Log } from '../lib/log.ts'
+import { monotonicMs } from '../lib/monotonic.ts'
+
+/** The times between which every certificate of a chain is valid, in milliseconds since 1970. */
+export interface Validity {
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
+}
+
+export interface DateSample {
+  /** The `Date` header of a response (RFC 9110, section 6.6.1). */
+  readonly date: string
+  /** When the request was sent and its headers arrived, on the monotonic clock. */
+  readonly sentMs: number
+  readonly receivedMs: number
+  /** Given when the chain's dates could not be checked by TLS, because the system clock lies outside them. */
+  readonly validity?: Validity | undefined
+}
+
+export interface ServerClockOptions {
+  /** No server can be right about a time before this: the later of the release date and the last time known. */
+  readonly notBeforeMs: number
+  readonly log: Log
+}
+
+const longestRoundTripMs = 60_000
+const tolerableMs = 2_000
+
+/**
+ * Cloud time: the system clock plus the offset learnt from `Date` headers. Small differences count as none, because a
+ * `Date` has whole seconds; so an appliance with a synchronised clock keeps its own, finer one. A step of the system
+ * clock between two samples (NTP catching up) is seen against the monotonic clock and taken out of the offset.
+ */
+export class ServerClock {
+  readonly #log: Log
+  #notBeforeMs: number
+  #offsetMs = 0
+  #wallMinusMonotonicMs = Date.now() - monotonicMs()
+  #lastKnownMs: number | undefined
+
+  constructor({ notBeforeMs, log }: ServerClockOptions) {
+    this.#notBeforeMs = notBeforeMs
+    this.#log = log
+  }
+
+  /** Cloud time now, in milliseconds since 1970. */
+  now(): number {
+    return Date.now() + this.offsetMs()
+  }
+
+  /** What to add to the system clock. */
+  offsetMs(): number {
+    const stepMs = Date.now() - monotonicMs() - this.#wallMinusMonotonicMs
+    return Math.abs(stepMs) < tolerableMs ? this.#offsetMs : withoutNoise(this.#offsetMs - stepMs)
+  }
+
+  /** A moment on the monotonic clock as cloud time, by what is known now. */
+  timeOf(atMonotonicMs: number): number {
+    return this.now() - (monotonicMs() - atMonotonicMs)
+  }
+
+  /** The last cloud time that a server told; undefined until one did. */
+  lastKnownMs(): number | undefined {
+    return this.#lastKnownMs
+  }
+
+  /** Learns from a response. Answers whether the sample was believed. */
+  observe({ date, sentMs, receivedMs, validity }: DateSample): boolean {
+    const serverMs = Date.parse(date)
+    const roundTripMs = receivedMs - sentMs
+    if (Number.isNaN(serverMs) || roundTripMs > longestRoundTripMs) return false
+    if (serverMs < this.#notBeforeMs || (validity !== undefined && !isWithin(serverMs, validity))) {
+      this.#log.warn('date of a server is not believed', { date, notBefore: new Date(this.#notBeforeMs).toISOString() })
+      return false
+    }
+    this.#learn(serverMs + 500 + roundTripMs / 2 + (monotonicMs() - receivedMs), roundTripMs)
+    return true
+  }
+
+  #learn(cloudMs: number, roundTripMs: number): void {
+    const beforeMs = this.offsetMs()
+    const sampleMs = cloudMs - Date.now()
+    const agrees = Math.abs(sampleMs - beforeMs) <= tolerableMs + roundTripMs / 2
+    this.#offsetMs = agrees ? beforeMs : withoutNoise(sampleMs)
+    this.#wallMinusMonotonicMs = Date.now() - monotonicMs()
+    this.#lastKnownMs = cloudMs
+    this.#notBeforeMs = Math.max(this.#notBeforeMs, cloudMs - longestRoundTripMs)
+    if (!agrees) {
+      this.#log.warn('system clock differs from the cloud', { offsetSeconds: Math.round(this.#offsetMs / 1000) })
+    }
+  }
+}
+
+function withoutNoise(offsetMs: number): number {
+  return Math.abs(offsetMs) <= tolerableMs ? 0 : offsetMs
+}
+
+function isWithin(timeMs: number, { notBeforeMs, notAfterMs }: Validity): boolean {
+  return timeMs >= notBeforeMs && timeMs <= notAfterMs
+}

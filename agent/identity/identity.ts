@@ -1,0 +1,122 @@
+import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import type { Config } from '../config/config-schema.ts'
+import { AgentError, errorCode } from '../lib/errors.ts'
+
+/** The certificate, the private key and the trusted roots in PEM, read and found to belong together. */
+export interface Identity {
+  readonly certificate: string
+  readonly privateKey: string
+  readonly roots: string
+  /** `live` is what provisioning or rotation wrote; `seed` is what the configuration names. */
+  readonly origin: 'live' | 'seed'
+  readonly notBeforeMs: number
+  readonly notAfterMs: number
+}
+
+/** The identity is not there, or is not usable. A missing one is waited for: provisioning may still bring it. */
+export class IdentityError extends AgentError {
+  override readonly name = 'IdentityError'
+  readonly fault: 'missing' | 'unusable'
+
+  constructor(fault: 'missing' | 'unusable', message: string, hint: string) {
+    super(message, { retryable: fault === 'missing', hint })
+    this.fault = fault
+  }
+}
+
+export interface IdentityLocation {
+  /** From the image or the operator; may be read-only. */
+  readonly seed: Config['identity']
+  /** `<state>/identity/current`, written by provisioning and rotation. */
+  readonly liveFolder: string
+}
+
+/**
+ * Reads the live identity, or the seed when there is no live one. The roots always come from the seed. Throws an
+ * IdentityError that names the file; key material never stands in a message.
+ */
+export async function loadIdentity({ seed, liveFolder }: IdentityLocation): Promise<Identity> {
+  const live = { certificate: join(liveFolder, 'certificate.pem'), privateKey: join(liveFolder, 'private.key') }
+  const isLive = await exists(live.certificate)
+  const { certificate: certificatePath, privateKey: keyPath } = isLive ? live : seed
+  await refuseOpenKey(keyPath)
+  const [certificate, privateKey, roots] = await Promise.all([read(certificatePath), read(keyPath), read(seed.rootCa)])
+  const parsed = parseCertificate(certificate, certificatePath)
+  if (!parsed.checkPrivateKey(parseKey(privateKey, keyPath))) {
+    throw unusable(`${keyPath} is not the key of ${certificatePath}`, 'put certificate and key of the same thing there')
+  }
+  parseCertificate(roots, seed.rootCa)
+  return {
+    certificate,
+    privateKey,
+    roots,
+    origin: isLive ? 'live' : 'seed',
+    notBeforeMs: parsed.validFromDate.getTime(),
+    notAfterMs: parsed.validToDate.getTime(),
+  }
+}
+
+/** The configured roots in PEM, or an empty string while they cannot be read. */
+export async function readRootCa(path: string): Promise<string> {
+  return await readFile(path, 'utf8').catch(() => '')
+}
+
+async function refuseOpenKey(path: string): Promise<void> {
+  const { mode } = await stat(path).catch((error: unknown) => {
+    throw unreadable(path, error)
+  })
+  if ((mode & 0o027) === 0) return
+  const shown = (mode & 0o777).toString(8).padStart(4, '0')
+  throw unusable(`${path} can be read by others, or written by its group (mode ${shown})`, `chmod 600 ${path}`)
+}
+
+async function read(path: string): Promise<string> {
+  return await readFile(path, 'utf8').catch((error: unknown) => {
+    throw unreadable(path, error)
+  })
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    () => false,
+  )
+}
+
+function parseCertificate(pem: string, path: string): X509Certificate {
+  try {
+    return new X509Certificate(pem)
+  } catch {
+    throw unusable(
+      `${path} holds no certificate in PEM`,
+      `put a certificate that begins with -----BEGIN CERTIFICATE----- there`,
+    )
+  }
+}
+
+function parseKey(pem: string, path: string): KeyObject {
+  try {
+    return createPrivateKey(pem)
+  } catch {
+    throw unusable(`${path} holds no private key in PEM`, 'put the unencrypted private key of the certificate there')
+  }
+}
+
+function unreadable(path: string, error: unknown): IdentityError {
+  const code = errorCode(error) ?? 'an unknown error'
+  if (code === 'ENOENT' || code === 'ENOTDIR') {
+    return new IdentityError(
+      'missing',
+      `${path} is not there`,
+      'provision the appliance, or mend identity.* in the configuration; the agent waits for it',
+    )
+  }
+  return unusable(`${path} cannot be read (${code})`, 'let the user that the agent runs as read it')
+}
+
+function unusable(message: string, hint: string): IdentityError {
+  return new IdentityError('unusable', message, hint)
+}

@@ -1,0 +1,66 @@
+import { request as httpRequest, type IncomingMessage } from 'node:http'
+import { join } from 'node:path'
+
+import { AgentError, errorCode } from '../lib/errors.ts'
+
+export interface AgentCall {
+  readonly socketPath: string
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  readonly withinMs: number
+}
+
+export interface AgentAnswer {
+  readonly status: number
+  readonly body: unknown
+}
+
+/** Where the agent of a runtime folder answers. */
+export function socketPathIn(runtimeFolder: string): string {
+  return join(runtimeFolder, 'agent.sock')
+}
+
+const maxBodyBytes = 16 * 1024 * 1024
+
+/** Asks the running agent over its Unix socket. Throws an AgentError with a hint when there is no agent to ask. */
+export async function callAgent({ socketPath, method, path, withinMs }: AgentCall): Promise<AgentAnswer> {
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
+  const signal = AbortSignal.timeout(withinMs)
+  const request = httpRequest({ socketPath, method, path, signal, agent: false })
+  request.once('response', resolve)
+  request.on('error', reject)
+  request.end()
+  try {
+    const response = await promise
+    const text = await readText(response)
+    return { status: response.statusCode ?? 0, body: JSON.parse(text) }
+  } catch (error) {
+    throw unreachable(socketPath, error)
+  }
+}
+
+async function readText(response: IncomingMessage): Promise<string> {
+  let text = ''
+  for await (const chunk of response.setEncoding('utf8')) {
+    text += String(chunk)
+    if (text.length > maxBodyBytes) throw new AgentError('the answer of the agent is too long')
+  }
+  return text
+}
+
+function unreachable(socketPath: string, error: unknown): AgentError {
+  const code = errorCode(error)
+  if (code === 'ENOENT' || code === 'ECONNREFUSED') {
+    return new AgentError(`no agent answers at ${socketPath}`, {
+      cause: error,
+      hint: 'start it, or name its configuration with --config',
+    })
+  }
+  if (code === 'EACCES') {
+    return new AgentError(`${socketPath} may not be used by this user`, {
+      cause: error,
+      hint: "run this as root or as a member of the agent's group",
+    })
+  }
+  return new AgentError(`the agent at ${socketPath} did not answer`, { cause: error, retryable: true })
+}

@@ -1,0 +1,69 @@
+import type { ErrorReport } from '../lib/errors.ts'
+
+/** How one part of the agent is. Instants are ISO 8601 in cloud time. */
+export interface PartStatus {
+  readonly state: string
+  /** When it entered that state. */
+  readonly since?: string
+  readonly lastError?: ErrorReport & { readonly at?: string }
+  readonly nextAttemptAt?: string
+}
+
+export interface CredentialsPart extends PartStatus {
+  readonly name: string
+  /** Successful fetches since the start. */
+  readonly fetches: number
+  readonly expiresAt?: string
+}
+
+export interface ArtifactPart extends PartStatus {
+  readonly name: string
+  readonly phase: string
+  readonly releaseId?: string
+  readonly installedAt?: string
+  readonly files: number
+  readonly bytes: number
+  /** Since the start. */
+  readonly fetchedFiles: number
+  readonly fetchedBytes: number
+}
+
+export interface CameraPart extends PartStatus {
+  readonly name: string
+  readonly versionId?: string
+  readonly changedAt?: string
+}
+
+export interface LogSourcePart {
+  readonly path: string
+  readonly stream: string
+  readonly positionBytes: number
+  readonly sizeBytes: number
+  readonly lastAcceptedAt?: string
+  readonly lastError?: ErrorReport
+}
+
+export interface LogsPart extends PartStatus {
+  readonly group: string
+  /** Events since the start. */
+  readonly accepted: number
+  readonly lost: number
+  readonly pendingBytes: number
+  readonly sources: readonly LogSourcePart[]
+}
+
+/** What `panorama-agent status --json` prints. Fields are only ever added; `version` changes when one must go. */
+export interface StatusDocument {
+  readonly version: 1
+  readonly agent: { readonly version: string; readonly pid: number; readonly startedAt: string }
+  readonly device: { readonly thingName: string; readonly id: string; readonly name: string; readonly region: string }
+  /** Cloud time and how far the system clock is off; `known` once a server has told the time. */
+  readonly clock: { readonly now: string; readonly offsetSeconds: number; readonly known: boolean }
+  readonly identity: PartStatus & { readonly origin?: string; readonly certificateExpiresAt?: string }
+  readonly credentials: readonly CredentialsPart[]
+  readonly artifacts: readonly ArtifactPart[]
+  readonly cameras: readonly CameraPart[]
+  readonly logs: LogsPart
+  /** Workers that neither ended nor progressed by their own deadline. */
+  readonly overdue: readonly string[]
+}

@@ -1,0 +1,109 @@
+import { chmod, rm } from 'node:fs/promises'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+
+import { AgentError, reportError } from '../lib/errors.ts'
+import type { Log } from '../lib/log.ts'
+import { callAgent } from './status-client.ts'
+import type { StatusDocument } from './status-document.ts'
+
+/** What local users can ask of the agent. */
+export interface LocalRequests {
+  readonly status: () => StatusDocument
+  /** Runs a pass of one artifact, or of all, now. Throws what the pass threw, or an AgentError for an unknown name. */
+  readonly sync: (name: string | undefined) => Promise<void>
+  /** Runs a refresh of the cameras now. Throws what it threw, or an AgentError for an unknown name. */
+  readonly refresh: (camera: string | undefined) => Promise<void>
+}
+
+export interface StatusServerOptions {
+  readonly socketPath: string
+  readonly requests: LocalRequests
+  readonly log: Log
+}
+
+const mode = 0o660
+
+/**
+ * Answers on a Unix socket that the agent's user and group may use: `GET /status`, `POST /sync[/NAME]`,
+ * `POST /refresh[/CAMERA]`, all in JSON. Throws when another agent answers there already.
+ */
+export async function startStatusServer({ socketPath, requests, log }: StatusServerOptions): Promise<AsyncDisposable> {
+  await removeStaleSocket(socketPath)
+  const server = createServer((request, response) => {
+    answer(request, requests).then(
+      (reply) => {
+        send(response, reply)
+      },
+      (error: unknown) => {
+        log.debug('local request failed', { request: request.url, error })
+        send(response, { status: 500, body: { error: reportError(error) } })
+      },
+    )
+  })
+  server.headersTimeout = 5_000
+  server.requestTimeout = 5_000
+  server.maxConnections = 20
+  await listen(server, socketPath)
+  await chmod(socketPath, mode)
+  return {
+    async [Symbol.asyncDispose]() {
+      const { promise, resolve } = Promise.withResolvers<undefined>()
+      server.close(() => {
+        resolve(undefined)
+      })
+      server.closeAllConnections()
+      await promise
+    },
+  }
+}
+
+interface Reply {
+  readonly status: number
+  readonly body: unknown
+}
+
+async function answer(request: IncomingMessage, requests: LocalRequests): Promise<Reply> {
+  request.resume()
+  const [, verb, ...rest] = (request.url ?? '').split('/')
+  const argument = rest.length === 0 ? undefined : decodeURIComponent(rest.join('/'))
+  switch (`${request.method ?? ''} ${verb ?? ''}`) {
+    case 'GET status':
+      return { status: 200, body: requests.status() }
+    case 'POST sync':
+      await requests.sync(argument)
+      return { status: 200, body: requests.status() }
+    case 'POST refresh':
+      await requests.refresh(argument)
+      return { status: 200, body: requests.status() }
+    default:
+      return { status: 404, body: { error: reportError(new AgentError('there is no such request')) } }
+  }
+}
+
+function send(response: ServerResponse, { status, body }: Reply): void {
+  response.writeHead(status, { 'content-type': 'application/json', connection: 'close' })
+  response.end(`${JSON.stringify(body)}\n`)
+}
+
+async function removeStaleSocket(socketPath: string): Promise<void> {
+  const answered = await callAgent({ socketPath, method: 'GET', path: '/status', withinMs: 2_000 }).then(
+    () => true,
+    () => false,
+  )
+  if (answered) {
+    throw new AgentError(`another agent answers at ${socketPath}`, {
+      hint: 'two agents with one identity throw each other out: stop the other one, or give this one paths of its own',
+    })
+  }
+  await rm(socketPath, { force: true })
+}
+
+async function listen(server: Server, socketPath: string): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<undefined>()
+  server.once('error', reject)
+  server.listen(socketPath, () => {
+    resolve(undefined)
+  })
+  await promise
+  server.off('error', reject)
+}

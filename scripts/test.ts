@@ -1,0 +1,49 @@
+import { spawn } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/**
+ * Runs every check and every test, also when an earlier one failed, and prints `N passed, N failed` at the end. A
+ * failed check counts as one failure; tests are counted one by one.
+ */
+const folder = await mkdtemp(join(tmpdir(), 'panorama-agent-test-'))
+const report = join(folder, 'report.json')
+
+const checksFailed = (await succeeds('npm', ['run', '--silent', 'check'])) ? 0 : 1
+console.log(checksFailed === 0 ? 'check: passed' : 'check: FAILED')
+
+const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
+const testsSucceeded = await succeeds('vitest', ['run', ...reporters, ...process.argv.slice(2)])
+const { passed, failed } = await readCounts(report, testsSucceeded)
+await rm(folder, { recursive: true })
+
+console.log(`${passed + 1 - checksFailed} passed, ${failed + checksFailed} failed`)
+process.exitCode = failed + checksFailed === 0 ? 0 : 1
+
+async function succeeds(command: string, args: readonly string[]): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  const child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit'] })
+  child.once('error', () => {
+    resolve(false)
+  })
+  child.once('close', (code) => {
+    resolve(code === 0)
+  })
+  return await promise
+}
+
+/** A run that broke before its report, or failed outside of any test, counts as one failure. */
+async function readCounts(path: string, succeeded: boolean): Promise<{ passed: number; failed: number }> {
+  const text = await readFile(path, 'utf8').catch(() => '{}')
+  const json: unknown = JSON.parse(text)
+  const passed = numberAt(json, 'numPassedTests')
+  const failed = numberAt(json, 'numFailedTests')
+  return { passed, failed: failed === 0 && (!succeeded || passed === 0) ? 1 : failed }
+}
+
+function numberAt(json: unknown, key: string): number {
+  if (typeof json !== 'object' || json === null) return 0
+  const value: unknown = Object.entries(json).find(([name]) => name === key)?.[1]
+  return typeof value === 'number' ? value : 0
+}

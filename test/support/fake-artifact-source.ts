@@ -1,0 +1,115 @@
+import { createHash } from 'node:crypto'
+
+import type { ArtifactSource, ObjectBody, SourceObject } from '../../agent/artifacts/artifact-source.ts'
+import { linkedAbort } from '../../agent/lib/abort.ts'
+
+interface Stored {
+  readonly content: Uint8Array
+  readonly etag: string
+}
+
+/** Called before each chunk; may throw, wait, or change the source. The signal aborts when the body is disposed. */
+export type BeforeChunk = (object: SourceObject, offset: number, signal: AbortSignal) => Promise<void> | void
+
+/** An artifact source in memory that counts what it is asked for and misbehaves on request. */
+export class FakeArtifactSource implements ArtifactSource {
+  readonly prefix: string
+  /** Keys, in the order in which they were opened with success. */
+  readonly opened: string[] = []
+  listings = 0
+  openBodies = 0
+  maxOpenBodies = 0
+  chunkBytes = 1024
+  beforeList: () => Promise<void> | void = () => undefined
+  beforeOpen: (object: SourceObject) => Promise<void> | void = () => undefined
+  beforeChunk: BeforeChunk = () => undefined
+  readonly #objects = new Map<string, Stored>()
+
+  constructor(prefix = '') {
+    this.prefix = prefix
+  }
+
+  put(key: string, content: string | Uint8Array, etag?: string): void {
+    const bytes = Buffer.from(content)
+    const md5 = createHash('md5').update(bytes).digest('hex')
+    this.#objects.set(key, { content: bytes, etag: etag ?? `"${md5}"` })
+  }
+
+  remove(key: string): void {
+    this.#objects.delete(key)
+  }
+
+  async list(signal: AbortSignal): Promise<readonly SourceObject[]> {
+    signal.throwIfAborted()
+    this.listings += 1
+    await this.beforeList()
+    signal.throwIfAborted()
+    return [...this.#objects]
+      .filter(([key]) => key.startsWith(this.prefix))
+      .map(([key, { content, etag }]) => ({
+        key,
+        path: key.slice(this.prefix.length),
+        etag,
+        sizeBytes: content.byteLength,
+      }))
+  }
+
+  async open(object: SourceObject, signal: AbortSignal): Promise<ObjectBody | 'changed'> {
+    signal.throwIfAborted()
+    await this.beforeOpen(object)
+    signal.throwIfAborted()
+    const stored = this.#objects.get(object.key)
+    if (stored?.etag !== object.etag) return 'changed'
+    this.opened.push(object.key)
+    this.openBodies += 1
+    this.maxOpenBodies = Math.max(this.maxOpenBodies, this.openBodies)
+    return this.#body(object, stored.content, signal)
+  }
+
+  #body(object: SourceObject, content: Uint8Array, signal: AbortSignal): ObjectBody {
+    const link = linkedAbort(signal)
+    const { controller } = link
+    const { chunkBytes } = this
+    const close = (): void => {
+      if (!controller.signal.aborted) controller.abort(new Error('the body was disposed'))
+      link[Symbol.dispose]()
+    }
+    let isOpen = true
+    return {
+      [Symbol.asyncIterator]: () => this.#chunks(object, content, { chunkBytes, signal: controller.signal }),
+      [Symbol.asyncDispose]: async () => {
+        close()
+        if (isOpen) this.openBodies -= 1
+        isOpen = false
+        await Promise.resolve()
+      },
+    }
+  }
+
+  async *#chunks(
+    object: SourceObject,
+    content: Uint8Array,
+    { chunkBytes, signal }: { readonly chunkBytes: number; readonly signal: AbortSignal },
+  ): AsyncGenerator<Uint8Array> {
+    for (let offset = 0; offset < content.byteLength; offset += chunkBytes) {
+      await this.beforeChunk(object, offset, signal)
+      signal.throwIfAborted()
+      yield content.subarray(offset, offset + chunkBytes)
+    }
+    signal.throwIfAborted()
+  }
+}
+
+/** Waits until the signal aborts, and rejects with its reason: a body that falls silent. */
+export async function silence(signal: AbortSignal): Promise<never> {
+  signal.throwIfAborted()
+  const { promise, reject } = Promise.withResolvers<never>()
+  signal.addEventListener(
+    'abort',
+    () => {
+      reject(signal.reason)
+    },
+    { once: true },
+  )
+  return await promise
+}

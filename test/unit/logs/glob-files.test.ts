@@ -25,5 +25,6 @@ test('finds what fits * and ? in any segment, and nothing else', async () => {
 test('says whether a path fits without looking for it', () => {
   expect(matchesGlob('/var/*/app.log', '/var/log/app.log')).toBe(true)
   expect(matchesGlob('/var/*/app.log', '/var/log/x/app.log')).toBe(false)
+  expect(matchesGlob('/var/*', '/var/log/app.log')).toBe(false)
   expect(matchesGlob('/var/*.log', '/var/.log')).toBe(false)
 })

@@ -19,8 +19,8 @@ export async function withDeadline<T>(
   const inner = new AbortController()
   const { promise: ended, reject } = Promise.withResolvers<never>()
   const end = (reason: unknown): void => {
+    reject(reason) // first: work that rejects by itself on abort must not settle the race before this does
     inner.abort(reason)
-    reject(reason)
   }
   const onAbort = (): void => {
     end(signal.reason)

@@ -83,7 +83,8 @@ function formatLine({ level, message, fields }: { level: LogLevel; message: stri
   const { worker, ...rest } = fields
   const source = typeof worker === 'string' ? `${worker}: ` : ''
   const shown = Object.entries(rest).flatMap(([key, value]) => formatField(key, value))
-  return [new Date().toISOString(), level.toUpperCase().padEnd(5), `${source}${message}`, ...shown].join(' ')
+  const line = [new Date().toISOString(), level.toUpperCase().padEnd(5), `${source}${message}`, ...shown].join(' ')
+  return line.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ') // whatever stands in a text or a name, it cannot forge a line
 }
 
 function formatField(key: string, value: unknown): readonly string[] {
@@ -96,6 +97,21 @@ function formatField(key: string, value: unknown): readonly string[] {
 }
 
 function quote(value: unknown): string {
-  const text = redactText(typeof value === 'string' ? value : JSON.stringify(value, redactField))
+  const text = shownText(value)
   return /^[^\s"=\p{C}]+$/u.test(text) ? text : JSON.stringify(text)
+}
+
+/** Never throws: a value that JSON cannot hold must not cost the line, nor the work that logs it. */
+function shownText(value: unknown): string {
+  try {
+    const json = (): string => JSON.stringify(value, (name, inner: unknown) => plain(redactField(name, inner)))
+    return redactText(typeof value === 'string' ? value : json())
+  } catch {
+    return '[cannot be shown]'
+  }
+}
+
+function plain(value: unknown): unknown {
+  if (value instanceof Error) return reportError(value)
+  return typeof value === 'bigint' ? value.toString() : value
 }

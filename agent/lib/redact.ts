@@ -1,6 +1,6 @@
 const secretName =
-  /pass(word|wd|phrase)?$|secret(string|binary|accesskey)?$|token$|privatekey$|credential$|authorization$/i
-const userInfo = /([a-z][a-z0-9+.-]*:\/\/)[^\s/?#@]*@/gi
+  /pass(word|wd|phrase)?s?$|secret(string|binary|accesskey)?s?$|tokens?$|privatekeys?$|credentials?$|authorization$/i
+const userInfo = /([a-z][a-z0-9+.-]*:\/\/)[^\s/?#]*@/gi // up to the last @: people write passwords with one in them
 const privateKey = /-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(-----END [A-Z ]*PRIVATE KEY-----|$)/g
 
 /** The value of a log field, or `[redacted]` when its name says that it is a secret. */

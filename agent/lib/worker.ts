@@ -57,6 +57,7 @@ export class Worker {
   #health: WorkerHealth
   #failedInARow = 0
   #dueMs = Infinity
+  #stopped = false
   #requests: PromiseWithResolvers<undefined>[] = []
   #wake: () => void = () => undefined
 
@@ -82,11 +83,16 @@ export class Worker {
       await this.#rest(restMs, signal)
     }
     this.#dueMs = Infinity
-    this.#settle(this.#takeRequests(), new AgentError(`${this.name} is stopping`, { retryable: true }))
+    this.#stopped = true
+    this.#settle(this.#takeRequests(), this.#stopping())
   }
 
-  /** Asks for a pass now, after the one in flight if there is one; settles as that pass does. */
+  /**
+   * Asks for a pass now, after the one in flight if there is one; settles as that pass does. Waits for the start of a
+   * worker that has not started, and rejects when it stops or has stopped.
+   */
   async requestPass(): Promise<void> {
+    if (this.#stopped) throw this.#stopping()
     const request = Promise.withResolvers<undefined>()
     this.#requests.push(request)
     this.#wake()
@@ -160,6 +166,10 @@ export class Worker {
 
   #beat(withinMs: number): void {
     this.#dueMs = monotonicMs() + withinMs
+  }
+
+  #stopping(): AgentError {
+    return new AgentError(`${this.name} is stopping`, { retryable: true })
   }
 
   #takeRequests(): readonly PromiseWithResolvers<undefined>[] {

@@ -18,11 +18,14 @@ const linkRefusals: ReadonlySet<string | undefined> = new Set(['EMLINK', 'EXDEV'
  */
 export class ContentStore {
   readonly #root: string
+  readonly #hardLink: (from: string, to: string) => Promise<void>
   readonly #folders = new Set<string>()
   #keys = new Set<string>()
 
-  constructor(folder: string) {
+  /** `hardLink` is how the file system makes links. */
+  constructor(folder: string, hardLink: (from: string, to: string) => Promise<void> = link) {
     this.#root = join(folder, 'sha256')
+    this.#hardLink = hardLink
   }
 
   /** Makes the folders that are missing and looks what is there. To be called before everything else. */
@@ -61,7 +64,7 @@ export class ContentStore {
     const path = this.#pathOf(contentKey(file))
     await this.#checkSize(file, path)
     try {
-      await link(path, target)
+      await this.#hardLink(path, target)
     } catch (error) {
       if (!linkRefusals.has(errorCode(error))) throw error
       await copyDurably(path, target, modeOf(file))

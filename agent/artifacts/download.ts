@@ -74,38 +74,27 @@ async function writeBody(path: string, body: ObjectBody, limits: BodyLimits): Pr
   return { sizeBytes, sha256: hash.digest('hex') }
 }
 
-/** The chunks of a body; throws as soon as the signal aborts or no chunk comes for too long. */
-async function* readBody(body: ObjectBody, { signal, idleTimeoutMs, key }: BodyLimits): AsyncGenerator<Uint8Array> {
-  const stopped = new AbortController()
-  const stop = (reason: unknown): void => {
-    stopped.abort(reason)
-    // closing the body makes the pending read fail; how it fails does not matter then
-    body[Symbol.asyncDispose]().then(undefined, () => undefined)
-  }
-  const onAbort = (): void => {
-    stop(signal.reason)
-  }
+/** The chunks of a body; throws a DeadlineError when no chunk comes for too long. Writing a chunk takes what it takes. */
+async function* readBody(body: ObjectBody, { idleTimeoutMs, key }: BodyLimits): AsyncGenerator<Uint8Array> {
+  const silence = new AbortController()
   const startTimer = (): NodeJS.Timeout =>
     setTimeout(() => {
-      stop(new DeadlineError(`the next byte of ${JSON.stringify(key)}`, idleTimeoutMs))
+      silence.abort(new DeadlineError(`the next byte of ${JSON.stringify(key)}`, idleTimeoutMs))
+      // closing the body makes the pending read fail; how it fails does not matter then
+      body[Symbol.asyncDispose]().then(undefined, () => undefined)
     }, idleTimeoutMs)
-  signal.throwIfAborted()
-  signal.addEventListener('abort', onAbort, { once: true })
   let timer = startTimer()
   try {
     for await (const chunk of body) {
       clearTimeout(timer)
-      stopped.signal.throwIfAborted()
       yield chunk
       timer = startTimer()
     }
-    stopped.signal.throwIfAborted()
   } catch (error) {
-    stopped.signal.throwIfAborted()
+    silence.signal.throwIfAborted()
     throw error
   } finally {
     clearTimeout(timer)
-    signal.removeEventListener('abort', onAbort)
   }
 }
 

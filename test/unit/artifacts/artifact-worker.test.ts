@@ -1,4 +1,4 @@
-import { lstat, mkdir, readdir, readlink, rm, stat, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 
@@ -127,6 +127,9 @@ describe('a later pass', () => {
     expect((await readdir(join(appFolder(state), 'releases'))).sort()).toEqual(
       [two, `${String(two)}.json`, three, `${String(three)}.json`].sort(),
     )
+    const index = await readFile(join(appFolder(state), 'index.json'), 'utf8')
+    expect(index).toContain(sha256('two'))
+    expect(index).not.toContain(sha256('one'))
     expect(await storedContent(state)).toEqual([`${sha256('three')}-0444`, `${sha256('two')}-0444`].sort())
   })
 
@@ -174,7 +177,50 @@ describe('a later pass', () => {
   })
 })
 
+describe('the schedule', () => {
+  it('has the next pass due in pollSeconds, give or take a tenth', async () => {
+    await using state = await tempFolder()
+    await using running = startWorker(state, sourceOf({}))
+    await running.pass()
+    await new Promise(setImmediate)
+    const { lastPassMs = 0, nextPassMs = 0 } = running.worker.health()
+    expect(nextPassMs - lastPassMs).toBeGreaterThan(269_000)
+    expect(nextPassMs - lastPassMs).toBeLessThan(331_000)
+  })
+
+  it('shows a sign of life with every chunk', async () => {
+    await using state = await tempFolder()
+    const source = sourceOf({ a: 'x'.repeat(3000) })
+    await using running = startWorker(state, source, { idleTimeoutMs: 1_000_000 })
+    const dueMs: number[] = []
+    source.beforeChunk = async () => {
+      dueMs.push(performance.now() - running.worker.overdueMs())
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+    await running.pass()
+    const [first = 0, second = 0, third = 0] = dueMs
+    expect(second - first).toBeGreaterThan(5)
+    expect(third - second).toBeGreaterThan(5)
+  })
+})
+
 describe('a pass that fails', () => {
+  it('says what to do when the disk is full, and keeps the installed release', async () => {
+    await using state = await tempFolder()
+    const source = sourceOf({ a: 'old' })
+    await using running = startWorker(state, source)
+    await running.pass()
+    source.put('app/a', 'new')
+    source.beforeChunk = () => {
+      throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
+    }
+    await expect(running.pass()).rejects.toMatchObject({ hint: expect.stringContaining('free space') as unknown })
+    expect(await installedFiles(state)).toEqual({ a: 'old' })
+    source.beforeChunk = () => undefined
+    await running.pass()
+    expect(await installedFiles(state)).toEqual({ a: 'new' })
+  })
+
   it('keeps the installed release when the listing fails, and recovers', async () => {
     await using state = await tempFolder()
     const source = sourceOf({ a: 'old' })
@@ -278,6 +324,7 @@ describe('a pass that fails', () => {
     expect(source.openBodies).toBe(0)
     expect(await filesBelow(join(appFolder(state), 'incoming'))).toEqual([])
     expect(running.status()).toMatchObject({ phase: 'idle', fetchedFiles: 0, fetchedBytes: 1024 })
+    expect(running.status().progress).toBeUndefined()
   })
 
   it('waits for a slow body as long as it keeps sending', async () => {

@@ -1,30 +1,19 @@
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, it } from 'vitest'
+import { expect, it } from 'vitest'
 
 import { makeFolder, renameDurably } from '../../../agent/lib/durable-files.ts'
 
-const umask = process.umask()
-let root: string
-
-beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), 'panorama-durable-'))
-  process.umask(0o077)
-})
-
-afterEach(async () => {
-  process.umask(umask)
-  await rm(root, { recursive: true, force: true })
-})
-
 it('makes a folder with exactly the mode asked for, whatever the umask', async () => {
-  await makeFolder(join(root, 'a'), 0o755)
-  expect((await stat(join(root, 'a'))).mode & 0o7777).toBe(0o755)
+  await using root = await privateFolder()
+  await makeFolder(join(root.path, 'a'), 0o755)
+  expect((await stat(join(root.path, 'a'))).mode & 0o7777).toBe(0o755)
 })
 
 it('corrects the mode of a folder that is there, and leaves a right one alone', async () => {
-  const path = join(root, 'a')
+  await using root = await privateFolder()
+  const path = join(root.path, 'a')
   await makeFolder(path, 0o755)
   const { ctimeMs } = await stat(path)
   await makeFolder(path, 0o755)
@@ -35,13 +24,28 @@ it('corrects the mode of a folder that is there, and leaves a right one alone', 
 })
 
 it('throws when the folder above is missing', async () => {
-  await expect(makeFolder(join(root, 'a/b'), 0o755)).rejects.toMatchObject({ code: 'ENOENT' })
+  await using root = await privateFolder()
+  await expect(makeFolder(join(root.path, 'a/b'), 0o755)).rejects.toMatchObject({ code: 'ENOENT' })
 })
 
 it('renames onto what is there', async () => {
-  await writeFile(join(root, 'new'), 'new')
-  await writeFile(join(root, 'old'), 'old')
-  await renameDurably(join(root, 'new'), join(root, 'old'))
-  expect(await readFile(join(root, 'old'), 'utf8')).toBe('new')
-  await expect(stat(join(root, 'new'))).rejects.toMatchObject({ code: 'ENOENT' })
+  await using root = await privateFolder()
+  await writeFile(join(root.path, 'new'), 'new')
+  await writeFile(join(root.path, 'old'), 'old')
+  await renameDurably(join(root.path, 'new'), join(root.path, 'old'))
+  expect(await readFile(join(root.path, 'old'), 'utf8')).toBe('new')
+  await expect(stat(join(root.path, 'new'))).rejects.toMatchObject({ code: 'ENOENT' })
 })
+
+/** A temporary folder, and a umask that lets nobody else in while it is there. */
+async function privateFolder(): Promise<AsyncDisposable & { readonly path: string }> {
+  const umask = process.umask(0o077)
+  const path = await mkdtemp(join(tmpdir(), 'panorama-durable-'))
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      process.umask(umask)
+      await rm(path, { recursive: true, force: true })
+    },
+  }
+}

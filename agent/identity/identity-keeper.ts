@@ -1,7 +1,7 @@
 import { AgentError, reportError, type ErrorReport } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
-import { loadIdentity, type Identity, type IdentityLocation } from './identity.ts'
+import { IdentityError, loadIdentity, type Identity, type IdentityLocation } from './identity.ts'
 
 export interface IdentityKeeperOptions extends IdentityLocation {
   readonly log: Log
@@ -10,7 +10,7 @@ export interface IdentityKeeperOptions extends IdentityLocation {
 
 export type IdentityStatus =
   | { readonly state: 'waiting' }
-  | { readonly state: 'faulty'; readonly lastError: ErrorReport }
+  | { readonly state: IdentityError['fault']; readonly lastError: ErrorReport }
   | { readonly state: 'ok'; readonly origin: Identity['origin']; readonly certificateExpiresAt: string }
 
 const warnBeforeMs = 30 * 86_400_000
@@ -35,7 +35,8 @@ export class IdentityKeeper {
       this.#warnOfExpiry(notAfterMs)
       return identity
     } catch (error) {
-      this.#status = { state: 'faulty', lastError: reportError(error) }
+      const state = error instanceof IdentityError ? error.fault : 'unusable'
+      this.#status = { state, lastError: reportError(error) }
       throw error
     }
   }

@@ -2,6 +2,7 @@ import type { Config } from '../config/config-schema.ts'
 import { withDeadline } from '../lib/abort.ts'
 import { jittered } from '../lib/backoff.ts'
 import { AgentError, reportError, type ErrorReport } from '../lib/errors.ts'
+import { FailureLog } from '../lib/failure-log.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
@@ -82,12 +83,14 @@ class FileLogWorker implements LogWorker {
   readonly #sources: LogSources
   readonly #cursorFile: LogCursorFile
   readonly #lifetime = new AbortController()
+  readonly #failures: FailureLog
   #saveError: unknown
 
   constructor(deps: LogWorkerDeps) {
     const { config, group, destination, cloudNow, folder, log } = deps
     this.#deps = deps
     this.#tally = new LogTally(log)
+    this.#failures = new FailureLog(log)
     this.#senders = new LogSenders({ group, destination, cloudNow, tally: this.#tally })
     this.#cursorFile = new LogCursorFile(folder, log)
     this.#sources = new LogSources({
@@ -146,6 +149,8 @@ class FileLogWorker implements LogWorker {
     this.#sources.forgetSettled()
     await this.#saveCursors()
     const fault = this.#fault()
+    if (fault === undefined) this.#failures.recovered('log upload goes on')
+    else this.#failures.failed('log upload is held up', fault)
     return { nextInMs: lookEveryMs, ...(fault === undefined ? {} : { fault }) }
   }
 
@@ -215,7 +220,7 @@ class FileLogWorker implements LogWorker {
     if (first === undefined) return undefined
     const retryable = failed.some(({ error }) => !(error instanceof AgentError) || error.retryable)
     const shown = failed.slice(0, 5).map(({ what }) => what)
-    return new AgentError(`log upload is held up at ${shown.join(', ')}`, { retryable, cause: first.error })
+    return new AgentError(`no progress at ${shown.join(', ')}`, { retryable, cause: first.error })
   }
 
   #sourceStatus(

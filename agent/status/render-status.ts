@@ -16,7 +16,7 @@ export function renderStatus(status: StatusDocument): string {
     ...part(
       'logs',
       logs,
-      `${logs.group}: ${logs.accepted} accepted, ${logs.lost} lost, ${logs.pendingBytes} bytes pending`,
+      `${logs.group}: ${logs.accepted} accepted, ${logs.lost} lost${logs.lostBytes === 0 ? '' : ` and ${logs.lostBytes} bytes never read`}, ${logs.pendingBytes} bytes pending`,
     ),
     ...logs.sources.flatMap((source) => [
       row(`  ${source.stream}`, '', `${source.path}: ${source.positionBytes} of ${source.sizeBytes} bytes sent`),
@@ -39,11 +39,12 @@ function errorRows(error: PartStatus['lastError']): readonly string[] {
   return [row('', 'error', `${error.message}${at}`), ...(error.hint === undefined ? [] : [row('', 'hint', error.hint)])]
 }
 
-function artifactText({ releaseId, files, bytes, phase }: StatusDocument['artifacts'][number]): string {
+function artifactText({ releaseId, files, bytes, phase, progress }: StatusDocument['artifacts'][number]): string {
   const release =
     releaseId === undefined
       ? 'no release yet'
       : `release ${releaseId.slice(0, 12)}, ${count(files, 'file')}, ${bytes} bytes`
+  if (progress !== undefined) return `${release}, ${phase} ${progress.bytes} of ${progress.totalBytes} bytes`
   return phase === 'idle' ? release : `${release}, ${phase}`
 }
 
@@ -52,7 +53,7 @@ function row(title: string, state: string, text: string): string {
 }
 
 function expiryText(words: string, instant: string | undefined): string {
-  return instant === undefined ? 'none' : `${words} ${instant}`
+  return instant === undefined ? 'none yet' : `${words} ${instant}`
 }
 
 function offsetText(offsetSeconds: number): string {

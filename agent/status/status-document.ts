@@ -26,6 +26,13 @@ export interface ArtifactPart extends PartStatus {
   /** Since the start. */
   readonly fetchedFiles: number
   readonly fetchedBytes: number
+  /** While downloading: how far the pass is. */
+  readonly progress?: {
+    readonly files: number
+    readonly totalFiles: number
+    readonly bytes: number
+    readonly totalBytes: number
+  }
 }
 
 export interface CameraPart extends PartStatus {
@@ -48,6 +55,8 @@ export interface LogsPart extends PartStatus {
   /** Events since the start. */
   readonly accepted: number
   readonly lost: number
+  /** Of files that were truncated or deleted before they could be read. */
+  readonly lostBytes: number
   readonly pendingBytes: number
   readonly sources: readonly LogSourcePart[]
 }

@@ -1,0 +1,114 @@
+import { agentVersion } from './build-info.ts'
+import type { Config } from './config/config-schema.ts'
+import { deviceNames } from './config/device-names.ts'
+import type { RoleCredentials } from './credentials/role-credentials.ts'
+import type { Generation } from './generation.ts'
+import type { WorkerHealth } from './lib/worker.ts'
+import type { Session } from './session.ts'
+import type {
+  ArtifactPart,
+  CameraPart,
+  CredentialsPart,
+  LogsPart,
+  PartStatus,
+  StatusDocument,
+} from './status/status-document.ts'
+
+export interface StatusSources {
+  readonly config: Config
+  readonly session: Session
+  readonly generation: Generation
+  /** When the agent started, on the monotonic clock. */
+  readonly startedMs: number
+}
+
+/** Turns a moment on the monotonic clock into an instant in cloud time. */
+type ToInstant = (monotonicMs: number) => string
+
+/** Puts together what every part knows about itself. */
+export function composeStatus({ config, session, generation, startedMs }: StatusSources): StatusDocument {
+  const { clock, identity, credentials } = session
+  const at: ToInstant = (monotonicMs) => new Date(clock.timeOf(monotonicMs)).toISOString()
+  const workers = [...session.workers, ...generation.workers]
+  return {
+    version: 1,
+    agent: { version: agentVersion, pid: process.pid, startedAt: at(startedMs) },
+    device: { thingName: config.device.thingName, ...deviceNames(config.device), region: config.device.region },
+    clock: {
+      now: new Date(clock.now()).toISOString(),
+      offsetSeconds: Math.round(clock.offsetMs() / 1000),
+      known: clock.lastKnownMs() !== undefined,
+    },
+    identity: identity.status(),
+    credentials: credentials.map((each) => credentialsPart(each, at)),
+    artifacts: artifactParts(generation, at),
+    cameras: cameraParts(generation, at),
+    logs: logsPart(generation, at),
+    overdue: workers.filter((worker) => worker.overdueMs() > 0).map(({ name }) => name),
+  }
+}
+
+function credentialsPart(credentials: RoleCredentials, at: ToInstant): CredentialsPart {
+  const { fetches, held } = credentials.status()
+  return {
+    name: credentials.worker.name,
+    ...workerPart(credentials.worker.health(), at),
+    fetches,
+    ...(held === undefined ? {} : { expiresAt: at(held.expiresMs) }),
+  }
+}
+
+function artifactParts({ artifacts }: Generation, at: ToInstant): readonly ArtifactPart[] {
+  return artifacts.map((artifact) => {
+    const { releaseId, installedAtMs, progress, ...rest } = artifact.status()
+    return {
+      ...workerPart(artifact.worker.health(), at),
+      ...rest,
+      ...(releaseId === undefined ? {} : { releaseId }),
+      ...(installedAtMs === undefined ? {} : { installedAt: new Date(installedAtMs).toISOString() }),
+      ...(progress === undefined ? {} : { progress }),
+    }
+  })
+}
+
+function cameraParts({ cameras }: Generation, at: ToInstant): readonly CameraPart[] {
+  const { nextPassMs } = cameras.worker.health()
+  return cameras.status().map(({ name, state, sinceMs, versionId, changedMs, lastError }) => ({
+    name,
+    state,
+    since: at(sinceMs),
+    ...(versionId === undefined ? {} : { versionId }),
+    ...(changedMs === undefined ? {} : { changedAt: at(changedMs) }),
+    ...(lastError === undefined ? {} : { lastError }),
+    ...(nextPassMs === undefined ? {} : { nextAttemptAt: at(nextPassMs) }),
+  }))
+}
+
+function logsPart({ logs, logGroup }: Generation, at: ToInstant): LogsPart {
+  const { sources, ...counts } = logs.status()
+  return {
+    ...workerPart(logs.worker.health(), at),
+    group: logGroup,
+    ...counts,
+    sources: sources.map(({ lastAcceptedAtMs, ...source }) => ({
+      ...source,
+      ...(lastAcceptedAtMs === undefined ? {} : { lastAcceptedAt: at(lastAcceptedAtMs) }),
+    })),
+  }
+}
+
+function workerPart({ state, sinceMs, lastError, nextPassMs }: WorkerHealth, at: ToInstant): PartStatus {
+  return {
+    state,
+    since: at(sinceMs),
+    ...(lastError === undefined ? {} : { lastError: errorPart(lastError, at) }),
+    ...(nextPassMs === undefined ? {} : { nextAttemptAt: at(nextPassMs) }),
+  }
+}
+
+function errorPart(
+  { name, message, hint, atMs }: NonNullable<WorkerHealth['lastError']>,
+  at: ToInstant,
+): NonNullable<PartStatus['lastError']> {
+  return { name, message, ...(hint === undefined ? {} : { hint }), at: at(atMs) }
+}

@@ -1,0 +1,85 @@
+import { loadConfig } from '../config/load-config.ts'
+import { AgentError } from '../lib/errors.ts'
+import { callAgent, socketPathIn } from '../status/status-client.ts'
+import { renderStatus } from '../status/render-status.ts'
+import type { StatusDocument } from '../status/status-document.ts'
+import type { CommandContext } from './command-context.ts'
+
+/** Where the running agent is found: by its socket, or by its configuration. */
+export interface AgentLocation {
+  readonly configFile: string
+  readonly socket?: string
+}
+
+export interface StatusOptions extends AgentLocation {
+  readonly json: boolean
+}
+
+const statusWithinMs = 10_000
+const passWithinMs = 600_000
+
+/** `panorama-agent status [--json]` */
+export async function status(options: StatusOptions, { stdout }: CommandContext): Promise<void> {
+  const document = await ask(options, { method: 'GET', path: '/status', withinMs: statusWithinMs })
+  stdout.write(options.json ? `${JSON.stringify(document)}\n` : renderStatus(document))
+}
+
+/** `panorama-agent sync [NAME]`: a pass of one artifact, or of all, now. */
+export async function sync(
+  options: AgentLocation & { readonly name?: string },
+  { stdout }: CommandContext,
+): Promise<void> {
+  const document = await ask(options, { method: 'POST', path: pathOf('sync', options.name), withinMs: passWithinMs })
+  for (const { name, releaseId, files, bytes } of document.artifacts) {
+    if (options.name !== undefined && options.name !== name) continue
+    stdout.write(`${name}: release ${releaseId ?? 'none'}, ${files} files, ${bytes} bytes\n`)
+  }
+}
+
+/** `panorama-agent refresh [CAMERA]`: a refresh of the camera credentials now. */
+export async function refresh(
+  options: AgentLocation & { readonly name?: string },
+  { stdout }: CommandContext,
+): Promise<void> {
+  const document = await ask(options, { method: 'POST', path: pathOf('refresh', options.name), withinMs: passWithinMs })
+  for (const { name, versionId } of document.cameras) {
+    if (options.name !== undefined && options.name !== name) continue
+    stdout.write(`${name}: version ${versionId ?? 'none'}\n`)
+  }
+}
+
+interface Question {
+  readonly method: 'GET' | 'POST'
+  readonly path: string
+  readonly withinMs: number
+}
+
+async function ask({ configFile, socket }: AgentLocation, question: Question): Promise<StatusDocument> {
+  const socketPath = socket ?? socketPathIn((await loadConfig(configFile)).paths.runtime)
+  const { body } = await callAgent({ socketPath, ...question })
+  if (isStatus(body)) return body
+  throw refusal(body)
+}
+
+function pathOf(verb: string, name: string | undefined): string {
+  return name === undefined ? `/${verb}` : `/${verb}/${encodeURIComponent(name)}`
+}
+
+function isStatus(body: unknown): body is StatusDocument {
+  return typeof body === 'object' && body !== null && 'version' in body && body.version === 1
+}
+
+function refusal(body: unknown): AgentError {
+  if (typeof body !== 'object' || body === null || !('error' in body))
+    return new AgentError('the agent gave no answer that makes sense')
+  const { error } = body
+  const message = field(error, 'message') ?? 'the agent failed'
+  const hint = field(error, 'hint')
+  return new AgentError(message, hint === undefined ? {} : { hint })
+}
+
+function field(value: unknown, name: string): string | undefined {
+  if (typeof value !== 'object' || value === null || !(name in value)) return undefined
+  const found: unknown = Object.entries(value).find(([key]) => key === name)?.[1]
+  return typeof found === 'string' ? found : undefined
+}

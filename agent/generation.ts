@@ -1,0 +1,66 @@
+import { join } from 'node:path'
+
+import { createArtifactWorker, type ArtifactWorker } from './artifacts/artifact-worker.ts'
+import { createCloudWatchLogDestination } from './aws/cloudwatch-log-destination.ts'
+import { createS3ArtifactSource } from './aws/s3-artifact-source.ts'
+import { createSecretsManagerReader } from './aws/secrets-manager-reader.ts'
+import { CameraFiles } from './cameras/camera-files.ts'
+import { CameraWorker } from './cameras/camera-worker.ts'
+import type { Config } from './config/config-schema.ts'
+import { deviceNames } from './config/device-names.ts'
+import type { Log } from './lib/log.ts'
+import type { Worker } from './lib/worker.ts'
+import type { LogRing } from './logs/log-ring.ts'
+import { createLogWorker, type LogWorker } from './logs/log-worker.ts'
+import type { Session } from './session.ts'
+
+export interface GenerationOptions {
+  readonly config: Config
+  readonly session: Session
+  readonly log: Log
+  readonly ring: LogRing
+}
+
+/** The three workers and all else that is built from one configuration. */
+export interface Generation {
+  readonly artifacts: readonly ArtifactWorker[]
+  readonly cameras: CameraWorker
+  readonly logs: LogWorker
+  readonly logGroup: string
+  readonly workers: readonly Worker[]
+}
+
+export function createGeneration({ config, session, log, ring }: GenerationOptions): Generation {
+  const { clients, call, clock } = session
+  const artifacts = config.artifacts.map((artifact) =>
+    createArtifactWorker({
+      artifact,
+      source: createS3ArtifactSource({
+        client: clients.s3,
+        call,
+        accessPoint: artifact.accessPoint,
+        prefix: artifact.prefix,
+      }),
+      folder: join(config.paths.state, 'artifacts', artifact.name),
+      log,
+    }),
+  )
+  const cameras = new CameraWorker({
+    cameras: config.cameras,
+    reader: createSecretsManagerReader({ client: clients.secretsManager, call }),
+    files: new CameraFiles(join(config.paths.runtime, 'cameras')),
+    log: log.child({ worker: 'cameras' }),
+  })
+  const logGroup = `/aws/panorama/devices/${deviceNames(config.device).id}`
+  const logs = createLogWorker({
+    config: config.logs,
+    group: logGroup,
+    destination: createCloudWatchLogDestination({ client: clients.logs, call }),
+    ring,
+    folder: join(config.paths.state, 'logs'),
+    cloudNow: () => clock.now(),
+    log: log.child({ worker: 'logs' }),
+  })
+  const workers = [...artifacts.map(({ worker }) => worker), cameras.worker, logs.worker]
+  return { artifacts, cameras, logs, logGroup, workers }
+}

@@ -1,0 +1,97 @@
+#!/usr/bin/env node
+import { Command, CommanderError, Option } from 'commander'
+
+import { agentVersion } from './build-info.ts'
+import { refresh, status, sync } from './commands/ask-agent.ts'
+import type { CommandContext } from './commands/command-context.ts'
+import { run } from './commands/run.ts'
+import { ConfigError } from './config/load-config.ts'
+import { reportError } from './lib/errors.ts'
+
+const defaultConfig = '/etc/panorama-agent/config.json'
+const stopWithinMs = 4_800
+
+/** Exit codes as in sysexits.h: EX_USAGE and EX_CONFIG. */
+const exitCodes = { ok: 0, failed: 1, usage: 64, config: 78 } as const
+
+function createProgram(context: CommandContext): Command {
+  const config = new Option('--config <file>', 'the configuration file')
+    .default(defaultConfig)
+    .env('PANORAMA_AGENT_CONFIG')
+  const socket = new Option(
+    '--socket <path>',
+    "the running agent's socket, instead of looking it up in the configuration",
+  )
+  const program = new Command('panorama-agent')
+    .description('Keeps a vision appliance in step with AWS: artifacts, camera credentials, logs.')
+    .version(agentVersion)
+    .exitOverride()
+  program
+    .command('run')
+    .description('run the agent until SIGTERM or SIGINT')
+    .addOption(config)
+    .action(async (options: { config: string }) => {
+      await run({ configFile: options.config }, context)
+    })
+  program
+    .command('status')
+    .description('show how the running agent is')
+    .option('--json', 'the whole document, on one line', false)
+    .addOption(config)
+    .addOption(socket)
+    .action(async ({ json, ...options }: { json: boolean; config: string; socket?: string }) => {
+      await status({ ...located(options), json }, context)
+    })
+  for (const { name, argument, description, ask } of requests) {
+    program
+      .command(name)
+      .description(description)
+      .argument(`[${argument}]`, 'only this one; default all')
+      .addOption(config)
+      .addOption(socket)
+      .action(async (chosen: string | undefined, options: { config: string; socket?: string }) => {
+        await ask({ ...located(options), ...(chosen === undefined ? {} : { name: chosen }) }, context)
+      })
+  }
+  return program
+}
+
+const requests = [
+  { name: 'sync', argument: 'name', description: 'sync artifacts now', ask: sync },
+  { name: 'refresh', argument: 'camera', description: 'refresh camera credentials now', ask: refresh },
+]
+
+function located({ config, socket }: { config: string; socket?: string }) {
+  return { configFile: config, ...(socket === undefined ? {} : { socket }) }
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
+  const { message, hint } = reportError(error)
+  process.stderr.write(`panorama-agent: ${message}\n${hint === undefined ? '' : `hint: ${hint}\n`}`)
+  return error instanceof ConfigError ? exitCodes.config : exitCodes.failed
+}
+
+/** Everything ends within 5 seconds of the signal, also when something hangs. */
+function stopOnSignal(stop: AbortController): void {
+  for (const name of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(name, () => {
+      stop.abort()
+      setTimeout(() => {
+        process.stderr.write('panorama-agent: something did not stop in time and was cut off\n')
+        process.exit(exitCodes.ok)
+      }, stopWithinMs).unref()
+    })
+  }
+}
+
+async function main(): Promise<void> {
+  process.umask(0o077)
+  const stop = new AbortController()
+  stopOnSignal(stop)
+  const program = createProgram({ signal: stop.signal, stdout: process.stdout })
+  const exitCode = await program.parseAsync(process.argv).then(() => exitCodes.ok, exitCodeOf)
+  process.exit(exitCode)
+}
+
+void main()

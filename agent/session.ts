@@ -1,0 +1,162 @@
+import type { LookupFunction } from 'node:net'
+import { join } from 'node:path'
+
+import { createAwsCall, type AwsCall } from './aws/aws-call.ts'
+import { createAwsClients, type AwsClients } from './aws/aws-clients.ts'
+import { createChainedCredentialSource } from './aws/chained-credential-source.ts'
+import { createIotCredentialSource } from './aws/iot-credential-source.ts'
+import { ObservingRequestHandler } from './aws/request-handler.ts'
+import { sdkCredentials, type SdkCredentials } from './aws/sdk-credentials.ts'
+import { createServiceTrust } from './aws/trust.ts'
+import { releasedAtMs } from './build-info.ts'
+import type { Config } from './config/config-schema.ts'
+import { clockWorker, readLastKnown } from './credentials/clock-state.ts'
+import type { CredentialSource } from './credentials/credential-source.ts'
+import { RoleCredentials } from './credentials/role-credentials.ts'
+import { ServerClock } from './credentials/server-clock.ts'
+import { IdentityKeeper } from './identity/identity-keeper.ts'
+import { readRootCa } from './identity/identity.ts'
+import type { Log } from './lib/log.ts'
+import { monotonicMs } from './lib/monotonic.ts'
+import type { Worker } from './lib/worker.ts'
+
+/** What tests put in the place of the real thing. */
+export interface SessionOverrides {
+  /** The time before which no server is believed. */
+  readonly releasedAtMs?: number
+  readonly minCredentialIntervalMs?: number
+  readonly lookup?: LookupFunction
+}
+
+export interface SessionOptions {
+  readonly config: Config
+  readonly log: Log
+  readonly overrides?: SessionOverrides
+}
+
+/**
+ * Everything that outlives a change of the three workers' configuration: identity, clock, credentials, connections.
+ * Its workers run under `workers`; disposing closes its connections.
+ */
+export interface Session extends Disposable {
+  readonly clock: ServerClock
+  readonly identity: IdentityKeeper
+  /** The base role's first, then the chained role's if there is one. */
+  readonly credentials: readonly RoleCredentials[]
+  readonly clients: AwsClients
+  readonly call: AwsCall
+  readonly workers: readonly Worker[]
+}
+
+export async function createSession({ config, log, overrides = {} }: SessionOptions): Promise<Session> {
+  const { identity: seed, paths, device, endpoints } = config
+  const lastKnownMs = await readLastKnown({ folder: paths.state, log })
+  const notBeforeMs = Math.max(overrides.releasedAtMs ?? releasedAtMs, lastKnownMs ?? 0)
+  const clock = new ServerClock({ notBeforeMs, log: log.child({ worker: 'clock' }) })
+  const identity = new IdentityKeeper({
+    seed,
+    liveFolder: join(paths.state, 'identity', 'current'),
+    log: log.child({ worker: 'identity' }),
+    cloudNow: () => clock.now(),
+  })
+  const requestHandler = new ObservingRequestHandler({
+    trust: createServiceTrust(async () => await readRootCa(seed.rootCa)),
+    onDate: (sample) => clock.observe(sample),
+    ...(overrides.lookup === undefined ? {} : { lookup: overrides.lookup }),
+  })
+  const context = { config, log, overrides, clock, identity, requestHandler }
+  const credentials = createCredentials(context)
+  const inUse = credentials[credentials.length - 1] ?? credentials[0]
+  const clients = createAwsClients({
+    region: device.region,
+    endpoints,
+    credentials: asSdkCredentials(inUse),
+    requestHandler,
+    clockOffsetMs: () => clock.offsetMs(),
+  })
+  return {
+    clock,
+    identity,
+    credentials,
+    clients,
+    call: callWith(inUse, requestHandler),
+    workers: [...credentials.map(({ worker }) => worker), clockWorker({ folder: paths.state, log, clock })],
+    [Symbol.dispose]() {
+      clients[Symbol.dispose]()
+    },
+  }
+}
+
+interface CredentialsContext {
+  readonly config: Config
+  readonly log: Log
+  readonly overrides: SessionOverrides
+  readonly clock: ServerClock
+  readonly identity: IdentityKeeper
+  readonly requestHandler: ObservingRequestHandler
+}
+
+function createCredentials(context: CredentialsContext): readonly [RoleCredentials, ...RoleCredentials[]] {
+  const { config, clock, identity, overrides } = context
+  const base = roleCredentials(
+    'credentials',
+    context,
+    createIotCredentialSource({
+      endpoint: config.endpoints.credentials,
+      roleAlias: config.role.alias,
+      thingName: config.device.thingName,
+      loadIdentity: async () => await identity.load(),
+      cloudNow: () => clock.now(),
+      onDate: (sample) => clock.observe(sample),
+      ...(overrides.lookup === undefined ? {} : { lookup: overrides.lookup }),
+    }),
+  )
+  const { assume } = config.role
+  if (assume === undefined) return [base]
+  const source = createChainedCredentialSource({
+    master: asSdkCredentials(base),
+    call: callWith(base, context.requestHandler),
+    roleArn: assume.roleArn,
+    thingName: config.device.thingName,
+    region: config.device.region,
+    endpoint: config.endpoints.sts,
+    requestHandler: context.requestHandler,
+    clock: { now: () => clock.now(), offsetMs: () => clock.offsetMs() },
+  })
+  return [base, roleCredentials('chained-credentials', context, source)]
+}
+
+function roleCredentials(
+  name: string,
+  { log, overrides }: CredentialsContext,
+  source: CredentialSource,
+): RoleCredentials {
+  const { minCredentialIntervalMs: minIntervalMs } = overrides
+  return new RoleCredentials({
+    name,
+    source,
+    log: log.child({ worker: name }),
+    ...(minIntervalMs === undefined ? {} : { minIntervalMs }),
+  })
+}
+
+function asSdkCredentials(credentials: RoleCredentials): SdkCredentials {
+  return sdkCredentials(async () => {
+    const held = await credentials.get()
+    return { ...held, lifetimeMs: held.expiresMs - monotonicMs() }
+  })
+}
+
+function callWith(credentials: RoleCredentials, requestHandler: ObservingRequestHandler): AwsCall {
+  return createAwsCall({
+    credentials: {
+      currentKeyId: () => credentials.currentKeyId(),
+      invalidate: (keyId) => {
+        credentials.invalidate(keyId)
+      },
+    },
+    onConnectionFailure: () => {
+      requestHandler.closeIdle()
+    },
+  })
+}

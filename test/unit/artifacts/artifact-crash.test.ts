@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { mkdir, readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 
 import { appFolder, filesBelow, installedFiles, tempFolder, type TempFolder } from './artifact-fixture.ts'
@@ -10,18 +11,19 @@ import { appFolder, filesBelow, installedFiles, tempFolder, type TempFolder } fr
 /** As in the child: what was in flight when it was killed is fetched again, and nothing else. */
 const concurrency = 3
 const rounds = 6
-const script = join(import.meta.dirname, 'artifact-crash-child.ts')
+const script = fileURLToPath(import.meta.resolve('./artifact-crash-child.ts'))
 
 it('has a whole release, old or new, whenever the process is killed, and the next pass cleans up', async () => {
   await using state = await tempFolder()
   await mkdir(dirname(appFolder(state)), { recursive: true })
+  await runPass(state, 'older')
   const { spanMs } = await runPass(state, 'old')
   let installed = await releaseNamed(state)
   expect(installed).toBe('old')
   const outcomes: string[] = []
   for (let round = 0; round < rounds; round += 1) {
     const next = `release-${round}`
-    const { opened } = await runPass(state, next, (2 * spanMs * (round + Math.random())) / rounds)
+    const { opened } = await runPass(state, next, (1.5 * spanMs * (round + Math.random())) / rounds)
     const found = await releaseNamed(state)
     expect([installed, next]).toContain(found)
     outcomes.push(found === next ? 'new' : 'old')
@@ -32,7 +34,7 @@ it('has a whole release, old or new, whenever the process is killed, and the nex
     installed = next
   }
   console.info(
-    `killed at random within twice ${Math.round(spanMs)} ms, the length of a pass; installed then: ${outcomes.join(' ')}`,
+    `killed at random within 1.5 times ${Math.round(spanMs)} ms, the length of a pass; installed then: ${outcomes.join(' ')}`,
   )
 })
 

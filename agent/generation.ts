@@ -42,6 +42,7 @@ export function createGeneration({ config, session, log, ring }: GenerationOptio
         prefix: artifact.prefix,
       }),
       folder: join(config.paths.state, 'artifacts', artifact.name),
+      cloudNow: () => clock.now(),
       log,
     }),
   )

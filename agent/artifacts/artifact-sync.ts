@@ -19,6 +19,8 @@ export interface ArtifactSyncDeps {
   readonly log: Log
   readonly concurrency: number
   readonly idleTimeoutMs: number
+  /** Milliseconds since 1970. */
+  readonly cloudNow: () => number
 }
 
 interface Installed {
@@ -53,7 +55,7 @@ export class ArtifactSync {
   constructor(deps: ArtifactSyncDeps) {
     this.#deps = deps
     this.#store = new ContentStore(join(deps.folder, 'store'))
-    this.#tree = new ReleaseTree(deps.folder, deps.log)
+    this.#tree = new ReleaseTree(deps.folder, deps.log, deps.cloudNow)
   }
 
   /**

@@ -16,6 +16,8 @@ export interface ArtifactWorkerDeps {
   readonly concurrency?: number
   /** How long the body of an object may go without a byte. Default 30 s. */
   readonly idleTimeoutMs?: number
+  /** The cloud's time in milliseconds since 1970. Default: the system's. */
+  readonly cloudNow?: () => number
 }
 
 export interface ArtifactWorker {
@@ -30,10 +32,10 @@ const stepMs = 240_000
  * does not ask in step. `current` always names one complete release. See ArtifactSync for what a pass promises.
  */
 export function createArtifactWorker(deps: ArtifactWorkerDeps): ArtifactWorker {
-  const { artifact, concurrency = 8, idleTimeoutMs = 30_000 } = deps
+  const { artifact, concurrency = 8, idleTimeoutMs = 30_000, cloudNow = Date.now } = deps
   const name = `artifacts:${artifact.name}`
   const log = deps.log.child({ worker: name })
-  const sync = new ArtifactSync({ ...deps, name: artifact.name, log, concurrency, idleTimeoutMs })
+  const sync = new ArtifactSync({ ...deps, name: artifact.name, log, concurrency, idleTimeoutMs, cloudNow })
   const worker = new Worker({
     name,
     log,

@@ -36,10 +36,13 @@ export type ReleaseRecord = Readonly<z.infer<typeof recordFile>>
 export class ReleaseTree {
   readonly #folder: string
   readonly #log: Log
+  readonly #now: () => number
 
-  constructor(folder: string, log: Log) {
+  /** `now` is the time that releases are said to be installed at, in milliseconds since 1970. */
+  constructor(folder: string, log: Log, now: () => number = Date.now) {
     this.#folder = folder
     this.#log = log
+    this.#now = now
   }
 
   /** The id of the release that `current` names, if it names one that is there. */
@@ -86,7 +89,7 @@ export class ReleaseTree {
       version: 1,
       releaseId: release.releaseId,
       ...(before === undefined || before === release.releaseId ? {} : { previous: before }),
-      installedAt: new Date().toISOString(),
+      installedAt: new Date(this.#now()).toISOString(),
       files: [...release.files],
     }
     await writeJsonState(this.#recordPath(release.releaseId), record)

@@ -79,8 +79,9 @@ export class FrontDoor implements AsyncDisposable {
   async #exchange(incoming: IncomingMessage, outgoing: ServerResponse, signal: AbortSignal): Promise<void> {
     const { now, faults, requests, connections, route } = this.#options
     const { remotePort } = incoming.socket
-    const { request, tooLarge } = await readRequest(incoming)
-    if (connections().isBlackhole) return
+    const arrived = await readRequest(incoming).catch(() => undefined)
+    if (arrived === undefined || connections().isBlackhole) return
+    const { request, tooLarge } = arrived
     const target = route(request)
     const record = newRecord(request, target, now())
     const hits = faults.takeForRequest(target.service, target.action)

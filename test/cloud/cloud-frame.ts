@@ -23,7 +23,7 @@ import { Sessions } from './sessions.ts'
 import { routeSigned } from './signed-target.ts'
 import { createStsService } from './sts-service.ts'
 
-export interface CloudEndpoints {
+interface CloudEndpoints {
   /** host:port of the IoT credentials provider, as `endpoints.credentials` of the configuration wants it. */
   readonly credentials: string
   readonly s3: string

@@ -20,7 +20,7 @@ export interface Target {
 export type TellCaller = (caller: { readonly thingName?: string | undefined; readonly callerArn?: string }) => void
 
 /** The connection side of a front door. */
-export interface Connections {
+interface Connections {
   readonly isBlackhole: boolean
   reset(remotePort: number | undefined): void
 }

@@ -1,5 +1,5 @@
 /** What AWS allows an account in one region, in requests a second, by `service:action`. */
-export const defaultQuotas: Readonly<Record<string, number>> = {
+const defaultQuotas: Readonly<Record<string, number>> = {
   'credentials:AssumeRoleWithCertificate': 100,
   'logs:CreateLogGroup': 10,
   'logs:CreateLogStream': 50,

@@ -21,9 +21,14 @@ export interface CredentialsAnswer {
   readonly body: string
 }
 
+/** What a client needs to know about a cloud. */
+export interface ReachableCloud extends Pick<CloudFrame, 'rootCaPem' | 'lookup'> {
+  readonly endpoints: Pick<CloudFrame['endpoints'], 'credentials'>
+}
+
 /** Asks the credentials provider as an appliance does, on a connection of its own. */
 export async function askCredentials(
-  { endpoints, rootCaPem, lookup }: CloudFrame,
+  { endpoints, rootCaPem, lookup }: ReachableCloud,
   { identity, thingName, alias = 'panorama-appliance', path, method = 'GET', servername }: CredentialsRequest,
 ): Promise<CredentialsAnswer> {
   const [host, port] = endpoints.credentials.split(':')
@@ -60,7 +65,7 @@ export interface DeviceCredentials {
 }
 
 /** Credentials for the SDK's clients. Throws when the provider refuses. */
-export async function getCredentials(cloud: CloudFrame, options: CredentialsRequest): Promise<DeviceCredentials> {
+export async function getCredentials(cloud: ReachableCloud, options: CredentialsRequest): Promise<DeviceCredentials> {
   const { status, body } = await askCredentials(cloud, options)
   if (status !== 200) throw new Error(`the credentials provider answered ${status}: ${body}`)
   const { credentials } = JSON.parse(body) as { credentials: Record<keyof DeviceCredentials, string> }

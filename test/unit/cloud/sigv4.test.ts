@@ -1,5 +1,6 @@
 import { createHash, createHmac } from 'node:crypto'
 
+import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import type { CloudRequest } from '../../cloud/contract.ts'
@@ -91,6 +92,32 @@ describe('verifySignature', () => {
     const { request, check } = signed({})
 
     expect(await verifySignature(request, { ...check, ...change })).toMatchObject({ ok: false, problem: { kind } })
+  })
+
+  it('refuses whatever else stands in the headers, and never throws', async () => {
+    const { request, check } = signed({})
+    const right = request.headers['authorization'] ?? ''
+    const authorizations = fc.oneof(
+      fc.string({ unit: 'binary' }),
+      fc
+        .tuple(
+          fc.oneof(fc.constant(right.length), fc.nat(right.length)),
+          fc.string({ unit: 'binary' }).filter((text) => text.trim() !== ''),
+        )
+        .map(([at, text]) => right.slice(0, at) + text + right.slice(at)),
+      fc.stringMatching(/^[0-9a-f]{64}$/).map((signature) => right.slice(0, -64) + signature),
+      fc.nat(right.length - 1).map((length) => right.slice(0, length)),
+    )
+    const paths = fc.oneof(fc.constant(request.rawPath), fc.webPath())
+    const names = fc.constantFrom('host', 'x-amz-date', 'x-amz-content-sha256')
+    const others = fc.oneof(fc.constant({}), fc.dictionary(names, fc.string({ unit: 'binary' })))
+
+    await fc.assert(
+      fc.asyncProperty(authorizations, others, paths, async (authorization, headers, rawPath) => {
+        const changed = { ...request, rawPath, headers: { ...request.headers, ...headers, authorization } }
+        expect(await verifySignature(changed, check)).toMatchObject({ ok: false })
+      }),
+    )
   })
 
   it('accepts a request that is 15 minutes off', async () => {

@@ -4,7 +4,8 @@ import { z } from 'zod'
 
 const hostPort = z
   .string()
-  .regex(/^[A-Za-z0-9.-]{1,253}(:\d{1,5})?$/, 'must be host or host:port, without a scheme')
+  .regex(/^[A-Za-z0-9.-]{1,253}(:\d{1,5})?$/, { error: 'must be host or host:port, without a scheme', abort: true })
+  .refine((text) => URL.canParse(`https://${text}`), 'must be a host name and a port up to 65535')
   .describe('A host name with an optional port.')
 
 const serviceUrl = z

@@ -40,6 +40,7 @@ export class RoleCredentials {
   readonly #random: Random
   readonly #minIntervalMs: number
   #held: HeldCredentials | undefined
+  #fetchedMs = -Infinity
   #refreshDueMs = 0
   #fetches = 0
 
@@ -103,13 +104,16 @@ export class RoleCredentials {
   async #fetch(signal: AbortSignal): Promise<PassOutcome> {
     const restMs = this.#restMs()
     if (restMs > 0) return { nextInMs: restMs }
+    if (monotonicMs() - this.#fetchedMs < this.#minIntervalMs) throw tooShortLived()
     const sentMs = monotonicMs()
     const fetched = await this.#source.fetch(signal)
     this.#fetches += 1
-    this.#held = { ...fetched, fetchedMs: monotonicMs(), expiresMs: sentMs + fetched.lifetimeMs }
+    this.#fetchedMs = monotonicMs()
+    this.#held = { ...fetched, fetchedMs: this.#fetchedMs, expiresMs: sentMs + fetched.lifetimeMs }
     const lifeMs = fetched.lifetimeMs * (0.5 + 0.3 * this.#random())
-    this.#refreshDueMs = monotonicMs() + Math.max(lifeMs, this.#minIntervalMs)
-    return { nextInMs: this.#restMs() }
+    const restAfterMs = Math.max(lifeMs, this.#minIntervalMs)
+    this.#refreshDueMs = this.#fetchedMs + restAfterMs
+    return { nextInMs: restAfterMs }
   }
 
   /** More than 0 while valid credentials are not due for renewal: callers who joined late get what the first brought. */
@@ -120,4 +124,11 @@ export class RoleCredentials {
   #valid(): HeldCredentials | undefined {
     return this.#held !== undefined && monotonicMs() < this.#held.expiresMs ? this.#held : undefined
   }
+}
+
+function tooShortLived(): AgentError {
+  return new AgentError('the last credentials ended before new ones may be fetched', {
+    retryable: true,
+    hint: 'check the lifetime that the role alias gives, and the clock of the appliance',
+  })
 }

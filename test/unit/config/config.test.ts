@@ -1,0 +1,253 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+
+import { deviceNames } from '../../../agent/config/device-names.ts'
+import { ConfigError, loadConfig, parseConfig } from '../../../agent/config/load-config.ts'
+import { configDocument } from '../../support/config-document.ts'
+import { tempFolder } from '../../support/temp-folder.ts'
+
+type Json = Readonly<Record<string, unknown>>
+
+function faultsOf(json: unknown): readonly string[] {
+  try {
+    parseConfig(json, 'config.json')
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults.map(({ path, message }) => `${path}: ${message}`)
+    throw error
+  }
+  return []
+}
+
+/** The paths of the faults of the example with one section changed. */
+function faultPathsWith(section: string, change: Json): readonly string[] {
+  const example: Json = { ...configDocument() }
+  const before = example[section]
+  const changed = typeof before === 'object' ? { ...before, ...change } : change
+  return faultsOf({ ...example, [section]: changed }).map((fault) => fault.slice(0, fault.indexOf(':')))
+}
+
+const minimal = (): Json => {
+  const { device, identity, endpoints, role } = configDocument()
+  return { device, identity, endpoints, role }
+}
+
+describe('accepted', () => {
+  test('takes the example as it is', () => {
+    const example = configDocument()
+    expect(parseConfig(example, 'config.json')).toMatchObject(example)
+  })
+
+  test('needs device, identity, endpoints and role only, and fills in the rest', () => {
+    expect(parseConfig(minimal(), 'config.json')).toMatchObject({
+      endpoints: { dualStack: false, fips: false },
+      artifacts: [],
+      cameras: { refreshSeconds: 300, streams: [] },
+      logs: { flushSeconds: 15, sources: [], level: 'info' },
+      paths: { state: '/var/lib/panorama-agent', runtime: '/run/panorama-agent' },
+    })
+  })
+
+  test('lets editors name their schema', () => {
+    expect(faultsOf({ $schema: './agent.schema.json', ...configDocument() })).toEqual([])
+  })
+
+  test('fills in prefix and poll interval of an artifact', () => {
+    const [artifact] = configDocument().artifacts
+    const artifacts = [{ name: artifact?.['name'], accessPoint: artifact?.['accessPoint'] }]
+    expect(parseConfig({ ...configDocument(), artifacts }, 'config.json').artifacts).toMatchObject([
+      { prefix: '', pollSeconds: 300 },
+    ])
+  })
+
+  test.each([
+    'https://s3.localhost:9443',
+    'https://vpce-1.s3.us-west-2.vpce.amazonaws.com',
+    'http://localhost:9000',
+    'http://127.0.0.1:9000',
+    'http://[::1]:9000',
+    'http://s3.localhost:9000',
+  ])('takes %s as a service endpoint', (s3) => {
+    expect(faultPathsWith('endpoints', { s3 })).toEqual([])
+  })
+})
+
+describe('faults', () => {
+  test('names every missing section at once', () => {
+    expect(faultsOf({})).toEqual([
+      'device: is missing',
+      'identity: is missing',
+      'endpoints: is missing',
+      'role: is missing',
+    ])
+  })
+
+  test('names every fault of every section at once, each with its path', () => {
+    const { device, artifacts, cameras } = configDocument()
+    const faults = faultsOf({
+      ...configDocument(),
+      device: { ...device, region: 'Oregon', colour: 'red' },
+      role: {},
+      artifacts: [...artifacts, { ...artifacts[0], name: 'other', prefix: 'no-slash' }],
+      cameras: { ...cameras, streams: [{ name: '../etc' }] },
+    })
+    expect(faults.map((fault) => fault.slice(0, fault.indexOf(':'))).sort()).toEqual([
+      'artifacts[1].prefix',
+      'cameras.streams[0].name',
+      'cameras.streams[0].secretId',
+      'device.colour',
+      'device.region',
+      'role.alias',
+    ])
+  })
+
+  test.each([
+    ['at the top', { unknown: 1 }, 'unknown: is not a known field'],
+    [
+      'in an entry',
+      { logs: { sources: [{ kind: 'file', path: '/a', x: 1 }] } },
+      'logs.sources[0].x: is not a known field',
+    ],
+  ])('refuses an unknown field %s', (_, change, fault) => {
+    expect(faultsOf({ ...configDocument(), ...change })).toEqual([fault])
+  })
+
+  test.each([
+    ['cameras', 'refreshSeconds', 30, 86_400],
+    ['logs', 'flushSeconds', 1, 3_600],
+  ])('keeps %s.%s between its floor and its ceiling', (section, field, floor, ceiling) => {
+    expect(faultPathsWith(section, { [field]: floor })).toEqual([])
+    expect(faultPathsWith(section, { [field]: ceiling })).toEqual([])
+    for (const absurd of [0, -1, floor - 1, ceiling + 1, floor + 0.5, `${floor}`, null, NaN, Infinity]) {
+      expect(faultPathsWith(section, { [field]: absurd })).toEqual([`${section}.${field}`])
+    }
+  })
+
+  test.each([9, 86_401, 10.5, '300', null])('refuses to poll an artifact every %s seconds', (pollSeconds) => {
+    const artifacts = [{ ...configDocument().artifacts[0], pollSeconds }]
+    expect(faultsOf({ ...configDocument(), artifacts })).toHaveLength(1)
+  })
+
+  test('refuses two artifacts, and two cameras, of one name', () => {
+    const { artifacts, cameras } = configDocument()
+    const twice = (entries: readonly unknown[]): readonly unknown[] => [...entries, ...entries]
+    expect(
+      faultsOf({ ...configDocument(), artifacts: twice(artifacts), cameras: { streams: twice(cameras.streams) } }),
+    ).toEqual([
+      'artifacts[1].name: "people-counter" is there twice',
+      'cameras.streams[1].name: "dock-3" is there twice',
+    ])
+  })
+
+  test.each([
+    'http://example.com',
+    'http://127.0.0.1.example.com',
+    'http://localhost.example.com',
+    'http://notlocalhost',
+    'http://10.0.0.1:9000',
+    'ftp://localhost',
+    'localhost:9000',
+    'file:///etc/passwd',
+    '',
+  ])('refuses %s as a service endpoint', (s3) => {
+    expect(new Set(faultPathsWith('endpoints', { s3 }))).toEqual(new Set(['endpoints.s3']))
+  })
+
+  test.each(['https://c1.example.com', 'c1.example.com/path', 'c1.example.com:', 'c1.example.com:99999', ''])(
+    'refuses %s as the credentials endpoint',
+    (credentials) => {
+      expect(faultPathsWith('endpoints', { credentials })).toEqual(['endpoints.credentials'])
+    },
+  )
+
+  test.each(['../x', '.hidden', 'a/b', '', 'a'.repeat(65), 'a b', 'a\n'])(
+    'refuses %j as the name of a file',
+    (name) => {
+      expect(faultPathsWith('cameras', { streams: [{ name, secretId: 's' }] })).toEqual(['cameras.streams[0].name'])
+    },
+  )
+
+  test.each([['relative/path'], [''], ['/with\0null']])('refuses %j as a path', (state) => {
+    expect(faultPathsWith('paths', { state })).toEqual(['paths.state'])
+  })
+
+  test('answers any JSON with a configuration or a ConfigError', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), (json) => {
+        faultsOf(json)
+      }),
+    )
+  })
+
+  test('answers the example with anything in any place with a configuration or a ConfigError', () => {
+    const example: Json = { ...configDocument() }
+    const section = fc.constantFrom(...Object.keys(example))
+    const field = fc.oneof(
+      fc.constantFrom('name', 'region', 's3', 'streams', 'sources', 'state', '__proto__'),
+      fc.string(),
+    )
+    fc.assert(
+      fc.property(section, field, fc.jsonValue(), (chosen, name, value) => {
+        faultsOf({ ...example, [chosen]: value })
+        faultPathsWith(chosen, Object.fromEntries([[name, value]]))
+      }),
+    )
+  })
+})
+
+describe('files', () => {
+  test('loads a file', async () => {
+    await using folder = await tempFolder()
+    const file = join(folder.path, 'config.json')
+    await writeFile(file, JSON.stringify(configDocument()))
+    expect((await loadConfig(file)).device.name).toBe('dock-1')
+  })
+
+  test('says that a file is missing, and where it was expected', async () => {
+    await using folder = await tempFolder()
+    const file = join(folder.path, 'config.json')
+    await expect(loadConfig(file)).rejects.toThrow(`${file} has 1 fault:\n  (whole file): cannot be read (ENOENT)`)
+  })
+
+  test.each(['', '{', '[1,]', '\ufeff{}'])('says that a file with %j is not JSON', async (text) => {
+    await using folder = await tempFolder()
+    const file = join(folder.path, 'config.json')
+    await writeFile(file, text)
+    await expect(loadConfig(file)).rejects.toThrow(/\(whole file\): is not JSON/)
+  })
+
+  test('shows every fault and what to do in one message', () => {
+    const error = new ConfigError('config.json', [
+      { path: 'a', message: 'is missing' },
+      { path: 'b[0]', message: 'is wrong' },
+    ])
+    expect(error.message).toBe('config.json has 2 faults:\n  a: is missing\n  b[0]: is wrong')
+    expect(error).toMatchObject({ retryable: false, hint: expect.stringContaining('mend the file') as string })
+  })
+})
+
+describe('device names', () => {
+  const region = 'us-west-2'
+
+  test('are those of the configuration', () => {
+    expect(deviceNames({ thingName: 'thing', id: 'device-1', name: 'dock-1', region })).toEqual({
+      id: 'device-1',
+      name: 'dock-1',
+    })
+  })
+
+  test('default to the thing name with - for what may not stand in a log group', () => {
+    expect(deviceNames({ thingName: 'site:dock_1', region })).toEqual({ id: 'site-dock_1', name: 'site-dock_1' })
+  })
+
+  test('are names that the schema itself takes, for every thing name', () => {
+    const thingNames = fc.stringMatching(/^[A-Za-z0-9:_-]{1,128}$/)
+    fc.assert(
+      fc.property(thingNames, (thingName) => {
+        expect(faultPathsWith('device', { ...deviceNames({ thingName, region }) })).toEqual([])
+      }),
+    )
+  })
+})

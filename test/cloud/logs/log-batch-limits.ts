@@ -7,7 +7,7 @@ export interface InputLogEvent {
 }
 
 /** Indexes as AWS gives them: `Start` is the first that is rejected, `End` the first behind those that are. */
-export interface RejectedLogEventsInfo {
+interface RejectedLogEventsInfo {
   readonly tooNewLogEventStartIndex?: number
   readonly tooOldLogEventEndIndex?: number
   readonly expiredLogEventEndIndex?: number

@@ -149,6 +149,10 @@ async function bodyOf(
   if (request.method === 'HEAD') return {}
   if (object.sizeBytes === 0) return { body: '' }
   // The file is opened here, not when the stream is first read: an object replaced meanwhile keeps its bytes.
-  const file = await open(object.path)
+  const file = await open(object.path).catch(replacedMeanwhile)
   return { body: file.createReadStream(range.kind === 'part' ? { start: range.start, end: range.end } : {}) }
+}
+
+function replacedMeanwhile(): never {
+  throw new S3Fault([500, 'InternalError'], 'We encountered an internal error. Please try again.')
 }

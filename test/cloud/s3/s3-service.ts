@@ -18,7 +18,7 @@ export interface S3ServiceOptions {
   readonly evaluate?: typeof evaluatePolicies
 }
 
-export interface CreateBucketOptions {
+interface CreateBucketOptions {
   readonly policy?: PolicyDocument
   readonly versioned?: boolean
   /** The customer managed key that new objects are encrypted under. */
@@ -26,7 +26,7 @@ export interface CreateBucketOptions {
   readonly account?: string
 }
 
-export interface CreateAccessPointOptions {
+interface CreateAccessPointOptions {
   readonly name: string
   readonly bucket: string
   readonly policy?: PolicyDocument

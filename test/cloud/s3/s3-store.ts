@@ -38,7 +38,7 @@ export interface StoredObject {
   readonly kmsKeyArn: string | undefined
 }
 
-export interface DeleteMarker {
+interface DeleteMarker {
   readonly kind: 'delete-marker'
   readonly versionId: string
 }

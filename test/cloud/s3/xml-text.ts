@@ -12,7 +12,7 @@ export function xmlTextElement(name: string, text: string | number | boolean | u
  * Escapes markup, and control characters as references: a reader folds a raw CR into LF, and S3 sends characters that
  * XML 1.0 does not know as references too (ListObjectsV2, "encoding-type").
  */
-export function escapeXml(text: string): string {
+function escapeXml(text: string): string {
   return text.replace(/[&<>"']|\p{Cc}/gu, (character) => escapes.get(character) ?? reference(character))
 }
 

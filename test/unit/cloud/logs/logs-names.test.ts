@@ -11,8 +11,12 @@ test.each(['', 'a b', 'a:b', 'é', 'a*', 'g'.repeat(513)])('refuses the group %j
 })
 
 test.each([null, undefined])('refuses %j for a name', (name) => {
-  expect(() => checkGroupName(name)).toThrow(/^1 validation error detected: Value null at 'logGroupName' .* must not be null/)
-  expect(() => checkStreamName(name)).toThrow(/^1 validation error detected: Value null at 'logStreamName' .* must not be null/)
+  expect(() => checkGroupName(name)).toThrow(
+    /^1 validation error detected: Value null at 'logGroupName' .* must not be null/,
+  )
+  expect(() => checkStreamName(name)).toThrow(
+    /^1 validation error detected: Value null at 'logStreamName' .* must not be null/,
+  )
 })
 
 test.each(['aws/mine', 'AWS/mine'])('leaves the group %s to Amazon', (name) => {

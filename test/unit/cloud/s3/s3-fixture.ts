@@ -9,14 +9,14 @@ import type { PolicyDocument, PolicyStatement } from '../../../cloud/iam/policy-
 import { createS3Service, type S3Admin } from '../../../cloud/s3/s3-service.ts'
 
 export const account = '123456789012'
-export const region = 'us-west-2'
+const region = 'us-west-2'
 export const bucket = 'models'
 export const accessPoint = 'panorama-demo'
 export const accessPointArn = `arn:aws:s3:${region}:${account}:accesspoint/${accessPoint}`
 export const bucketArn = `arn:aws:s3:::${bucket}`
 export const modifiedAtMs = Date.UTC(2026, 4, 31, 12, 0, 0, 250)
 
-export interface Answer {
+interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly bytes: Buffer

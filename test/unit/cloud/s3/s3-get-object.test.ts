@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { readdir } from 'node:fs/promises'
+import { readdir, rm } from 'node:fs/promises'
 
 import { expect, test } from 'vitest'
 
@@ -34,6 +34,14 @@ test('keeps objects on disk, and drops the bytes of one that is replaced or dele
   expect((await fixture.send(`/${key}`)).text).toBe('new')
   await fixture.s3.deleteObject({ bucket, key })
   expect(await readdir(fixture.folder)).toEqual([])
+})
+
+test('asks to try again when the bytes of an object went before they could be opened', async () => {
+  await using fixture = await startS3()
+  await fixture.s3.putObject({ bucket, key, body: 'weights' })
+  await rm(fixture.folder, { recursive: true })
+  const answer = await fixture.send(`/${key}`)
+  expect([answer.status, elements(answer.text, 'Code')]).toEqual([500, ['InternalError']])
 })
 
 test('answers an empty object', async () => {

@@ -83,14 +83,13 @@ class FileLogWorker implements LogWorker {
   readonly #sources: LogSources
   readonly #cursorFile: LogCursorFile
   readonly #lifetime = new AbortController()
-  readonly #failures: FailureLog
+  readonly #failures = new Map<string, FailureLog>()
   #saveError: unknown
 
   constructor(deps: LogWorkerDeps) {
     const { config, group, destination, cloudNow, folder, log } = deps
     this.#deps = deps
     this.#tally = new LogTally(log)
-    this.#failures = new FailureLog(log)
     this.#senders = new LogSenders({ group, destination, cloudNow, tally: this.#tally })
     this.#cursorFile = new LogCursorFile(folder, log)
     this.#sources = new LogSources({
@@ -149,8 +148,6 @@ class FileLogWorker implements LogWorker {
     this.#sources.forgetSettled()
     await this.#saveCursors()
     const fault = this.#fault()
-    if (fault === undefined) this.#failures.recovered('log upload goes on')
-    else this.#failures.failed('log upload is held up', fault)
     return { nextInMs: lookEveryMs, ...(fault === undefined ? {} : { fault }) }
   }
 
@@ -210,17 +207,28 @@ class FileLogWorker implements LogWorker {
     }
   }
 
+  /** Reports each stream, folder and file by itself, so that one failure does not hide or repeat another. */
   #fault(): AgentError | undefined {
     const failed = [
       ...this.#senders.failures(),
       ...this.#sources.failures(),
       ...(this.#saveError === undefined ? [] : [{ what: 'the cursor file', error: this.#saveError }]),
     ]
+    for (const [what, failures] of this.#failures) {
+      if (failed.some((failure) => failure.what === what)) continue
+      failures.recovered('log upload goes on', { of: what })
+      this.#failures.delete(what)
+    }
+    for (const { what, error } of failed) {
+      const failures = this.#failures.get(what) ?? new FailureLog(this.#deps.log)
+      this.#failures.set(what, failures)
+      failures.failed('log upload is held up', error, { of: what })
+    }
     const [first] = failed
     if (first === undefined) return undefined
     const retryable = failed.some(({ error }) => !(error instanceof AgentError) || error.retryable)
     const shown = failed.slice(0, 5).map(({ what }) => what)
-    return new AgentError(`no progress at ${shown.join(', ')}`, { retryable, cause: first.error })
+    return new AgentError(`log upload is held up at ${shown.join(', ')}`, { retryable, cause: first.error })
   }
 
   #sourceStatus(

@@ -1,0 +1,157 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { CloudClock } from './cloud-clock.ts'
+import { startFrame, type CloudFrame, type FrameOptions } from './cloud-frame.ts'
+import { loadCloudPolicies, type CloudPolicies } from './iam/cloud-policies.ts'
+import { evaluatePolicies } from './iam/evaluate.ts'
+import { createLogsService, type LogsAdmin } from './logs/logs-service.ts'
+import { createS3Service, type S3Admin } from './s3/s3-service.ts'
+import { createSecretsService, type SecretsAdmin } from './secrets/secrets-service.ts'
+
+export interface CloudOptions {
+  /** Default 123456789012. */
+  readonly account?: string
+  /** Default us-west-2. */
+  readonly region?: string
+  /** How far the cloud's time is ahead of this machine's. Default 0. */
+  readonly timeOffsetMs?: number
+  /** Default: any free ports. */
+  readonly ports?: FrameOptions['ports']
+  /** A customer managed key that the role may decrypt with. Default: none. */
+  readonly kmsKeyArn?: string
+}
+
+/** What the account holds at the start. */
+interface CloudNames {
+  readonly role: string
+  readonly roleAlias: string
+  readonly bucket: string
+  readonly accessPoint: string
+  readonly accessPointArn: string
+}
+
+/** The local stand-in for AWS. Disposing of it ends everything that it started and removes its files. */
+export interface Cloud extends CloudFrame {
+  readonly names: CloudNames
+  /** Temporary; holds the objects of S3. */
+  readonly folder: string
+  /** The policies of `config/cloud/` with this cloud's names. */
+  readonly policies: CloudPolicies
+  readonly s3: S3Admin
+  readonly secrets: SecretsAdmin
+  readonly logs: LogsAdmin
+  /** Adds a base role and a role chained to it, with an alias for the base role, for `role.assume`. */
+  readonly createRoleChain: () => RoleChain
+}
+
+interface RoleChain {
+  readonly roleAlias: string
+  /** The role that the base role may assume; it may do what AWSPanoramaApplianceServiceRole may. */
+  readonly roleArn: string
+}
+
+const baseRoleName = 'panorama-appliance-base'
+const chainedRoleName = 'panorama-appliance-chained'
+
+/**
+ * Starts a cloud as `config/cloud/` deploys it: the role AWSPanoramaApplianceServiceRole with its policies and nothing
+ * else, the role alias panorama-appliance, a bucket that delegates to its access points, and one access point.
+ */
+export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
+  const { account = '123456789012', region = 'us-west-2', timeOffsetMs = 0, ports = {}, kmsKeyArn } = options
+  await using resources = new AsyncDisposableStack()
+  const folder = await mkdtemp(join(tmpdir(), 'local-cloud-'))
+  resources.defer(() => rm(folder, { recursive: true, force: true }))
+  const clock = new CloudClock(timeOffsetMs)
+  const names = namesOf(account, region)
+  const variables = variablesOf({ account, region, names, kmsKeyArn })
+  const policies = await loadCloudPolicies(variables)
+  const common = { account, region, now: clock.now }
+  const s3 = createS3Service({ ...common, folder, evaluate: evaluatePolicies })
+  const secrets = createSecretsService(common)
+  const logs = createLogsService(common)
+  const frame = await startFrame({
+    ...common,
+    clock,
+    ports,
+    services: [s3, secrets, logs],
+    defaultIotPolicy: async (RoleAlias = names.roleAlias) =>
+      (await loadCloudPolicies({ ...variables, RoleAlias })).iotDevicePolicy,
+  })
+  resources.use(frame)
+  deploy({ frame, s3, names, policies })
+  const owned = resources.move()
+  return {
+    ...frame,
+    names,
+    folder,
+    policies,
+    s3,
+    secrets,
+    logs,
+    createRoleChain: () => deployRoleChain(frame, policies),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
+}
+
+function namesOf(account: string, region: string): CloudNames {
+  const accessPoint = `panorama-${account}-demo`
+  return {
+    role: 'AWSPanoramaApplianceServiceRole',
+    roleAlias: 'panorama-appliance',
+    bucket: `panorama-${account}-artifacts`,
+    accessPoint,
+    accessPointArn: `arn:aws:s3:${region}:${account}:accesspoint/${accessPoint}`,
+  }
+}
+
+function variablesOf({
+  account,
+  region,
+  names,
+  kmsKeyArn,
+}: {
+  readonly account: string
+  readonly region: string
+  readonly names: CloudNames
+  readonly kmsKeyArn: string | undefined
+}): Readonly<Record<string, string>> {
+  return {
+    Account: account,
+    Region: region,
+    RoleName: names.role,
+    RoleAlias: names.roleAlias,
+    BaseRoleName: baseRoleName,
+    ChainedRoleName: chainedRoleName,
+    BucketName: names.bucket,
+    AccessPointName: names.accessPoint,
+    ...(kmsKeyArn === undefined ? {} : { KmsKeyArn: kmsKeyArn }),
+  }
+}
+
+function deploy({
+  frame,
+  s3,
+  names,
+  policies,
+}: {
+  readonly frame: CloudFrame
+  readonly s3: S3Admin
+  readonly names: CloudNames
+  readonly policies: CloudPolicies
+}): void {
+  const { roles, roleAliases } = frame
+  roles.put({ name: names.role, trustPolicy: policies.applianceRoleTrust, policies: policies.applianceRolePolicies })
+  roleAliases.put({ name: names.roleAlias, roleArn: roles.arnOf(names.role) })
+  s3.createBucket(names.bucket, { policy: policies.bucketPolicy })
+  s3.createAccessPoint({ name: names.accessPoint, bucket: names.bucket, policy: policies.accessPointPolicy })
+}
+
+function deployRoleChain({ roles, roleAliases }: CloudFrame, policies: CloudPolicies): RoleChain {
+  roles.put({ name: baseRoleName, trustPolicy: policies.baseRoleTrust, policies: policies.baseRolePolicies })
+  roles.put({ name: chainedRoleName, trustPolicy: policies.chainedRoleTrust, policies: policies.applianceRolePolicies })
+  roleAliases.put({ name: baseRoleName, roleArn: roles.arnOf(baseRoleName) })
+  return { roleAlias: baseRoleName, roleArn: roles.arnOf(chainedRoleName) }
+}

@@ -8,7 +8,7 @@ export interface RequestRecord {
   /** 0 when the connection ended without an answer. */
   readonly status: number
   readonly requestBytes: number
-  /** Bytes of the answer's body that were handed to the connection. */
+  /** Bytes of the answer's body that were handed to the connection so far. */
   readonly responseBytes: number
   readonly host: string
   readonly thingName: string | undefined

@@ -11,6 +11,7 @@ export interface WriteOptions {
   /** For the Date header. */
   readonly nowMs: number
   readonly faults: readonly Fault[]
+  /** Called before the bytes leave, so that a client never knows more than the record. */
   readonly onBytes: (bytes: number) => void
 }
 
@@ -34,10 +35,10 @@ export async function writeResponse(
   if (limit !== undefined) outgoing.flushHeaders()
   for await (const chunk of chunksOf(body)) {
     const part = limit === undefined ? chunk : chunk.subarray(0, limit.afterBytes - sent)
-    if (part.length > 0) await write(outgoing, part, signal)
-    if (signal.aborted) return
     sent += part.length
     onBytes(part.length)
+    if (part.length > 0) await write(outgoing, part, signal)
+    if (signal.aborted) return
     if (limit === undefined || part.length === chunk.length) continue
     await interrupt(outgoing, limit.kind, signal)
     return

@@ -47,7 +47,7 @@ export function createAwsClients(options: AwsClientsOptions): AwsClients {
  * Makes a client sign with the agent's one clock. The SDK keeps an offset of its own in each client and samples it
  * from every answer; two clocks could disagree, so its writes are dropped.
  */
-export function followClock(config: { systemClockOffset: number }, clockOffsetMs: () => number): void {
+function followClock(config: { systemClockOffset: number }, clockOffsetMs: () => number): void {
   Object.defineProperty(config, 'systemClockOffset', {
     get: clockOffsetMs,
     set: () => undefined,

@@ -119,7 +119,6 @@ export const configSchema = z.strictObject({
 export type Config = Readonly<z.infer<typeof configSchema>>
 export type ArtifactConfig = Config['artifacts'][number]
 export type CameraConfig = Config['cameras']['streams'][number]
-export type LogSourceConfig = Config['logs']['sources'][number]
 
 function isHttpsOrLoopback(text: string): boolean {
   const url = URL.parse(text)

@@ -203,7 +203,7 @@ export class FollowedPath implements AsyncDisposable {
 }
 
 /** The stem of the file name, with what a stream name may not hold replaced ("CreateLogStream", API reference). */
-export function streamOf(path: string): string {
+function streamOf(path: string): string {
   return parse(path)
     .name.replaceAll(/[:*\p{C}]/gu, '-')
     .slice(0, 512)

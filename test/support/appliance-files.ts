@@ -23,7 +23,7 @@ export interface ApplianceFiles {
   readonly logsFolder: string
 }
 
-export const demoAlias = 'panorama-appliance'
+const demoAlias = 'panorama-appliance'
 
 /** Makes an appliance in the cloud and, in `folder`, what an image would hold: identity and configuration file. */
 export async function createApplianceFiles(options: ApplianceFilesOptions): Promise<ApplianceFiles> {

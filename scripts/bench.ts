@@ -21,6 +21,7 @@ const { values } = parseArgs({
 const runs = Number(values.runs)
 const restMinutes = Number(values['rest-minutes'])
 const settleMs = 20_000
+const leanOptions = '--max-semi-space-size=1'
 const bundle = join(import.meta.dirname, '..', 'dist', 'native', 'agent.cjs')
 const bareScript = "process.stdout.write('agent is ready\\n'); setInterval(() => undefined, 1000)"
 
@@ -63,16 +64,28 @@ async function measureAtRest(): Promise<void> {
   resources.defer(() => {
     bareChild.kill('SIGKILL')
   })
-  const agent = resources.use(await startAgent({}))
-  await agent.until(({ artifacts, cameras }) => [...artifacts, ...cameras].every(({ state }) => state === 'ok'))
-  await delay(settleMs)
-  const memory = { bare: await memoryOf(bareChild.pid ?? 0), agent: await memoryOf(agent.pid) }
-  console.log(`resident memory ${settleMs / 1000} s after the first passes, and ratio to bare node`)
-  for (const key of ['vmRssKiB', 'rssAnonKiB'] as const) {
-    const [own, bare] = [memory.agent[key], memory.bare[key]]
-    const name = key === 'vmRssKiB' ? 'VmRSS' : 'RssAnon'
-    console.log(`  ${name.padEnd(8)} ${mib(own)} MiB, bare node ${mib(bare)} MiB   x ${(own / bare).toFixed(1)}`)
+  const plain = await startAgent({})
+  const lean = resources.use(await startAgent({ NODE_OPTIONS: leanOptions }))
+  for (const agent of [plain, lean]) {
+    await agent.until(({ artifacts, cameras }) => [...artifacts, ...cameras].every(({ state }) => state === 'ok'))
   }
+  await delay(settleMs)
+  const bare = await memoryOf(bareChild.pid ?? 0)
+  console.log(`resident memory ${settleMs / 1000} s after the first passes, and ratio to bare node`)
+  console.log(`  bare node -e           VmRSS ${mib(bare.vmRssKiB)} MiB, RssAnon ${mib(bare.rssAnonKiB)} MiB`)
+  for (const [name, agent] of [
+    ['agent', plain],
+    [`agent, ${leanOptions}`, lean],
+  ] as const) {
+    const { vmRssKiB, rssAnonKiB } = await memoryOf(agent.pid)
+    const ratios = `x ${(vmRssKiB / bare.vmRssKiB).toFixed(1)}, x ${(rssAnonKiB / bare.rssAnonKiB).toFixed(1)}`
+    console.log(`  ${name.padEnd(22)} VmRSS ${mib(vmRssKiB)} MiB, RssAnon ${mib(rssAnonKiB)} MiB   ${ratios}`)
+  }
+  await plain.stop()
+  await countRequests()
+}
+
+async function countRequests(): Promise<void> {
   await delay(60_000) // the first minute still carries the lines of the start
   const sinceMs = cloud.now()
   await delay(restMinutes * 60_000)

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from 'node:fs/promises'
 
-import { z } from 'zod'
+import * as z from 'zod'
 
 import { configSchema } from '../agent/config/config-schema.ts'
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
-import { z } from 'zod'
+import * as z from 'zod'
 
 import { syncFolder } from '../lib/atomic-file.ts'
 import { makeFolder, renameDurably } from '../lib/durable-files.ts'

@@ -125,7 +125,8 @@ function classify(code: string, status: number | undefined): AwsFailure {
   if (expiredCodes.has(code)) return 'expired-credentials'
   const known = codeFailures[code]
   if (known !== undefined) return known
-  if (status === undefined) return isCertificateCode(code) ? 'certificate' : 'network'
+  if (isCertificateCode(code)) return 'certificate'
+  if (status === undefined) return isConnectionCode(code) ? 'network' : 'unknown'
   if (status === 429) return 'throttled'
   if (status === 403) return 'access-denied'
   if (status === 404) return 'not-found'
@@ -136,6 +137,11 @@ function classify(code: string, status: number | undefined): AwsFailure {
 
 function isCertificateCode(code: string): boolean {
   return /^(CERT_|ERR_TLS_CERT|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|INVALID_(CA|PURPOSE)|HOSTNAME_MISMATCH)/.test(code)
+}
+
+/** Node's codes for what goes wrong between here and the server; other `ERR_` codes are faults of a program. */
+function isConnectionCode(code: string): boolean {
+  return /^(E(?!RR_)[A-Z0-9_]+|ERR_(SSL|TLS|STREAM|SOCKET|HTTP)_.*|HPE_.*)$/.test(code)
 }
 
 function hintFor(failure: AwsFailure, { service, operation, resource, hint }: AwsRequest): string | undefined {

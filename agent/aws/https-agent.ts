@@ -3,10 +3,11 @@ import { isIP, type LookupFunction, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect, type DetailedPeerCertificate, type TLSSocket } from 'node:tls'
 
+import type { Validity } from '../credentials/server-clock.ts'
 import { AgentError, errorCode } from '../lib/errors.ts'
 import { loopbackLookup } from './loopback-lookup.ts'
 import { rootCertificatesOf, type Trust } from './trust.ts'
-import { verifyChainIgnoringDates, type ChainValidity } from './verify-chain.ts'
+import { verifyChainIgnoringDates } from './verify-chain.ts'
 
 export interface HttpsAgentOptions {
   /** Asked at every connection, so that trust may come or change later. */
@@ -41,7 +42,7 @@ export class ClockTolerantAgent extends Agent {
   readonly #trust: () => Promise<Trust>
   readonly #connectWithinMs: number
   readonly #lookup: LookupFunction
-  readonly #validities = new WeakMap<object, ChainValidity>()
+  readonly #validities = new WeakMap<object, Validity>()
 
   constructor(options: HttpsAgentOptions) {
     const { keepAlive = true, lookup = loopbackLookup, connectWithinMs = defaultConnectWithinMs } = options
@@ -52,7 +53,7 @@ export class ClockTolerantAgent extends Agent {
   }
 
   /** The dates of the chain behind a socket that was accepted in spite of them; undefined for every other socket. */
-  toleratedValidity(socket: object | undefined): ChainValidity | undefined {
+  toleratedValidity(socket: object | undefined): Validity | undefined {
     return socket === undefined ? undefined : this.#validities.get(socket)
   }
 

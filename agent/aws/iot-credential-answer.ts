@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 
 import type { FetchedCredentials } from '../credentials/credential-source.ts'
 import { CredentialsError, type CredentialsRequest } from './iot-credential-errors.ts'

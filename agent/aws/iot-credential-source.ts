@@ -5,6 +5,7 @@ import type { LookupFunction } from 'node:net'
 import { withDeadline } from '../lib/abort.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import type { CredentialSource, FetchedCredentials } from '../credentials/credential-source.ts'
+import type { DateSample } from '../credentials/server-clock.ts'
 import { ClockTolerantAgent } from './https-agent.ts'
 import {
   CredentialsError,
@@ -13,7 +14,6 @@ import {
   type CredentialsRequest,
 } from './iot-credential-errors.ts'
 import { parseIotCredentials } from './iot-credential-answer.ts'
-import type { ObservedDate } from './observed-date.ts'
 import { createTrust } from './trust.ts'
 
 /** The certificate, the key and the roots, in PEM. */
@@ -32,7 +32,7 @@ export interface IotCredentialSourceOptions {
   readonly loadIdentity: (signal: AbortSignal) => Promise<ClientIdentity>
   readonly cloudNow: () => number
   /** Learns from the answer's `Date`; answers whether it was believed. */
-  readonly onDate: (sample: ObservedDate) => boolean
+  readonly onDate: (sample: DateSample) => boolean
   readonly lookup?: LookupFunction
 }
 

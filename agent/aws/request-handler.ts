@@ -3,15 +3,15 @@ import type { LookupFunction } from 'node:net'
 
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 
+import type { DateSample } from '../credentials/server-clock.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { ClockTolerantAgent } from './https-agent.ts'
 import { loopbackLookup } from './loopback-lookup.ts'
-import type { ObservedDate } from './observed-date.ts'
 import type { Trust } from './trust.ts'
 
 export interface RequestHandlerOptions {
   readonly trust: () => Promise<Trust>
-  readonly onDate: (sample: ObservedDate) => void
+  readonly onDate: (sample: DateSample) => void
   readonly lookup?: LookupFunction
 }
 
@@ -27,7 +27,7 @@ const requestTimeout = 60_000
 export class ObservingRequestHandler extends NodeHttpHandler {
   readonly #agent: ClockTolerantAgent
   readonly #plainAgent: HttpAgent
-  readonly #onDate: (sample: ObservedDate) => void
+  readonly #onDate: (sample: DateSample) => void
 
   constructor({ trust, onDate, lookup = loopbackLookup }: RequestHandlerOptions) {
     const httpsAgent = new ClockTolerantAgent({ trust, lookup, connectWithinMs: connectionTimeout })

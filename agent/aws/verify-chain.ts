@@ -1,13 +1,8 @@
 import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 
+import type { Validity } from '../credentials/server-clock.ts'
 import { AgentError } from '../lib/errors.ts'
-
-/** The times between which every certificate of a chain is valid, in milliseconds since 1970. */
-export interface ChainValidity {
-  readonly notBeforeMs: number
-  readonly notAfterMs: number
-}
 
 export interface PresentedChain {
   readonly host: string
@@ -26,7 +21,7 @@ const basicConstraints = '2.5.29.19'
  * understood, server authentication as purpose, and the host name. Needed when the system clock is so wrong that TLS
  * itself refuses every server. Throws when the server is not who it should be.
  */
-export async function verifyChainIgnoringDates({ host, certificates, roots }: PresentedChain): Promise<ChainValidity> {
+export async function verifyChainIgnoringDates({ host, certificates, roots }: PresentedChain): Promise<Validity> {
   const [leaf, ...sent] = certificates.map((der) => new X509Certificate(der))
   if (leaf === undefined) throw untrusted(host, 'it sent no certificate')
   if (!isFor(leaf, host)) throw untrusted(host, 'its certificate is for another name')

@@ -1,7 +1,7 @@
 import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { z } from 'zod'
+import * as z from 'zod'
 
 import { syncFolder, writeFileAtomic } from '../lib/atomic-file.ts'
 import { makeFolder } from '../lib/durable-files.ts'

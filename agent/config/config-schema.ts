@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import * as z from 'zod'
 
 /** The configuration file, design decisions included: units in names, every default here, floors and ceilings. */
 
@@ -72,16 +72,18 @@ export const configSchema = z.strictObject({
     privateKey: absolutePath,
     rootCa: absolutePath.describe('One or more root certificates in PEM.'),
   }),
-  endpoints: z.strictObject({
-    credentials: hostPort.describe('aws iot describe-endpoint --endpoint-type iot:CredentialProvider'),
-    mqtt: hostPort.optional().describe('aws iot describe-endpoint --endpoint-type iot:Data-ATS'),
-    s3: serviceUrl.optional(),
-    secretsManager: serviceUrl.optional(),
-    logs: serviceUrl.optional(),
-    sts: serviceUrl.optional(),
-    dualStack: z.boolean().default(false),
-    fips: z.boolean().default(false),
-  }),
+  endpoints: z
+    .strictObject({
+      credentials: hostPort.describe('aws iot describe-endpoint --endpoint-type iot:CredentialProvider'),
+      mqtt: hostPort.optional().describe('aws iot describe-endpoint --endpoint-type iot:Data-ATS'),
+      s3: serviceUrl.optional(),
+      secretsManager: serviceUrl.optional(),
+      logs: serviceUrl.optional(),
+      sts: serviceUrl.optional(),
+      dualStack: z.boolean().default(false),
+      fips: z.boolean().default(false),
+    })
+    .superRefine(oneWayToEndpoints),
   role: z.strictObject({
     alias: z.string().regex(/^[\w=,@-]{1,128}$/, 'must be a role alias: 1 to 128 characters of A-Z a-z 0-9 _ = , @ -'),
     assume: z
@@ -124,6 +126,15 @@ function isHttpsOrLoopback(text: string): boolean {
   const url = URL.parse(text)
   if (url === null) return false
   return url.protocol === 'https:' || /^(127(\.\d+){3}|\[::1\]|([a-z0-9-]+\.)*localhost)$/i.test(url.hostname)
+}
+
+/** The SDK refuses the two together, at each request; here is where a person can mend it. */
+function oneWayToEndpoints(endpoints: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
+  if (endpoints['dualStack'] !== true && endpoints['fips'] !== true) return
+  for (const service of ['s3', 'secretsManager', 'logs', 'sts']) {
+    if (endpoints[service] === undefined) continue
+    context.addIssue({ code: 'custom', path: [service], message: 'cannot stand beside dualStack or fips' })
+  }
 }
 
 function uniqueNames(entries: readonly { readonly name: string }[], context: z.RefinementCtx): void {

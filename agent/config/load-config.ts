@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 
-import type { z } from 'zod'
+import type * as z from 'zod'
 
 import { AgentError, errorCode } from '../lib/errors.ts'
 import { configSchema, type Config } from './config-schema.ts'

@@ -1,7 +1,7 @@
 import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { z } from 'zod'
+import * as z from 'zod'
 
 import { readJsonState, writeJsonState } from '../lib/json-state.ts'
 import type { Log } from '../lib/log.ts'

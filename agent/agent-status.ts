@@ -90,8 +90,10 @@ function logsPart({ logs, logGroup }: Generation, at: ToInstant): LogsPart {
     ...workerPart(logs.worker.health(), at),
     group: logGroup,
     ...counts,
-    sources: sources.map(({ lastAcceptedAtMs, ...source }) => ({
+    sources: sources.map(({ lastAcceptedAtMs, sinceMs, nextAttemptMs, ...source }) => ({
       ...source,
+      ...(sinceMs === undefined ? {} : { since: at(sinceMs) }),
+      ...(nextAttemptMs === undefined ? {} : { nextAttemptAt: at(nextAttemptMs) }),
       ...(lastAcceptedAtMs === undefined ? {} : { lastAcceptedAt: at(lastAcceptedAtMs) }),
     })),
   }

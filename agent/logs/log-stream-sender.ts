@@ -36,6 +36,7 @@ export class LogStreamSender {
   #notBeforeMs = -Infinity
   #lastError: unknown
   #lastAcceptedAtMs: number | undefined
+  #sinceMs = monotonicMs()
 
   constructor(deps: LogStreamSenderDeps) {
     this.#deps = deps
@@ -52,6 +53,16 @@ export class LogStreamSender {
   /** What the last try failed with; undefined after one that did not. */
   get lastError(): unknown {
     return this.#lastError
+  }
+
+  /** When it began to succeed or to fail, on the monotonic clock. */
+  get sinceMs(): number {
+    return this.#sinceMs
+  }
+
+  /** On the monotonic clock; undefined while it is not held back. */
+  get nextAttemptMs(): number | undefined {
+    return this.isHeldBack ? this.#notBeforeMs : undefined
   }
 
   /** On the monotonic clock. */
@@ -125,6 +136,7 @@ export class LogStreamSender {
       origin?.accepted(endBytes)
     }
     this.#dueAtMs = this.#queue.reduce((dueAtMs, event) => Math.min(dueAtMs, event.dueAtMs), Infinity)
+    if (this.#lastError !== undefined) this.#sinceMs = monotonicMs()
     this.#failedInARow = 0
     this.#notBeforeMs = -Infinity
     this.#lastError = undefined
@@ -139,6 +151,7 @@ export class LogStreamSender {
     const restMs = isHopeless
       ? minMs + Math.random() * (maxMs - minMs)
       : Math.max(retryableBackoff.baseMs, backoffMs(this.#failedInARow, retryableBackoff))
+    if (this.#lastError === undefined) this.#sinceMs = monotonicMs()
     this.#failedInARow += 1
     this.#notBeforeMs = monotonicMs() + restMs
     this.#lastError = error

@@ -31,6 +31,11 @@ export interface LogWorkerDeps {
 export interface LogSourceStatus {
   readonly path: string
   readonly stream: string
+  readonly state: 'ok' | 'failing'
+  /** Of the stream, on the monotonic clock. */
+  readonly sinceMs?: number
+  /** On the monotonic clock; while the stream is held back. */
+  readonly nextAttemptMs?: number
   /** Everything of the file before it was accepted. */
   readonly positionBytes: number
   readonly sizeBytes: number
@@ -241,8 +246,11 @@ class FileLogWorker implements LogWorker {
     return {
       path,
       stream,
+      state: error === undefined ? 'ok' : 'failing',
       positionBytes,
       sizeBytes,
+      ...(sender === undefined ? {} : { sinceMs: sender.sinceMs }),
+      ...(sender?.nextAttemptMs === undefined ? {} : { nextAttemptMs: sender.nextAttemptMs }),
       ...(sender?.lastAcceptedAtMs === undefined ? {} : { lastAcceptedAtMs: sender.lastAcceptedAtMs }),
       ...(error === undefined ? {} : { lastError: reportError(error) }),
     }

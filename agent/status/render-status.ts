@@ -18,10 +18,9 @@ export function renderStatus(status: StatusDocument): string {
       logs,
       `${logs.group}: ${logs.accepted} accepted, ${logs.lost} lost${logs.lostBytes === 0 ? '' : ` and ${logs.lostBytes} bytes never read`}, ${logs.pendingBytes} bytes pending`,
     ),
-    ...logs.sources.flatMap((source) => [
-      row(`  ${source.stream}`, '', `${source.path}: ${source.positionBytes} of ${source.sizeBytes} bytes sent`),
-      ...errorRows(source.lastError),
-    ]),
+    ...logs.sources.flatMap((source) =>
+      part(`  ${source.stream}`, source, `${source.path}: ${source.positionBytes} of ${source.sizeBytes} bytes sent`),
+    ),
     ...status.overdue.map((name) => row(name, 'OVERDUE', 'it neither ended nor progressed by its own deadline')),
   ]
   return `${rows.join('\n')}\n`

@@ -41,13 +41,13 @@ export interface CameraPart extends PartStatus {
   readonly changedAt?: string
 }
 
-export interface LogSourcePart {
+export interface LogSourcePart extends PartStatus {
   readonly path: string
   readonly stream: string
+  /** Everything of the file before it was accepted. */
   readonly positionBytes: number
   readonly sizeBytes: number
   readonly lastAcceptedAt?: string
-  readonly lastError?: ErrorReport
 }
 
 export interface LogsPart extends PartStatus {

@@ -18,6 +18,8 @@ export interface DemoStoryOptions {
   readonly appliance: ApplianceFiles
   /** The user's own files; undefined for the demo's model. */
   readonly publishFolder: string | undefined
+  /** Ends the waiting at once. */
+  readonly signal: AbortSignal
 }
 
 const prefix = 'people-counter/'
@@ -79,7 +81,7 @@ export class DemoStory {
     await this.#logLines(10)
     await this.#publish('model/version.txt', Buffer.from('3\n'))
     await screen.step('the appliance is offline, and keeps what it has', async () => {
-      await delay(outageMs)
+      await delay(outageMs, undefined, { signal: this.#options.signal })
       await this.#checkFiles('2\n')
     })
     await this.#logLines(10)
@@ -131,7 +133,7 @@ export class DemoStory {
       const difference = await this.#difference()
       if (difference === undefined) return await agent.status()
       if (performance.now() > endMs) throw new Error(`the appliance did not follow: ${difference}`)
-      await delay(100)
+      await delay(100, undefined, { signal: this.#options.signal })
     }
   }
 

@@ -42,7 +42,7 @@ async function runDemo(): Promise<number> {
     process.stdout.write(`${JSON.stringify(summary)}\n`)
     return 0
   } catch (error) {
-    if (error instanceof DemoEnded) return 0
+    if (error instanceof DemoEnded || interrupt.signal.aborted) return values.once ? 130 : 0
     const { message, hint } = reportError(error)
     process.stderr.write(`demo: ${message}\n${hint === undefined ? '' : `hint: ${hint}\n`}`)
     return 1
@@ -59,7 +59,7 @@ async function tell(screen: DemoConsole, signal: AbortSignal): Promise<Record<st
     createApplianceFiles({ cloud, folder, thingName: 'panorama_dock-1_Thing', config: demoConfig(cloud.names) }),
   )
   screen.fact(`configuration: ${appliance.configFile}`)
-  const story = new DemoStory({ screen, cloud, appliance, publishFolder })
+  const story = new DemoStory({ screen, cloud, appliance, publishFolder, signal })
   await story.prepare()
   screen.heading('The agent starts')
   const agent = resources.use(

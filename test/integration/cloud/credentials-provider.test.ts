@@ -241,6 +241,16 @@ describe('the credentials provider', () => {
     expect([before.status, after.status]).toEqual([404, 200])
   })
 
+  it('lets a replaced IoT policy stay in force until its delay is over', async () => {
+    cloud.appliances.setIotPolicy(appliance.certificateId, undefined, { visibleAfterMs: 300_000 })
+
+    const before = await ask()
+    await cloud.setTimeOffset(301_000)
+    const after = await ask()
+
+    expect([before.status, after.status]).toEqual([200, 403])
+  })
+
   it('records every request with its thing', async () => {
     await ask()
     await ask({ thingName: 'nobody' })

@@ -125,7 +125,8 @@ function classify(code: string, status: number | undefined): AwsFailure {
   if (expiredCodes.has(code)) return 'expired-credentials'
   const known = codeFailures[code]
   if (known !== undefined) return known
-  if (status === undefined) return isCertificateCode(code) ? 'certificate' : 'network'
+  if (status === undefined && isCertificateCode(code)) return 'certificate'
+  if (status === undefined) return isSystemCode(code) ? 'network' : 'unknown'
   if (status === 429) return 'throttled'
   if (status === 403) return 'access-denied'
   if (status === 404) return 'not-found'
@@ -136,6 +137,11 @@ function classify(code: string, status: number | undefined): AwsFailure {
 
 function isCertificateCode(code: string): boolean {
   return /^(CERT_|ERR_TLS_CERT|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|INVALID_(CA|PURPOSE)|HOSTNAME_MISMATCH)/.test(code)
+}
+
+/** Node's codes are in capitals (ECONNRESET, EAI_AGAIN); an error without one never reached the network. */
+function isSystemCode(code: string): boolean {
+  return /^[A-Z][A-Z0-9_]+$/.test(code)
 }
 
 function hintFor(failure: AwsFailure, { service, operation, resource, hint }: AwsRequest): string | undefined {

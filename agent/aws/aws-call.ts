@@ -1,4 +1,5 @@
 import { withDeadline } from '../lib/abort.ts'
+import { DeadlineError } from '../lib/errors.ts'
 import { AwsError, translateAwsError, type AwsRequest } from './aws-errors.ts'
 
 export interface AwsCallOptions extends AwsRequest {
@@ -21,7 +22,7 @@ export interface AwsCallDeps {
     /** Drops the credentials with that access key id, unless newer ones have taken their place already. */
     readonly invalidate: (accessKeyId: string | undefined) => void
   }
-  /** Called after a failure of the connection, to close the idle sockets that share its path. */
+  /** Called after a failure of the connection or a time-out, to close the idle sockets that share its path. */
   readonly onConnectionFailure: () => void
 }
 
@@ -34,6 +35,7 @@ export function createAwsCall({ credentials, onConnectionFailure }: AwsCallDeps)
         const { signal, withinMs = defaultWithinMs, service, operation } = options
         return await withDeadline({ signal, withinMs, what: `${service}:${operation}` }, work)
       } catch (error) {
+        options.signal.throwIfAborted()
         const translated = translateAwsError(error, options)
         if (isConnectionFailure(translated)) onConnectionFailure()
         throw translated
@@ -50,6 +52,8 @@ export function createAwsCall({ credentials, onConnectionFailure }: AwsCallDeps)
   }
 }
 
+/** A request that ran out of time counts as well: on a line that went away, the idle sockets hang like its own. */
 function isConnectionFailure(error: unknown): boolean {
+  if (error instanceof DeadlineError) return true
   return error instanceof AwsError && (error.failure === 'network' || error.failure === 'certificate')
 }

@@ -53,6 +53,7 @@ export function createIotCredentialSource(options: IotCredentialSourceOptions): 
       try {
         return await withDeadline(deadline, async (inner) => await fetchOnce(options, identity, inner))
       } catch (error) {
+        signal.throwIfAborted()
         throw credentialsUnreachable(error, options)
       }
     },

@@ -25,7 +25,7 @@ export async function verifyChainIgnoringDates({ host, certificates, roots }: Pr
   const [leaf, ...sent] = certificates.map((der) => new X509Certificate(der))
   if (leaf === undefined) throw untrusted(host, 'it sent no certificate')
   if (!isFor(leaf, host)) throw untrusted(host, 'its certificate is for another name')
-  if (!leaf.keyUsage.includes(serverAuth)) throw untrusted(host, 'its certificate is not meant for servers')
+  if (!isForServers(leaf)) throw untrusted(host, 'its certificate is not meant for servers')
   const chain = buildChain({ host, leaf, sent, roots })
   for (const [index, certificate] of chain.entries()) await checkExtensions(host, certificate, index)
   return {
@@ -36,6 +36,12 @@ export async function verifyChainIgnoringDates({ host, certificates, roots }: Pr
 
 function isFor(leaf: X509Certificate, host: string): boolean {
   return (isIP(host) === 0 ? leaf.checkHost(host) : leaf.checkIP(host)) !== undefined
+}
+
+/** Without an extended key usage a certificate serves any purpose (RFC 5280, section 4.2.1.12). */
+function isForServers(leaf: X509Certificate): boolean {
+  const purposes = leaf.keyUsage as readonly string[] | undefined // Node's types leave the case without the extension out
+  return purposes?.includes(serverAuth) ?? true
 }
 
 interface ChainParts {

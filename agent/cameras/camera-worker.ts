@@ -71,7 +71,9 @@ export class CameraWorker {
       await this.worker.requestPass()
       return
     }
-    await this.worker.requestPass().catch(() => undefined) // another camera's fault is not this one's
+    await this.worker.requestPass().catch((error: unknown) => {
+      if (!(error instanceof CamerasError)) throw error // of those, another camera's fault is not this one's
+    })
     const { state, lastError } = this.#status.get(name) ?? initialStatus(name)
     if (state !== 'ok') throw lastError === undefined ? new AgentError('the refresh did not end') : restored(lastError)
   }
@@ -84,6 +86,7 @@ export class CameraWorker {
       await this.#refresh(secretId, cameras, pass.signal)
       pass.beat(stepMs)
     })
+    pass.signal.throwIfAborted()
     const failing = this.status().filter(({ state }) => state === 'failing')
     this.#failedInARow = failing.length > 0 ? this.#failedInARow + 1 : 0
     const fullMs = jittered(refreshSeconds * 1000, jitter)
@@ -158,12 +161,14 @@ function restored({ message, hint }: ErrorReport): AgentError {
   return new AgentError(message, { retryable: true, ...(hint === undefined ? {} : { hint }) })
 }
 
-function someFailed(failing: readonly CameraStatus[], of: number): AgentError {
+/** A pass that ended, and in which some cameras failed. */
+class CamerasError extends AgentError {
+  override readonly name = 'CamerasError'
+}
+
+function someFailed(failing: readonly CameraStatus[], of: number): CamerasError {
   const [first] = failing
   const { message = '', hint } = first?.lastError ?? {}
-  return restored({
-    name: '',
-    message: `${failing.length} of ${of} cameras failed, ${first?.name ?? ''}: ${message}`,
-    ...(hint === undefined ? {} : { hint }),
-  })
+  const text = `${failing.length} of ${of} cameras failed, ${first?.name ?? ''}: ${message}`
+  return new CamerasError(text, { retryable: true, ...(hint === undefined ? {} : { hint }) })
 }

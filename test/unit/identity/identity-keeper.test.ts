@@ -53,7 +53,7 @@ test('tells what is wrong while there is no identity, and that it is well again'
   const { keeper, seed } = await keeperIn(folder)
   await rm(seed.privateKey)
   await expect(keeper.load()).rejects.toThrow('is not there')
-  expect(keeper.status()).toMatchObject({ state: 'faulty', lastError: { name: 'IdentityError' } })
+  expect(keeper.status()).toMatchObject({ state: 'missing', lastError: { name: 'IdentityError' } })
   const { keeper: mended } = await keeperIn(folder)
   await mended.load()
   expect(mended.status()).toMatchObject({ state: 'ok' })

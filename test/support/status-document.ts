@@ -1,0 +1,18 @@
+import type { StatusDocument } from '../../agent/status/status-document.ts'
+
+/** A status document in which all is well, with `change` on top. */
+export function statusDocument(change: Partial<StatusDocument> = {}): StatusDocument {
+  return {
+    version: 1,
+    agent: { version: '0.1.0', pid: 42, startedAt: '2027-01-01T00:00:00.000Z' },
+    device: { thingName: 'thing-1', id: 'device-1', name: 'dock-1', region: 'us-west-2' },
+    clock: { now: '2027-01-01T01:00:00.000Z', offsetSeconds: 0, known: true },
+    identity: { state: 'ok', origin: 'seed', certificateExpiresAt: '2049-12-31T23:59:59.000Z' },
+    credentials: [],
+    artifacts: [],
+    cameras: [],
+    logs: { state: 'ok', group: '/group', accepted: 0, lost: 0, lostBytes: 0, pendingBytes: 0, sources: [] },
+    overdue: [],
+    ...change,
+  }
+}

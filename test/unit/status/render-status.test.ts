@@ -1,0 +1,101 @@
+import { expect, test } from 'vitest'
+
+import { renderStatus } from '../../../agent/status/render-status.ts'
+import type { StatusDocument } from '../../../agent/status/status-document.ts'
+import { statusDocument } from '../../support/status-document.ts'
+
+const since = '2027-01-01T00:30:00.000Z'
+
+/** The lines with their columns set one blank apart. */
+function linesOf(change: Partial<StatusDocument> = {}): readonly string[] {
+  return renderStatus(statusDocument(change))
+    .split('\n')
+    .map((line) => line.trim().replace(/\s+/g, ' '))
+}
+
+test('shows agent, device and identity, and ends with a line break', () => {
+  expect(linesOf()).toContain('agent running version 0.1.0, pid 42, since 2027-01-01T00:00:00.000Z')
+  expect(linesOf()).toContain('device dock-1 thing thing-1, id device-1, region us-west-2')
+  expect(linesOf()).toContain('identity ok certificate valid until 2049-12-31T23:59:59.000Z')
+  expect(renderStatus(statusDocument())).toMatch(/[^\n]\n$/)
+})
+
+test('shows whether the time is known and how far the system clock is off', () => {
+  expect(linesOf()).toContain('clock known 2027-01-01T01:00:00.000Z')
+  const clock = { now: since, offsetSeconds: -7_200, known: false }
+  expect(linesOf({ clock })).toContain(`clock unconfirmed ${since}, the system clock is off by -7200 s`)
+})
+
+test('shows credentials with their end and how often they were fetched', () => {
+  const held = { name: 'role', state: 'ok', since, fetches: 1, expiresAt: '2027-01-01T02:00:00.000Z' }
+  const none = { name: 'base', state: 'starting', fetches: 0 }
+  const lines = linesOf({ credentials: [held, none] })
+  expect(lines).toContain(`role ok valid until 2027-01-01T02:00:00.000Z, 1 fetch, since ${since}`)
+  expect(lines).toContain('base starting none yet, 0 fetches')
+})
+
+test('shows an artifact with its release, and what it is doing', () => {
+  const artifact = { state: 'ok', files: 3, bytes: 99, fetchedFiles: 0, fetchedBytes: 0 }
+  const lines = linesOf({
+    artifacts: [
+      { ...artifact, name: 'installed', phase: 'idle', releaseId: '0123456789abcdef0123' },
+      { ...artifact, name: 'busy', phase: 'downloading', releaseId: '0123456789abcdef0123', files: 1 },
+      { ...artifact, name: 'empty', phase: 'idle' },
+    ],
+  })
+  expect(lines).toContain('artifact installed ok release 0123456789ab, 3 files, 99 bytes')
+  expect(lines).toContain('artifact busy ok release 0123456789ab, 1 file, 99 bytes, downloading')
+  expect(lines).toContain('artifact empty ok no release yet')
+})
+
+test('shows a camera with the version of its secret', () => {
+  const cameras = [
+    { name: 'dock-3', state: 'ok', versionId: 'v1' },
+    { name: 'dock-4', state: 'starting' },
+  ]
+  expect(linesOf({ cameras })).toContain('camera dock-3 ok version v1')
+  expect(linesOf({ cameras })).toContain('camera dock-4 starting version none yet')
+})
+
+test('shows the logs and, below, each source with its own error', () => {
+  const source = { path: '/var/log/a', stream: 'a', positionBytes: 10, sizeBytes: 20 }
+  const lastError = { name: 'AgentError', message: 'cannot be read', hint: 'chmod it' }
+  const logs = {
+    state: 'ok',
+    group: '/group',
+    accepted: 5,
+    lost: 1,
+    lostBytes: 7,
+    pendingBytes: 10,
+    sources: [{ ...source, state: 'failing', lastError }],
+  }
+  const lines = linesOf({ logs })
+  const at = lines.indexOf('logs ok /group: 5 accepted, 1 lost and 7 bytes never read, 10 bytes pending')
+  expect(lines.slice(at + 1, at + 4)).toEqual([
+    'a failing /var/log/a: 10 of 20 bytes sent',
+    'error cannot be read',
+    'hint chmod it',
+  ])
+})
+
+test('shows what went wrong, when, what to do, and when it tries again, below a part that fails', () => {
+  const lastError = { name: 'AgentError', message: 'denied', hint: 'allow it', at: since }
+  const nextAttemptAt = '2027-01-01T01:01:00.000Z'
+  const lines = linesOf({ cameras: [{ name: 'dock-3', state: 'failing', since, lastError, nextAttemptAt }] })
+  const at = lines.findIndex((line) => line.startsWith('camera dock-3 failing'))
+  expect(lines[at]).toBe(`camera dock-3 failing version none yet, since ${since}, next attempt ${nextAttemptAt}`)
+  expect(lines.slice(at + 1, at + 3)).toEqual([`error denied (${since})`, 'hint allow it'])
+})
+
+test('does not show the last error of a part that is well again', () => {
+  const lastError = { name: 'AgentError', message: 'was denied' }
+  expect(renderStatus(statusDocument({ cameras: [{ name: 'dock-3', state: 'ok', lastError }] }))).not.toContain(
+    'denied',
+  )
+})
+
+test('shows a worker that is overdue', () => {
+  expect(linesOf({ overdue: ['cameras'] })).toContain(
+    'cameras OVERDUE it neither ended nor progressed by its own deadline',
+  )
+})

@@ -51,6 +51,10 @@ describe('session names', () => {
     expect(sessionNameFor('site:dock:1')).toBe('site-dock-1')
   })
 
+  test('are cut where STS ends them', () => {
+    expect(sessionNameFor('a'.repeat(128))).toBe('a'.repeat(64))
+  })
+
   test('fit the pattern of RoleSessionName for every thing name', () => {
     const thingNames = fc.stringMatching(/^[A-Za-z0-9:_-]{1,128}$/)
     fc.assert(

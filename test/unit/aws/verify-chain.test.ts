@@ -145,6 +145,12 @@ describe('refuses', () => {
     await expectRefused([await server(forged), forged], 'no trusted root')
   })
 
+  test('a certificate that names another issuer than the one that signed it', async () => {
+    const named = await authority('named', trustedRoot())
+    const signer = await authority('signer', trustedRoot())
+    await expectRefused([await server({ ...named, keys: signer.keys }), signer], 'no trusted root')
+  })
+
   test('a chain that is longer than an issuer allows', async () => {
     const first = await authority('first', trustedRoot(), 0)
     const second = await authority('second', first)

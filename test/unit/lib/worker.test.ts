@@ -316,6 +316,13 @@ describe('liveness', () => {
     await stopping
   })
 
+  test('is not overdue in a rest that is longer than a step', async () => {
+    const { worker } = makeWorker(() => Promise.resolve({ nextInMs: hourMs }))
+    await using _ = running(worker)
+    await vi.advanceTimersByTimeAsync(hourMs - 1)
+    expect(worker.overdueMs()).toBeLessThanOrEqual(0)
+  })
+
   test('a beat gives a pass the time that it asks for', async () => {
     const { worker } = makeWorker(async ({ signal, beat }) => {
       await sleep(100_000, signal)

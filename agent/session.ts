@@ -51,8 +51,11 @@ export interface Session extends Disposable {
 export async function createSession({ config, log, overrides = {} }: SessionOptions): Promise<Session> {
   const { identity: seed, paths, device, endpoints } = config
   const lastKnownMs = await readLastKnown({ folder: paths.state, log })
-  const notBeforeMs = Math.max(overrides.releasedAtMs ?? releasedAtMs, lastKnownMs ?? 0)
-  const clock = new ServerClock({ notBeforeMs, log: log.child({ worker: 'clock' }) })
+  const clock = new ServerClock({
+    releasedAtMs: overrides.releasedAtMs ?? releasedAtMs,
+    lastKnownMs,
+    log: log.child({ worker: 'clock' }),
+  })
   const identity = new IdentityKeeper({
     seed,
     liveFolder: join(paths.state, 'identity', 'current'),

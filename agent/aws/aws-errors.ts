@@ -100,6 +100,8 @@ const codeFailures: Readonly<Record<string, AwsFailure>> = {
   AccessDenied: 'access-denied',
   AccessDeniedException: 'access-denied',
   AllAccessDisabled: 'access-denied',
+  DecryptionFailure: 'access-denied',
+  InvalidSignatureException: 'server', // as a rule a clock that was wrong when it was signed
   LimitExceededException: 'throttled',
   NoSuchAccessPoint: 'not-found',
   NoSuchBucket: 'not-found',
@@ -109,6 +111,7 @@ const codeFailures: Readonly<Record<string, AwsFailure>> = {
   PreconditionFailed: 'precondition',
   RequestTimeTooSkewed: 'server',
   ResourceNotFoundException: 'not-found',
+  SignatureDoesNotMatch: 'invalid',
   SlowDown: 'throttled',
   Throttling: 'throttled',
   ThrottlingException: 'throttled',

@@ -1,7 +1,7 @@
 import { Agent, type AgentOptions } from 'node:https'
 import { isIP, type LookupFunction, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { connect, type DetailedPeerCertificate, type TLSSocket } from 'node:tls'
+import { connect, type DetailedPeerCertificate, type PeerCertificate, type TLSSocket } from 'node:tls'
 
 import type { Validity } from '../credentials/server-clock.ts'
 import { AgentError, errorCode } from '../lib/errors.ts'
@@ -16,6 +16,12 @@ export interface HttpsAgentOptions {
   readonly lookup?: LookupFunction
   /** The bound on TCP connection and TLS handshake together. Default 5 s. */
   readonly connectWithinMs?: number
+}
+
+/** Between which dates the certificates behind a connection are valid, and whether TLS has checked that. */
+export interface ChainDates {
+  readonly validity: Validity | undefined
+  readonly datesUnchecked: boolean
 }
 
 interface ConnectTarget {
@@ -42,7 +48,7 @@ export class ClockTolerantAgent extends Agent {
   readonly #trust: () => Promise<Trust>
   readonly #connectWithinMs: number
   readonly #lookup: LookupFunction
-  readonly #validities = new WeakMap<object, Validity>()
+  readonly #dates = new WeakMap<object, ChainDates>()
 
   constructor(options: HttpsAgentOptions) {
     const { keepAlive = true, lookup = loopbackLookup, connectWithinMs = defaultConnectWithinMs } = options
@@ -52,9 +58,11 @@ export class ClockTolerantAgent extends Agent {
     this.#connectWithinMs = connectWithinMs
   }
 
-  /** The dates of the chain behind a socket that was accepted in spite of them; undefined for every other socket. */
-  toleratedValidity(socket: object | undefined): Validity | undefined {
-    return socket === undefined ? undefined : this.#validities.get(socket)
+  /** What is known of the dates of the certificates behind a socket of this agent. */
+  datesOf(socket: object | undefined): ChainDates {
+    return (
+      (socket === undefined ? undefined : this.#dates.get(socket)) ?? { validity: undefined, datesUnchecked: false }
+    )
   }
 
   /** Closes the connections that are not in use, so that the next request starts on a fresh one. */
@@ -86,7 +94,9 @@ export class ClockTolerantAgent extends Agent {
   async #connect(target: ConnectTarget): Promise<TLSSocket> {
     const trust = await this.#trust()
     try {
-      return await this.#handshake(target, { trust, rejectUnauthorized: true })
+      const socket = await this.#handshake(target, { trust, rejectUnauthorized: true })
+      this.#dates.set(socket, { validity: validityOf(socket.getPeerCertificate()), datesUnchecked: false })
+      return socket
     } catch (error) {
       if (!clockCodes.has(errorCode(error) ?? '')) throw error
       return await this.#handshakeIgnoringDates(target, trust)
@@ -98,7 +108,8 @@ export class ClockTolerantAgent extends Agent {
     try {
       const certificates = presentedCertificates(socket.getPeerCertificate(true))
       const roots = rootCertificatesOf(trust)
-      this.#validities.set(socket, await verifyChainIgnoringDates({ host: target.servername, certificates, roots }))
+      const validity = await verifyChainIgnoringDates({ host: target.servername, certificates, roots })
+      this.#dates.set(socket, { validity, datesUnchecked: true })
       return socket
     } catch (error) {
       socket.destroy()
@@ -144,6 +155,10 @@ function withNoDelay<T extends Socket>(socket: T): T {
 
 function connectTimeout(host: string, withinMs: number): Error {
   return Object.assign(new Error(`no connection to ${host} within ${withinMs} ms`), { code: 'ETIMEDOUT' })
+}
+
+function validityOf({ valid_from: from, valid_to: to }: PeerCertificate): Validity {
+  return { notBeforeMs: Date.parse(from), notAfterMs: Date.parse(to) }
 }
 
 function presentedCertificates(leaf: DetailedPeerCertificate): readonly Uint8Array[] {

@@ -77,8 +77,8 @@ async function fetchOnce(
     const sentMs = monotonicMs()
     const answer = await answerTo(sendRequest(options, agent, signal))
     const { date } = answer.headers
-    const validity = agent.toleratedValidity(answer.socket)
-    const timeIsKnown = date !== undefined && onDate({ date, sentMs, receivedMs: monotonicMs(), validity })
+    const dates = agent.datesOf(answer.socket)
+    const timeIsKnown = date !== undefined && onDate({ date, sentMs, receivedMs: monotonicMs(), ...dates })
     const body = await readBody(answer, options)
     const status = answer.statusCode ?? 0
     if (status === 200) return parseIotCredentials(body, { request: options, nowMs: cloudNow(), timeIsKnown })

@@ -50,8 +50,7 @@ export class ObservingRequestHandler extends NodeHttpHandler {
     const result = await super.handle(...args)
     const { headers, body } = result.response as { headers: Record<string, string>; body: { socket?: object } } // an IncomingMessage
     if (headers['date'] !== undefined && headers['age'] === undefined) {
-      const validity = this.#agent.toleratedValidity(body.socket)
-      this.#onDate({ date: headers['date'], sentMs, receivedMs: monotonicMs(), validity })
+      this.#onDate({ date: headers['date'], sentMs, receivedMs: monotonicMs(), ...this.#agent.datesOf(body.socket) })
     }
     return result
   }

@@ -5,7 +5,6 @@ import * as z from 'zod'
 
 import { syncFolder, writeFileAtomic } from '../lib/atomic-file.ts'
 import { makeFolder } from '../lib/durable-files.ts'
-import { errorCode } from '../lib/errors.ts'
 
 const cameraFileSchema = z.object({
   username: z.string(),
@@ -36,13 +35,12 @@ export class CameraFiles {
     if (unexpected.length > 0) await syncFolder(this.#folder)
   }
 
-  /** The file as it stands; undefined when there is none or when it is not one of ours. */
+  /** The file as it stands; undefined when there is none, or none that can be read as one of ours. */
   async read(name: string): Promise<CameraFile | undefined> {
     try {
       return cameraFileSchema.parse(JSON.parse(await readFile(this.#path(name), 'utf8')))
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT' || error instanceof SyntaxError || error instanceof z.ZodError) return undefined
-      throw error
+    } catch {
+      return undefined
     }
   }
 

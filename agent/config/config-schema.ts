@@ -64,8 +64,8 @@ export const configSchema = z.strictObject({
       .string()
       .regex(/^[A-Za-z0-9._/#-]{1,256}$/, 'must be 1 to 256 characters of A-Z a-z 0-9 . _ / # -')
       .optional()
-      .describe('For people. Default: as id.'),
-    region: z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'must be an AWS region, such as us-west-2'),
+      .describe('For people. Default: as that of id.'),
+    region: z.string().regex(/^[a-z]{2,4}(-[a-z]+)+-\d{1,2}$/, 'must be an AWS region, such as us-west-2'),
   }),
   identity: z.strictObject({
     certificate: absolutePath,

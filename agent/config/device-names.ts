@@ -10,5 +10,5 @@ export interface DeviceNames {
 /** The device's names; both default to the thing name with `-` for every character that CloudWatch does not allow. */
 export function deviceNames({ thingName, id, name }: Config['device']): DeviceNames {
   const fitting = thingName.replace(/[^A-Za-z0-9._/#-]/g, '-')
-  return { id: id ?? fitting, name: name ?? id ?? fitting }
+  return { id: id ?? fitting, name: name ?? fitting }
 }

@@ -13,13 +13,17 @@ export interface DateSample {
   /** When the request was sent and its headers arrived, on the monotonic clock. */
   readonly sentMs: number
   readonly receivedMs: number
-  /** Given when the chain's dates could not be checked by TLS, because the system clock lies outside them. */
+  /** Of the certificates behind the connection; undefined for one without TLS. */
   readonly validity?: Validity | undefined
+  /** True when TLS could not check those dates, because the system clock lies outside them. */
+  readonly datesUnchecked?: boolean
 }
 
 export interface ServerClockOptions {
-  /** No server can be right about a time before this: the later of the release date and the last time known. */
-  readonly notBeforeMs: number
+  /** Where the dates of a chain are unchecked, no server is right about a time before the agent was released. */
+  readonly releasedAtMs: number
+  /** Nor about a time before the last one known. */
+  readonly lastKnownMs?: number | undefined
   readonly log: Log
 }
 
@@ -33,13 +37,15 @@ const tolerableMs = 2_000
  */
 export class ServerClock {
   readonly #log: Log
+  readonly #releasedAtMs: number
   #notBeforeMs: number
   #offsetMs = 0
   #wallMinusMonotonicMs = Date.now() - monotonicMs()
   #lastKnownMs: number | undefined
 
-  constructor({ notBeforeMs, log }: ServerClockOptions) {
-    this.#notBeforeMs = notBeforeMs
+  constructor({ releasedAtMs, lastKnownMs = 0, log }: ServerClockOptions) {
+    this.#releasedAtMs = releasedAtMs
+    this.#notBeforeMs = Math.max(releasedAtMs, lastKnownMs)
     this.#log = log
   }
 
@@ -64,12 +70,16 @@ export class ServerClock {
     return this.#lastKnownMs
   }
 
-  /** Learns from a response. Answers whether the sample was believed. */
-  observe({ date, sentMs, receivedMs, validity }: DateSample): boolean {
+  /**
+   * Learns from a response. Answers whether the sample was believed: it has to lie inside the validity of the server's
+   * certificates and, where TLS could not check that against the system clock, not before what is known already.
+   */
+  observe({ date, sentMs, receivedMs, validity, datesUnchecked = false }: DateSample): boolean {
     const serverMs = Date.parse(date)
     const roundTripMs = receivedMs - sentMs
     if (Number.isNaN(serverMs) || roundTripMs > longestRoundTripMs) return false
-    if (serverMs < this.#notBeforeMs || (validity !== undefined && !isWithin(serverMs, validity))) {
+    const isTooEarly = datesUnchecked && serverMs < this.#notBeforeMs
+    if (isTooEarly || (validity !== undefined && !isWithin(serverMs, validity))) {
       this.#log.warn('date of a server is not believed', { date, notBefore: new Date(this.#notBeforeMs).toISOString() })
       return false
     }
@@ -84,7 +94,7 @@ export class ServerClock {
     this.#offsetMs = agrees ? beforeMs : withoutNoise(sampleMs)
     this.#wallMinusMonotonicMs = Date.now() - monotonicMs()
     this.#lastKnownMs = cloudMs
-    this.#notBeforeMs = Math.max(this.#notBeforeMs, cloudMs - longestRoundTripMs)
+    this.#notBeforeMs = Math.max(this.#releasedAtMs, cloudMs - longestRoundTripMs)
     if (!agrees) {
       this.#log.warn('system clock differs from the cloud', { offsetSeconds: Math.round(this.#offsetMs / 1000) })
     }

@@ -80,10 +80,13 @@ async function read(path: string): Promise<string> {
 }
 
 async function exists(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  )
+  try {
+    await stat(path)
+    return true
+  } catch (error) {
+    if (isMissing(error)) return false
+    throw unreadable(path, error)
+  }
 }
 
 function parseCertificate(pem: string, path: string): X509Certificate {
@@ -107,7 +110,7 @@ function parseKey(pem: string, path: string): KeyObject {
 
 function unreadable(path: string, error: unknown): IdentityError {
   const code = errorCode(error) ?? 'an unknown error'
-  if (code === 'ENOENT' || code === 'ENOTDIR') {
+  if (isMissing(error)) {
     return new IdentityError(
       'missing',
       `${path} is not there`,
@@ -115,6 +118,11 @@ function unreadable(path: string, error: unknown): IdentityError {
     )
   }
   return unusable(`${path} cannot be read (${code})`, 'let the user that the agent runs as read it')
+}
+
+function isMissing(error: unknown): boolean {
+  const code = errorCode(error)
+  return code === 'ENOENT' || code === 'ENOTDIR'
 }
 
 function unusable(message: string, hint: string): IdentityError {

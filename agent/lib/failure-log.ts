@@ -3,14 +3,20 @@ import type { Log, LogFields } from './log.ts'
 import { monotonicMs } from './monotonic.ts'
 
 const repeatEveryMs = 600_000
+const maxKinds = 16
+
+interface Seen {
+  count: number
+  loggedAtMs: number
+}
 
 /**
- * Reports a failure that may come back at every try: in full once, then at most every 10 minutes with a count, and
- * once more when it is over. Two failures are the same when name and message are.
+ * Reports failures that may come back at every try: each in full once, then at most every 10 minutes with a count, and
+ * once more when it is over. Two failures are the same when name and message are; some may alternate.
  */
 export class FailureLog {
   readonly #log: Log
-  #current: { readonly key: string; count: number; loggedAtMs: number } | undefined
+  readonly #seen = new Map<string, Seen>()
 
   constructor(log: Log) {
     this.#log = log
@@ -19,23 +25,30 @@ export class FailureLog {
   failed(message: string, error: unknown, fields: LogFields = {}): void {
     const { name, message: text } = reportError(error)
     const key = `${name}: ${text}`
-    if (this.#current?.key !== key) {
-      this.#current = { key, count: 0, loggedAtMs: monotonicMs() }
+    const seen = this.#seen.get(key)
+    if (seen === undefined) {
+      this.#remember(key)
       this.#write(message, error, fields)
       return
     }
-    this.#current.count += 1
-    if (monotonicMs() - this.#current.loggedAtMs < repeatEveryMs) return
-    this.#write(message, error, { ...fields, repeated: this.#current.count })
-    this.#current.count = 0
-    this.#current.loggedAtMs = monotonicMs()
+    seen.count += 1
+    if (monotonicMs() - seen.loggedAtMs < repeatEveryMs) return
+    this.#write(message, error, { ...fields, repeated: seen.count })
+    seen.count = 0
+    seen.loggedAtMs = monotonicMs()
   }
 
   /** Says that the failure is over; nothing when there was none. */
   recovered(message: string, fields: LogFields = {}): void {
-    if (this.#current === undefined) return
-    this.#current = undefined
+    if (this.#seen.size === 0) return
+    this.#seen.clear()
     this.#log.info(message, fields)
+  }
+
+  #remember(key: string): void {
+    const [oldest] = this.#seen.keys()
+    if (this.#seen.size >= maxKinds && oldest !== undefined) this.#seen.delete(oldest)
+    this.#seen.set(key, { count: 0, loggedAtMs: monotonicMs() })
   }
 
   #write(message: string, error: unknown, fields: LogFields): void {

@@ -1,7 +1,7 @@
 import { chmod, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 
-import { AgentError, reportError } from '../lib/errors.ts'
+import { AgentError, errorCode, reportError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { callAgent } from './status-client.ts'
 import type { StatusDocument } from './status-document.ts'
@@ -65,18 +65,29 @@ interface Reply {
 async function answer(request: IncomingMessage, requests: LocalRequests): Promise<Reply> {
   request.resume()
   const [, verb, ...rest] = (request.url ?? '').split('/')
-  const argument = rest.length === 0 ? undefined : decodeURIComponent(rest.join('/'))
+  const argument = argumentIn(rest)
+  if (argument === 'malformed')
+    return { status: 400, body: { error: reportError(new AgentError('the name is malformed')) } }
   switch (`${request.method ?? ''} ${verb ?? ''}`) {
     case 'GET status':
       return { status: 200, body: requests.status() }
     case 'POST sync':
-      await requests.sync(argument)
+      await requests.sync(argument.name)
       return { status: 200, body: requests.status() }
     case 'POST refresh':
-      await requests.refresh(argument)
+      await requests.refresh(argument.name)
       return { status: 200, body: requests.status() }
     default:
       return { status: 404, body: { error: reportError(new AgentError('there is no such request')) } }
+  }
+}
+
+function argumentIn(segments: readonly string[]): { readonly name: string | undefined } | 'malformed' {
+  if (segments.length === 0) return { name: undefined }
+  try {
+    return { name: decodeURIComponent(segments.join('/')) }
+  } catch {
+    return 'malformed'
   }
 }
 
@@ -85,13 +96,14 @@ function send(response: ServerResponse, { status, body }: Reply): void {
   response.end(`${JSON.stringify(body)}\n`)
 }
 
+/** A socket where nobody listens is left from a crash; one where somebody does is not ours to take, busy or not. */
 async function removeStaleSocket(socketPath: string): Promise<void> {
-  const answered = await callAgent({ socketPath, method: 'GET', path: '/status', withinMs: 2_000 }).then(
-    () => true,
-    () => false,
+  const code = await callAgent({ socketPath, method: 'GET', path: '/status', withinMs: 2_000 }).then(
+    () => undefined,
+    (error: unknown) => errorCode(error),
   )
-  if (answered) {
-    throw new AgentError(`another agent answers at ${socketPath}`, {
+  if (code !== 'ENOENT' && code !== 'ECONNREFUSED') {
+    throw new AgentError(`another agent is at ${socketPath}`, {
       hint: 'two agents with one identity throw each other out: stop the other one, or give this one paths of its own',
     })
   }

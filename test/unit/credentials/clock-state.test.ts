@@ -24,7 +24,7 @@ test('knows nothing on a first start', async () => {
 test('keeps the last time that a server told for the next start', async () => {
   await using folder = await tempFolder()
   const log = new RecordingLog()
-  const clock = new ServerClock({ notBeforeMs: 0, log })
+  const clock = new ServerClock({ releasedAtMs: 0, log })
   observe(clock)
   const worker = clockWorker({ folder: folder.path, log, clock })
   await using _ = running(worker)
@@ -36,7 +36,7 @@ test('keeps the last time that a server told for the next start', async () => {
 test('writes nothing while no server has told the time', async () => {
   await using folder = await tempFolder()
   const log = new RecordingLog()
-  const worker = clockWorker({ folder: folder.path, log, clock: new ServerClock({ notBeforeMs: 0, log }) })
+  const worker = clockWorker({ folder: folder.path, log, clock: new ServerClock({ releasedAtMs: 0, log }) })
   await using _ = running(worker)
   await worker.requestPass()
   await expect(readFile(join(folder.path, 'clock.json'))).rejects.toMatchObject({ code: 'ENOENT' })

@@ -19,22 +19,25 @@ afterEach(() => {
 interface Answer {
   readonly validity?: Validity
   readonly roundTripMs?: number
+  readonly datesUnchecked?: boolean
 }
 
-function clockThatShows(nowMs: number): { clock: ServerClock; log: RecordingLog } {
+function clockThatShows(nowMs: number, lastKnownMs?: number): { clock: ServerClock; log: RecordingLog } {
   vi.setSystemTime(nowMs)
   const log = new RecordingLog()
-  return { clock: new ServerClock({ notBeforeMs: releasedMs, log }), log }
+  return { clock: new ServerClock({ releasedAtMs: releasedMs, lastKnownMs, log }), log }
 }
 
 /** Lets the clock see the answer of a server that knows the time `cloudMs`. */
-function answer(clock: ServerClock, cloudMs: number, { validity, roundTripMs = 100 }: Answer = {}): boolean {
+function answer(clock: ServerClock, cloudMs: number, given: Answer = {}): boolean {
+  const { validity, roundTripMs = 100, datesUnchecked = false } = given
   const receivedMs = monotonicMs()
   return clock.observe({
     date: new Date(cloudMs).toUTCString(),
     sentMs: receivedMs - roundTripMs,
     receivedMs,
     validity,
+    datesUnchecked,
   })
 }
 
@@ -134,18 +137,34 @@ describe('a step of the system clock', () => {
 })
 
 describe('disbelief', () => {
-  test('refuses a Date before the release and keeps what it knows', () => {
+  const unchecked = { datesUnchecked: true }
+
+  test('refuses a Date before the release, where TLS checked no dates, and keeps what it knows', () => {
     const { clock, log } = clockThatShows(trueMs)
-    expect(answer(clock, releasedMs - 1_000)).toBe(false)
+    expect(answer(clock, releasedMs - 1_000, unchecked)).toBe(false)
     expect(clock.offsetMs()).toBe(0)
     expect(log.messages('warn')).toEqual(['date of a server is not believed'])
   })
 
-  test('refuses a Date before what a server has told already', () => {
+  test('refuses a Date before what a server has told already, where TLS checked no dates', () => {
     const { clock } = clockThatShows(trueMs)
     answer(clock, trueMs)
-    expect(answer(clock, trueMs - 3_600_000)).toBe(false)
+    expect(answer(clock, trueMs - 3_600_000, unchecked)).toBe(false)
     expect(clock.offsetMs()).toBe(0)
+  })
+
+  test('refuses a Date before the last time known to an earlier run, where TLS checked no dates', () => {
+    const { clock } = clockThatShows(trueMs, trueMs)
+    expect(answer(clock, trueMs - 1_000, unchecked)).toBe(false)
+    expect(answer(clock, trueMs + 1_000, unchecked)).toBe(true)
+  })
+
+  test('comes back from a time in the future as soon as a server that TLS checked tells the right one', () => {
+    const { clock } = clockThatShows(trueMs)
+    answer(clock, trueMs + yearMs)
+    expect(answer(clock, trueMs)).toBe(true)
+    expect(secondsOff(clock, trueMs)).toBeLessThan(1)
+    expect(answer(clock, trueMs + 1_000, unchecked)).toBe(true)
   })
 
   test('takes a Date of another server that is some seconds behind', () => {

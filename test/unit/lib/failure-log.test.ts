@@ -34,12 +34,19 @@ test('reports a failure that stays every ten minutes with the count of those sin
   expect(log.entries.map(({ fields }) => fields['repeated'])).toEqual([undefined, 10, 10, 10])
 })
 
-test('reports another failure in full at once', () => {
+test('reports another failure in full at once, and failures that alternate once each', () => {
+  const { log, failures } = watched()
+  const full = new AgentError('the disk is full', { retryable: true })
+  for (const error of [passing, full, passing, full, passing]) failures.failed('pass failed', error)
+  expect(log.entries.map(({ fields }) => fields['error'])).toEqual([passing, full])
+})
+
+test('reports a failure in full again when more kinds came in between than it remembers', () => {
   const { log, failures } = watched()
   failures.failed('pass failed', passing)
-  failures.failed('pass failed', new AgentError('the disk is full', { retryable: true }))
+  for (let kind = 0; kind < 16; kind += 1) failures.failed('pass failed', new AgentError(`kind ${kind}`))
   failures.failed('pass failed', passing)
-  expect(log.entries).toHaveLength(3)
+  expect(log.entries).toHaveLength(18)
 })
 
 test('shows what needs a person as an error and what passes as a warning', () => {

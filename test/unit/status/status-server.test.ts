@@ -107,7 +107,10 @@ test('answers bad percent-encoding with an error, and goes on serving', async ()
   await using folder = await tempFolder()
   const requests = fakeRequests()
   await using _ = await serve(folder, requests)
-  expect(await call(folder, 'POST', '/sync/%zz')).toMatchObject({ status: 500, body: { error: { name: 'URIError' } } })
+  expect(await call(folder, 'POST', '/sync/%zz')).toMatchObject({
+    status: 400,
+    body: { error: { message: 'the name is malformed' } },
+  })
   expect(requests.sync).not.toHaveBeenCalled()
   expect(await call(folder, 'GET', '/status')).toMatchObject({ status: 200 })
 })
@@ -117,7 +120,7 @@ test('refuses to start beside another agent, which stays reachable', async () =>
   await using _ = await serve(folder)
   await expect(serve(folder)).rejects.toMatchObject({
     name: 'AgentError',
-    message: `another agent answers at ${socketPathIn(folder.path)}`,
+    message: `another agent is at ${socketPathIn(folder.path)}`,
   })
   expect(await call(folder, 'GET', '/status')).toMatchObject({ status: 200 })
 })

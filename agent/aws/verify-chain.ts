@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 
-import { AgentError } from '../lib/errors.ts'
+import { UntrustedServerError } from './untrusted-server.ts'
 
 /** The times between which every certificate of a chain is valid, in milliseconds since 1970. */
 export interface ChainValidity {
@@ -24,7 +24,7 @@ const basicConstraints = '2.5.29.19'
  * Checks everything about a server's certificate but today's date, as RFC 5280 (section 6.1) has it: a chain of
  * signatures up to one of the roots, CA flag and path length of every issuer, no critical extension that is not
  * understood, server authentication as purpose, and the host name. Needed when the system clock is so wrong that TLS
- * itself refuses every server. Throws when the server is not who it should be.
+ * itself refuses every server. Throws an UntrustedServerError when the server is not who it should be.
  */
 export async function verifyChainIgnoringDates({ host, certificates, roots }: PresentedChain): Promise<ChainValidity> {
   const [leaf, ...sent] = certificates.map((der) => new X509Certificate(der))
@@ -90,9 +90,6 @@ async function loadParser() {
   return await import('@peculiar/x509')
 }
 
-function untrusted(host: string, reason: string): AgentError {
-  return new AgentError(`the server that answers for ${host} is not trusted: ${reason}`, {
-    retryable: true,
-    hint: 'somebody may be in the middle, or a root certificate is missing: check the network and identity.rootCa',
-  })
+function untrusted(host: string, reason: string): UntrustedServerError {
+  return new UntrustedServerError(host, reason)
 }

@@ -1,4 +1,5 @@
 import { AgentError, errorCode } from '../lib/errors.ts'
+import { isCertificateCode, UntrustedServerError } from './untrusted-server.ts'
 
 export type AwsService = 's3' | 'secretsmanager' | 'logs' | 'sts'
 
@@ -64,7 +65,8 @@ export class AwsError extends AgentError {
  * hold the request with its headers.
  */
 export function translateAwsError(error: unknown, request: AwsRequest): unknown {
-  if (error instanceof AgentError || !(error instanceof Error) || error.name === 'AbortError') return error
+  if (!(error instanceof Error) || error.name === 'AbortError') return error
+  if (error instanceof AgentError && !(error instanceof UntrustedServerError)) return error
   const status = statusOf(error)
   const code = status === undefined ? (errorCode(error) ?? error.name) : error.name
   return new AwsError({
@@ -81,6 +83,7 @@ const retryable: ReadonlySet<AwsFailure> = new Set([
   'precondition',
   'throttled',
   'network',
+  'certificate',
   'server',
   'unknown',
 ])
@@ -136,10 +139,6 @@ function classify(code: string, status: number | undefined): AwsFailure {
   if (status === 412) return 'precondition'
   if (status >= 500) return 'server'
   return status >= 400 ? 'invalid' : 'unknown'
-}
-
-function isCertificateCode(code: string): boolean {
-  return /^(CERT_|ERR_TLS_CERT|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|INVALID_(CA|PURPOSE)|HOSTNAME_MISMATCH)/.test(code)
 }
 
 /** Node's codes for what goes wrong between here and the server; other `ERR_` codes are faults of a program. */

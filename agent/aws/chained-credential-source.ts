@@ -61,6 +61,7 @@ async function assumeRole({
   clock,
 }: ChainedCredentialSourceOptions) {
   const { fromTemporaryCredentials } = await import('@aws-sdk/credential-providers')
+  await master() // first, because on a wrong system clock it is this answer that tells the offset
   const assume = fromTemporaryCredentials({
     masterCredentials: master,
     params: { RoleArn: roleArn, RoleSessionName: sessionNameFor(thingName), DurationSeconds: chainedSeconds },

@@ -1,4 +1,5 @@
 import { AgentError, errorCode } from '../lib/errors.ts'
+import { isCertificateCode, UntrustedServerError } from './untrusted-server.ts'
 
 /** What a person needs to know to mend a refusal of the credentials provider. */
 export interface CredentialsRequest {
@@ -66,9 +67,10 @@ export function credentialsRefused(answer: RefusedAnswer, request: CredentialsRe
 
 /** Names a failure of the connection. */
 export function credentialsUnreachable(error: unknown, request: CredentialsRequest): unknown {
-  if (error instanceof AgentError || !(error instanceof Error) || error.name === 'AbortError') return error
+  if (!(error instanceof Error) || error.name === 'AbortError') return error
+  if (error instanceof AgentError && !(error instanceof UntrustedServerError)) return error
   const code = errorCode(error) ?? error.name
-  const failure = certificateCodes.test(code) ? 'untrusted-server' : 'network'
+  const failure = isCertificateCode(code) ? 'untrusted-server' : 'network'
   return new CredentialsError(failure, request, { text: code, cause: error })
 }
 
@@ -79,9 +81,6 @@ const passing: ReadonlySet<CredentialsFailure> = new Set([
   'untrusted-server',
   'bad-answer',
 ])
-
-const certificateCodes =
-  /^(CERT_|ERR_TLS_CERT|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|INVALID_(CA|PURPOSE)|HOSTNAME_MISMATCH)/
 
 const refusals: readonly (readonly [number, RegExp, CredentialsFailure])[] = [
   [400, /exceeds the MaxSessionDuration/i, 'duration-too-long'],

@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 
 import type { Validity } from '../credentials/server-clock.ts'
-import { AgentError } from '../lib/errors.ts'
+import { UntrustedServerError } from './untrusted-server.ts'
 
 export interface PresentedChain {
   readonly host: string
@@ -19,7 +19,7 @@ const basicConstraints = '2.5.29.19'
  * Checks everything about a server's certificate but today's date, as RFC 5280 (section 6.1) has it: a chain of
  * signatures up to one of the roots, CA flag and path length of every issuer, no critical extension that is not
  * understood, server authentication as purpose, and the host name. Needed when the system clock is so wrong that TLS
- * itself refuses every server. Throws when the server is not who it should be.
+ * itself refuses every server. Throws an UntrustedServerError when the server is not who it should be.
  */
 export async function verifyChainIgnoringDates({ host, certificates, roots }: PresentedChain): Promise<Validity> {
   const [leaf, ...sent] = certificates.map((der) => new X509Certificate(der))
@@ -91,9 +91,6 @@ async function loadParser() {
   return await import('@peculiar/x509')
 }
 
-function untrusted(host: string, reason: string): AgentError {
-  return new AgentError(`the server that answers for ${host} is not trusted: ${reason}`, {
-    retryable: true,
-    hint: 'somebody may be in the middle, or a root certificate is missing: check the network and identity.rootCa',
-  })
+function untrusted(host: string, reason: string): UntrustedServerError {
+  return new UntrustedServerError(host, reason)
 }

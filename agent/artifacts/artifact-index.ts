@@ -42,7 +42,10 @@ export class ArtifactIndex {
     return this.#entries.get(identityOf(object))?.sha256
   }
 
-  /** Call when the content is stored durably. Calls may run side by side. */
+  /**
+   * Call before the content is stored: an entry whose content is missing costs nothing, stored content without an entry
+   * is fetched again. Calls may run side by side.
+   */
   async remember({ key, etag, sizeBytes }: SourceObject, sha256: string): Promise<void> {
     const known = { key, etag, sizeBytes, sha256 }
     this.#entries.set(identityOf(known), known)

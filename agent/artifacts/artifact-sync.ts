@@ -154,8 +154,9 @@ export class ArtifactSync {
       const { source, idleTimeoutMs } = this.#deps
       const incoming = this.#tree.incoming
       const { file, sha256 } = await downloadObject(fetch, { source, incoming, signal, idleTimeoutMs, onBytes })
-      await this.#store.add(file, { sha256, executable: false })
+      // in this order, so that a crash in between cannot leave stored content of which nobody knows whose it is
       await index.remember(object, sha256)
+      await this.#store.add(file, { sha256, executable: false })
     } catch (error) {
       if (error instanceof WrongContentError) this.#wrong.set(object.key, { etag: object.etag, error })
       throw error

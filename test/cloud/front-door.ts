@@ -136,6 +136,7 @@ function newRecord(request: CloudRequest, target: Target, atMs: number): Mutable
     requestBytes: request.body.length,
     responseBytes: 0,
     host: request.host,
+    path: request.rawPath,
     thingName: undefined,
     callerArn: undefined,
   }

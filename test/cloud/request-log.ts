@@ -11,12 +11,14 @@ export interface RequestRecord {
   /** Bytes of the answer's body that were handed to the connection so far. */
   readonly responseBytes: number
   readonly host: string
+  /** Still percent-encoded, without the query. */
+  readonly path: string
   readonly thingName: string | undefined
   readonly callerArn: string | undefined
 }
 
 export type RequestFilter = Partial<
-  Pick<RequestRecord, 'service' | 'action' | 'status' | 'host' | 'thingName' | 'callerArn'>
+  Pick<RequestRecord, 'service' | 'action' | 'status' | 'host' | 'path' | 'thingName' | 'callerArn'>
 > & {
   /** Only requests that arrived at this time of the cloud or later. */
   readonly sinceMs?: number
@@ -77,6 +79,7 @@ function matches(record: RequestRecord, { sinceMs = -Infinity, ...wanted }: Requ
     (wanted.action ?? record.action) === record.action &&
     (wanted.status ?? record.status) === record.status &&
     (wanted.host ?? record.host) === record.host &&
+    (wanted.path ?? record.path) === record.path &&
     (wanted.thingName ?? record.thingName) === record.thingName &&
     (wanted.callerArn ?? record.callerArn) === record.callerArn
   )

@@ -50,6 +50,7 @@ function record(change: Partial<RequestRecord>): RequestRecord {
     requestBytes: 0,
     responseBytes: 0,
     host: 's3.localhost',
+    path: '/',
     thingName: undefined,
     callerArn: undefined,
     ...change,

@@ -35,7 +35,7 @@ export function createAwsCall({ credentials, onConnectionFailure }: AwsCallDeps)
         const { signal, withinMs = defaultWithinMs, service, operation } = options
         return await withDeadline({ signal, withinMs, what: `${service}:${operation}` }, work)
       } catch (error) {
-        options.signal.throwIfAborted()
+        options.signal.throwIfAborted() // whatever the SDK makes of it, the caller's abort is no failure of AWS
         const translated = translateAwsError(error, options)
         if (isConnectionFailure(translated)) onConnectionFailure()
         throw translated

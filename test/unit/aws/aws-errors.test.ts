@@ -78,7 +78,7 @@ test.each<[string, AwsFailure]>([
   ['ERR_TLS_CERT_ALTNAME_INVALID', 'certificate'],
   ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'certificate'],
 ])('%s from below the SDK means %s', (code, failure) => {
-  expect(translated(system(code))).toMatchObject({ failure, retryable: failure === 'network', code, status: undefined })
+  expect(translated(system(code))).toMatchObject({ failure, retryable: true, code, status: undefined })
 })
 
 test('finds the code of the connection through the causes', () => {

@@ -49,7 +49,7 @@ async function expectAccepted(sent: readonly TestCertificate[], askedFor = host)
 
 async function expectRefused(sent: readonly TestCertificate[], reason: string, askedFor = host): Promise<void> {
   await expect(verify(sent, askedFor)).rejects.toMatchObject({
-    name: 'AgentError',
+    name: 'UntrustedServerError',
     message: expect.stringContaining(reason) as string,
     hint: expect.stringContaining('somebody may be in the middle') as string,
   })

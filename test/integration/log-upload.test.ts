@@ -1,0 +1,246 @@
+import { appendFileSync, copyFileSync, renameSync, truncateSync } from 'node:fs'
+import { appendFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+
+import { describe, expect, test } from 'vitest'
+
+import { LocalAppliance, localGroup } from '../support/local-agent.ts'
+import { passTime, passTimeUntil, simulateTime } from '../support/simulated-time.ts'
+
+const batchBytes = 1_048_576
+const overheadBytes = 26
+const hourMs = 3_600_000
+const soon = { timeout: 15_000, interval: 25 }
+
+const rotations: readonly { readonly name: string; readonly rotate: (path: string, round: number) => void }[] = [
+  {
+    name: 'renaming',
+    rotate: (path, round) => {
+      if (round > 0) renameSync(`${path}.1`, `${path}.${round + 1}`)
+      renameSync(path, `${path}.1`)
+    },
+  },
+  {
+    name: 'copying and truncating',
+    rotate: (path, round) => {
+      if (round > 0) renameSync(`${path}.1`, `${path}.${round + 1}`)
+      copyFileSync(path, `${path}.1`)
+      truncateSync(path)
+    },
+  },
+]
+// side by side, because most of the time goes into the agent's look at its files once a second
+describe.concurrent('a log file', () => {
+  test('makes group and stream only when a batch was refused for want of them', async ({ expect }) => {
+    await using appliance = await LocalAppliance.open()
+    await write(appliance, 'app.log', 'first\n')
+    await using agent = await appliance.start()
+
+    await expect.poll(() => appliance.arrived('app'), soon).toEqual(['first'])
+    await agent.stop()
+
+    const actions = appliance.cloud.requests.list({ service: 'logs' }).map(({ action }) => action)
+    expect(actions.slice(0, 5)).toEqual([
+      'PutLogEvents',
+      'CreateLogStream',
+      'CreateLogGroup',
+      'CreateLogStream',
+      'PutLogEvents',
+    ])
+  })
+
+  test('waits for a stream that readers do not see yet', async ({ expect }) => {
+    await using appliance = await LocalAppliance.open()
+    appliance.cloud.logs.setVisibleAfterMs(1_500)
+    await write(appliance, 'app.log', 'one\ntwo\n')
+    await using _agent = await appliance.start()
+
+    await expect.poll(() => appliance.arrived('app'), soon).toEqual(['one', 'two'])
+  })
+
+  test.for(rotations)(
+    'sends every line once and in order through rotation by $name',
+    async ({ rotate }, { expect }) => {
+      await using appliance = await LocalAppliance.open()
+      const path = join(appliance.files.logsFolder, 'app.log')
+      await using agent = await appliance.start()
+      const written: string[] = []
+      for (let round = 0; round < 4; round += 1) {
+        for (let burst = 0; burst < 60; burst += 1) {
+          const line = `line ${written.length} of a program that goes on writing`
+          appendFileSync(path, `${line}\n`)
+          written.push(line)
+          await delay(20)
+        }
+        rotate(path, round)
+      }
+      appendFileSync(path, 'the last line\n')
+      written.push('the last line')
+
+      await expect.poll(() => appliance.arrived('app').length, soon).toBeGreaterThanOrEqual(written.length)
+      await agent.stop()
+      expect(appliance.arrived('app')).toEqual(written)
+    },
+  )
+
+  test('sends after a restart what it had no network for, and what was written meanwhile, once', async ({ expect }) => {
+    await using appliance = await LocalAppliance.open()
+    {
+      await using _agent = await appliance.start()
+      await write(appliance, 'app.log', 'before\n')
+      await expect.poll(() => appliance.arrived('app'), soon).toEqual(['before'])
+      await appliance.cloud.unreachable()
+      await write(appliance, 'app.log', 'without network\n')
+      await delay(1_500) // long enough to be read
+    }
+    await write(appliance, 'app.log', 'without agent\n')
+    await appliance.cloud.reachable()
+    await using agent = await appliance.start()
+
+    await expect.poll(() => appliance.arrived('app').length, soon).toBeGreaterThanOrEqual(3)
+    await agent.stop()
+    expect(appliance.arrived('app')).toEqual(['before', 'without network', 'without agent'])
+  })
+
+  test('makes the group again when it is deleted in the middle', async ({ expect }) => {
+    await using appliance = await LocalAppliance.open()
+    await using _agent = await appliance.start()
+    await write(appliance, 'app.log', 'one\n')
+    await expect.poll(() => appliance.arrived('app'), soon).toEqual(['one'])
+
+    appliance.cloud.logs.deleteGroup(localGroup)
+    await write(appliance, 'app.log', 'two\n')
+
+    await expect.poll(() => appliance.arrived('app'), soon).toEqual(['two'])
+  })
+
+  test('fills a batch to the last byte that CloudWatch takes', async ({ expect }) => {
+    await using appliance = await LocalAppliance.open()
+    const line = 'x'.repeat(1_024 - overheadBytes)
+    const count = (2 * batchBytes) / 1_024
+    await write(appliance, 'app.log', `${line}\n`.repeat(count))
+    await using agent = await appliance.start()
+
+    await expect.poll(() => appliance.arrived('app').length, soon).toBe(count)
+    expect(appliance.cloud.logs.accepted()).toMatchObject({ batches: 2, bytes: 2 * batchBytes, rejectedEvents: 0 })
+    expect((await agent.status()).logs).toMatchObject({ accepted: count, lost: 0 })
+  })
+
+  test('fills a batch to the last event that CloudWatch takes, in the order of the file', async ({ expect }) => {
+    await using appliance = await LocalAppliance.open()
+    const lines = Array.from({ length: 30_000 }, (_, index) => `${index}`)
+    await write(appliance, 'app.log', `${lines.join('\n')}\n`)
+    await using _agent = await appliance.start()
+
+    await expect.poll(() => appliance.arrived('app').length, soon).toBe(lines.length)
+    expect(appliance.arrived('app')).toEqual(lines)
+    expect(appliance.cloud.logs.accepted()).toMatchObject({ batches: 3, events: 30_000, rejectedEvents: 0 })
+  })
+
+  test('sends a line of the greatest size whole and splits longer ones between characters', async ({ expect }) => {
+    await using appliance = await LocalAppliance.open()
+    const greatest = 'g'.repeat(1_000_000)
+    const longer = '\u{1F4F7}é'.repeat(400_000)
+    await write(appliance, 'app.log', `${greatest}\n${longer}\nafter\n`)
+    await using agent = await appliance.start()
+
+    await expect.poll(() => appliance.arrived('app').at(-1), soon).toBe('after')
+    const arrived = appliance.arrived('app')
+    expect(arrived[0] === greatest).toBe(true)
+    expect(arrived.slice(1, -1).join('') === longer).toBe(true)
+    expect(arrived.every((message) => message.isWellFormed() && !message.includes('\uFFFD'))).toBe(true)
+    expect(appliance.cloud.logs.accepted().rejectedEvents).toBe(0)
+    expect((await agent.status()).logs).toMatchObject({ state: 'ok', lost: 0 })
+  })
+
+  test('leaves out empty lines, and sends lines that no JSON parser or terminal likes', async ({ expect }) => {
+    await using appliance = await LocalAppliance.open()
+    const odd = ['\u0007bell', '"quoted" \\ back', '\u2028separator', '日本語', ' spaces ']
+    await write(appliance, 'app.log', `\n\n${odd.join('\n\n')}\r\n\r\nend\n`)
+    await using _agent = await appliance.start()
+
+    await expect.poll(() => appliance.arrived('app').at(-1), soon).toBe('end')
+    expect(appliance.arrived('app')).toEqual([...odd, 'end'])
+  })
+
+  test.for([
+    { what: 'throttled', fault: { kind: 'error', status: 400, code: 'ThrottlingException' } },
+    { what: 'told of an internal error', fault: { kind: 'error', status: 500, code: 'InternalFailure' } },
+    { what: 'cut off before the request is done', fault: { kind: 'reset' } },
+  ] as const)('sends everything once while it is $what', async ({ fault }, { expect }) => {
+    await using appliance = await LocalAppliance.open()
+    using active = appliance.cloud.faults.inject(fault, { service: 'logs', action: 'PutLogEvents', count: 5 })
+    const lines = Array.from({ length: 500 }, (_, index) => `line ${index}`)
+    await write(appliance, 'app.log', `${lines.join('\n')}\n`)
+    await using agent = await appliance.start()
+
+    await expect.poll(() => appliance.arrived('app').length, soon).toBe(500)
+    expect(active.hits).toBe(5)
+    expect(appliance.arrived('app')).toEqual(lines)
+    await expect.poll(async () => (await agent.status()).logs.state, soon).toBe('ok')
+  })
+
+  test('sends its own log to the stream occ_log, at the latest when it stops', async ({ expect }) => {
+    await using appliance = await LocalAppliance.open()
+    const agent = await appliance.start()
+    await agent.stop()
+
+    const own = appliance.arrived('occ_log')
+    expect(own.filter((line) => line.includes('agent is ready'))).toHaveLength(1)
+    expect(own.every((line) => agent.lines.includes(line))).toBe(true)
+  })
+
+  test('sends at its stop what was read and is not due yet', async ({ expect }) => {
+    await using appliance = await LocalAppliance.open()
+    const { logs } = appliance.files.config as { logs: object } // as createApplianceFiles made it
+    await appliance.configure({ logs: { ...logs, flushSeconds: 3_600 } })
+    await write(appliance, 'app.log', 'one\ntwo\n')
+    {
+      await using agent = await appliance.start()
+      await expect.poll(async () => (await agent.status()).logs.sources.length, soon).toBe(1)
+      expect(appliance.arrived('app')).toEqual([])
+    }
+    expect(appliance.arrived('app')).toEqual(['one', 'two'])
+  })
+})
+
+test('sends lines that waited for more than a day in batches of less than one', async () => {
+  using _time = simulateTime()
+  await using appliance = await LocalAppliance.open()
+  await using agent = await appliance.start()
+  await appliance.cloud.unreachable()
+  for (let index = 0; index < 6; index += 1) {
+    await write(appliance, 'app.log', `after ${index * 9} hours\n`)
+    await passTime({ forMs: 9 * hourMs, stepMs: hourMs / 12 })
+  }
+  await appliance.cloud.reachable()
+
+  const isThere = (): boolean => appliance.arrived('app').length >= 6
+  await passTimeUntil(isThere, { withinMs: 300_000, stepMs: 500 })
+  expect(appliance.arrived('app')).toEqual([0, 9, 18, 27, 36, 45].map((hours) => `after ${hours} hours`))
+  const times = appliance.cloud.logs.events(localGroup, 'app').map(({ timestamp }) => timestamp)
+  expect(Math.max(...times) - Math.min(...times)).toBeGreaterThan(44 * hourMs)
+  expect((await agent.status()).logs).toMatchObject({ lost: 0 })
+})
+
+test('counts lines as lost that CloudWatch refuses because they waited for two weeks', async () => {
+  using _time = simulateTime()
+  await using appliance = await LocalAppliance.open()
+  await using agent = await appliance.start()
+  await appliance.cloud.unreachable()
+  await write(appliance, 'app.log', 'too old\nalso too old\n')
+  await passTime({ forMs: 15 * 24 * hourMs, stepMs: hourMs })
+  await write(appliance, 'app.log', 'fresh\n')
+  await appliance.cloud.reachable()
+
+  const isThere = (): boolean => appliance.arrived('app').length > 0
+  await passTimeUntil(isThere, { withinMs: 300_000, stepMs: 500 })
+  expect(appliance.arrived('app')).toEqual(['fresh'])
+  expect((await agent.status()).logs.lost).toBeGreaterThanOrEqual(2)
+  expect(agent.lines.some((line) => line.includes('log events were lost'))).toBe(true)
+})
+
+async function write({ files }: LocalAppliance, name: string, text: string): Promise<void> {
+  await appendFile(join(files.logsFolder, name), text)
+}

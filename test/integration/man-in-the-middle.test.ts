@@ -62,14 +62,19 @@ const forgeries: Readonly<Record<string, (maker: Maker) => Promise<Chain>>> = {
     return { certificate, intermediates: [...intermediates, root] }
   },
   "below somebody's server certificate": async ({ root, dates }) => {
-    const { certificate: issuer, intermediates } = await chainBelow(root, dates, ['customer.example'])
+    const issuer = await makeCertificate({
+      commonName: 'customer.example',
+      issuer: root,
+      ...long,
+      extensions: serverExtensions('customer.example'),
+    })
     const certificate = await makeCertificate({
       commonName: 'localhost',
       issuer,
       ...dates,
       extensions: serverExtensions(...names),
     })
-    return { certificate, intermediates: [issuer, ...intermediates] }
+    return { certificate, intermediates: [issuer] }
   },
   'below an intermediate that may not sign another': async ({ root, dates }) => {
     const upper = await makeCertificate({

@@ -8,7 +8,7 @@ export interface ScriptedServerOptions {
   readonly certificate: TestCertificate
   /** What the server sends along with its own certificate. */
   readonly intermediates?: readonly TestCertificate[]
-  /** Does what the server does with a request once its headers are there. Default: nothing. */
+  /** Does what the server does with a request once its headers are there. Default: ends the connection. */
   readonly onRequest?: (socket: TLSSocket) => void
 }
 
@@ -21,7 +21,7 @@ export interface ScriptedServer extends AsyncDisposable {
 }
 
 export async function startScriptedServer(options: ScriptedServerOptions): Promise<ScriptedServer> {
-  const { certificate, intermediates = [], onRequest = () => undefined } = options
+  const { certificate, intermediates = [], onRequest = endConnection } = options
   const counts = { handshakes: 0, receivedBytes: 0 }
   const sockets = new Set<TLSSocket>()
   const server = createServer({
@@ -59,6 +59,10 @@ export async function startScriptedServer(options: ScriptedServerOptions): Promi
       await closed
     },
   }
+}
+
+function endConnection(socket: TLSSocket): void {
+  socket.destroy()
 }
 
 /** A whole HTTP answer, after which the connection ends. */

@@ -2,15 +2,29 @@ import { randomBytes } from 'node:crypto'
 import { open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
+import { AgentError, errorCode } from './errors.ts'
+
 export interface AtomicFileOptions {
   /** Permission bits, set explicitly so that the umask has no say. */
   readonly mode: number
 }
 
+/** A file could not be written. Names the file itself, never the temporary one, so that repetitions look alike. */
+export class WriteError extends AgentError {
+  override readonly name = 'WriteError'
+  /** The file system's code, such as ENOSPC. */
+  readonly code: string
+
+  constructor(path: string, code: string) {
+    super(`${path} cannot be written (${code})`, { retryable: true, hint: hintFor(code) })
+    this.code = code
+  }
+}
+
 /**
  * Replaces `path` with `content` so that a reader, and a boot after a power cut, sees the old bytes or the new ones
- * and nothing else: temporary file in the same folder, fsync, rename, fsync of the folder. Throws the file system's
- * error and leaves no temporary file behind.
+ * and nothing else: temporary file in the same folder, fsync, rename, fsync of the folder. Throws a WriteError
+ * and leaves no temporary file behind.
  */
 export async function writeFileAtomic(
   path: string,
@@ -24,11 +38,11 @@ export async function writeFileAtomic(
     await file.writeFile(content)
     await file.sync()
     await rename(temporary, path)
+    await syncFolder(dirname(path))
   } catch (error) {
-    await rm(temporary, { force: true })
-    throw error
+    await rm(temporary, { force: true }).catch(() => undefined) // the first failure is the one to tell
+    throw new WriteError(path, errorCode(error) ?? String(error))
   }
-  await syncFolder(dirname(path))
 }
 
 /** Makes the names in a folder (creations, renames, removals) survive a power cut. */
@@ -43,4 +57,16 @@ export async function syncFolder(path: string): Promise<void> {
 
 async function openForWriting(path: string): Promise<FileHandle & AsyncDisposable> {
   return await open(path, 'wx', 0o600)
+}
+
+function hintFor(code: string): string {
+  switch (code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return 'free some space on that file system; the agent goes on by itself'
+    case 'EROFS':
+      return 'that file system is read-only: mount it writable, or look for the fault that made it so'
+    default:
+      return 'let the user that the agent runs as write to that folder'
+  }
 }

@@ -110,6 +110,7 @@ export class Worker {
 
   async #pass(signal: AbortSignal): Promise<number> {
     const requests = this.#takeRequests()
+    this.#health = { ...this.#health, nextPassMs: undefined }
     this.#beat(this.#options.stepMs ?? defaultStepMs)
     try {
       const { nextInMs, fault } = await this.#options.runPass({

@@ -100,8 +100,15 @@ async function makeFolders({ paths }: Config): Promise<void> {
     { path: paths.runtime, mode: 0o755 },
   ]
   for (const { path, mode } of folders) {
-    await mkdir(path, { recursive: true, mode })
-    await chmod(path, mode)
+    try {
+      await mkdir(path, { recursive: true, mode })
+      await chmod(path, mode)
+    } catch (error) {
+      throw new AgentError(`the folder ${path} cannot be made`, {
+        hint: 'let the user that the agent runs as write there, or name other folders in paths.*',
+        cause: error,
+      })
+    }
   }
 }
 

@@ -26,12 +26,16 @@ export class CameraFiles {
     this.#folder = folder
   }
 
-  /** Makes the folder, and removes the files of cameras that are not configured any more and leftovers of a crash. */
+  /**
+   * Makes the folder, and removes what is no plain file, the files of cameras that are not configured any more, and
+   * leftovers of a crash.
+   */
   async prepare(names: readonly string[]): Promise<void> {
     await makeFolder(this.#folder, 0o755)
     const expected = new Set(names.map((name) => `${name}${suffix}`))
-    const unexpected = (await readdir(this.#folder)).filter((entry) => !expected.has(entry))
-    for (const entry of unexpected) await rm(join(this.#folder, entry), { recursive: true, force: true })
+    const entries = await readdir(this.#folder, { withFileTypes: true })
+    const unexpected = entries.filter((entry) => !entry.isFile() || !expected.has(entry.name))
+    for (const { name } of unexpected) await rm(join(this.#folder, name), { recursive: true, force: true })
     if (unexpected.length > 0) await syncFolder(this.#folder)
   }
 

@@ -1,0 +1,82 @@
+import { randomBytes } from 'node:crypto'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { expect, it } from 'vitest'
+
+import type { StatusDocument } from '../../agent/status/status-document.ts'
+import { createAgentSite } from '../support/agent-site.ts'
+import { installedContents } from '../support/installed-artifact.ts'
+import { runCommand } from '../support/run-command.ts'
+import { tempFolder } from '../support/temp-folder.ts'
+import { exitOf } from '../support/wait-until.ts'
+
+const noMount = await whyNoMount()
+if (noMount !== undefined) console.log(`skipped, because no file system can be mounted here: ${noMount}`)
+
+it.skipIf(noMount !== undefined)(
+  'keeps the installed release on a full disk, says so, and recovers without a restart',
+  async () => {
+    await using site = await createAgentSite()
+    const { stateFolder } = site.appliance
+    await mkdir(stateFolder)
+    await using _ = await mountSmallDisk(stateFolder)
+    const small = Buffer.from('content')
+    await site.publish('a', small)
+    const agent = site.start()
+    await agent.until(isInstalled)
+    const ballast = join(stateFolder, 'ballast')
+    await writeFile(ballast, randomBytes(6_000_000))
+    const big = randomBytes(4_000_000)
+    await site.publish('big', big)
+    await site.sync()
+    const { artifacts } = await agent.until(({ artifacts: [artifact] }) => artifact?.state === 'failing')
+    expect(artifacts[0]?.lastError?.message).toContain('no space is left for artifacts')
+    expect(artifacts[0]?.lastError?.hint).toContain('free space')
+    expect(await installedContents(site.artifactFolder)).toEqual(new Map([['a', small]]))
+
+    await rm(ballast)
+    await site.sync()
+    const { agent: running } = await agent.until((status) => isInstalled(status) && status.artifacts[0]?.files === 2)
+    expect(running.pid).toBe(agent.pid)
+    expect(await installedContents(site.artifactFolder)).toEqual(
+      new Map([
+        ['a', small],
+        ['big', big],
+      ]),
+    )
+    expect(await agent.stop()).toEqual({ code: 0, signal: null })
+  },
+)
+
+it('says which folder it cannot make when the state folder cannot be there', async () => {
+  await using site = await createAgentSite()
+  await writeFile(site.appliance.stateFolder, 'a file where the folder should be')
+  const agent = site.start()
+  expect(await exitOf(agent)).toEqual({ code: 1, signal: null })
+  expect(agent.output).toContain(site.appliance.stateFolder)
+  expect(agent.output).toMatch(/hint: /)
+})
+
+function isInstalled({ artifacts }: StatusDocument): boolean {
+  return artifacts.every(({ state, releaseId }) => state === 'ok' && releaseId !== undefined)
+}
+
+async function mountSmallDisk(folder: string): Promise<AsyncDisposable> {
+  await runCommand('mount', ['-t', 'tmpfs', '-o', 'size=8m,mode=0755', 'tmpfs', folder])
+  return {
+    [Symbol.asyncDispose]: async () => {
+      await runCommand('umount', ['--lazy', folder])
+    },
+  }
+}
+
+async function whyNoMount(): Promise<string | undefined> {
+  await using folder = await tempFolder()
+  try {
+    await using _ = await mountSmallDisk(folder.path)
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}

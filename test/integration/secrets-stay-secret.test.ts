@@ -1,0 +1,126 @@
+import { appendFile, readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { expect, it } from 'vitest'
+
+import { createAgentSite, type AgentSite } from '../support/agent-site.ts'
+import { runCommand } from '../support/run-command.ts'
+import { agentCommand, type AgentProcess } from '../support/agent-process.ts'
+import { exitOf, waitUntil } from '../support/wait-until.ts'
+
+type Places = ReadonlyMap<string, string>
+
+it('shows no password, token or key anywhere but in the camera files and the identity', async () => {
+  await using site = await createAgentSite({ config: verbose })
+  const { cloud } = site
+  const issued: string[] = []
+  const issue = cloud.sessions.issue.bind(cloud.sessions)
+  cloud.sessions.issue = (options) => {
+    const credentials = issue(options)
+    issued.push(credentials.secretAccessKey, credentials.sessionToken)
+    return credentials
+  }
+  const passwords = ['pw-First_7Gk2', 'pw-Second@9Lm4', 'pw-Broken_5Tr1', 'pw-Denied_3Qx8']
+  await site.publish('a', 'content')
+  site.setPassword('pw-First_7Gk2')
+  cloud.secrets.createSecret('panorama/shared/broken', '{"username":"u","password":"pw-Broken_5Tr1')
+  cloud.secrets.createSecret('elsewhere/denied', '{"username":"u","password":"pw-Denied_3Qx8"}')
+  await appendFile(join(site.appliance.logsFolder, 'app.log'), 'one line\n')
+  const agent = site.start({ env: { NODE_DEBUG: '' } })
+  const places = new Map<string, string>()
+  await agent.until(({ cameras }) => cameras.map(({ state }) => state).join() === 'ok,failing,failing')
+  await collect(site, agent, { places, when: 'at work' })
+
+  site.setPassword('pw-Second@9Lm4')
+  await command(site, ['refresh', 'dock-1'], places)
+  await command(site, ['refresh', 'broken'], places)
+  await command(site, ['refresh', 'denied'], places)
+  await command(site, ['status'], places)
+  cloud.sessions.invalidateAll()
+  await site.sync()
+  await cloud.unreachable()
+  await site.sync()
+  await command(site, ['refresh'], places)
+  await collect(site, agent, { places, when: 'offline' })
+  await cloud.reachable()
+  await waitUntil('CloudWatch has the log of the agent', () => cloudWatchText(site).includes('agent is ready'))
+  agent.kill('SIGTERM')
+  expect(await exitOf(agent)).toEqual({ code: 0, signal: null })
+  places.set('output', agent.output)
+  places.set('CloudWatch', cloudWatchText(site))
+  await addFiles(places, site.appliance.stateFolder, 'at the end')
+
+  const privateKey = await readFile(join(site.appliance.identityFolder, 'private.key'), 'utf8')
+  const keyLines = privateKey.split('\n').filter((line) => line.length > 20 && !line.startsWith('-----'))
+  expect(issued.length).toBeGreaterThanOrEqual(2)
+  expect(keyLines.length).toBeGreaterThanOrEqual(1)
+  const secrets = [...passwords, ...issued, ...keyLines]
+  expect(placesOf(secrets, places)).toEqual([])
+
+  expect([...places.keys()].join('\n')).toMatch(/cmdline[^]*environ[^]*output/)
+  expect([...places.values()].every((text) => text.length > 0)).toBe(true)
+  const identity = new Map([['identity', privateKey]])
+  expect(placesOf(keyLines, identity)).toHaveLength(keyLines.length)
+  const cameraFile = new Map([['camera', await readFile(site.cameraFile, 'latin1')]])
+  expect(placesOf(passwords, cameraFile)).toEqual(['pw-Second@9Lm4 in camera'])
+})
+
+function verbose({ folder }: { readonly folder: string }): Record<string, unknown> {
+  const streams = [
+    { name: 'dock-1', secretId: 'panorama/shared/dock-1' },
+    { name: 'broken', secretId: 'panorama/shared/broken' },
+    { name: 'denied', secretId: 'elsewhere/denied' },
+  ]
+  const sources = [{ kind: 'file', path: join(folder, 'logs', '*.log') }]
+  return { logs: { flushSeconds: 1, level: 'debug', sources }, cameras: { refreshSeconds: 30, streams } }
+}
+
+/** Where each secret, in plain, in URL encoding, in JSON or in Base64, is found. */
+function placesOf(secrets: readonly string[], places: Places): readonly string[] {
+  return secrets.flatMap((secret) => {
+    const spellings = [
+      secret,
+      encodeURIComponent(secret),
+      JSON.stringify(secret).slice(1, -1),
+      Buffer.from(secret).toString('base64').replace(/=+$/, ''),
+    ]
+    const found = [...places].filter(([, text]) => spellings.some((spelling) => text.includes(spelling)))
+    return found.map(([place]) => `${secret} in ${place}`)
+  })
+}
+
+async function collect(
+  site: AgentSite,
+  agent: AgentProcess,
+  { places, when }: { readonly places: Map<string, string>; readonly when: string },
+): Promise<void> {
+  for (const name of ['cmdline', 'environ']) {
+    places.set(`${name} ${when}`, await readFile(`/proc/${agent.pid}/${name}`, 'latin1'))
+  }
+  places.set(`status ${when}`, JSON.stringify(await agent.status()))
+  await addFiles(places, site.appliance.stateFolder, when)
+}
+
+async function addFiles(places: Map<string, string>, folder: string, when: string): Promise<void> {
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue
+    const path = join(entry.parentPath, entry.name)
+    places.set(`${path} ${when}`, await readFile(path, 'latin1'))
+  }
+}
+
+async function command({ appliance }: AgentSite, args: readonly string[], places: Map<string, string>): Promise<void> {
+  const [node = '', ...script] = agentCommand
+  const printed = await runCommand(node, [...script, ...args, '--config', appliance.configFile]).then(
+    ({ stdout, stderr }) => stdout + stderr,
+    (error: unknown) => String(error),
+  )
+  places.set(`${args.join(' ')} number ${places.size}`, printed)
+}
+
+function cloudWatchText({ cloud: { logs } }: AgentSite): string {
+  const streams = logs
+    .groups()
+    .flatMap((group) => logs.streams(group.name).map((stream) => [group.name, stream.name] as const))
+  return streams.flatMap(([group, stream]) => logs.events(group, stream).map(({ message }) => message)).join('\n')
+}

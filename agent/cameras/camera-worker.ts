@@ -32,6 +32,8 @@ const concurrency = 4
 const jitter = 0.1
 const stepMs = 60_000
 const retryBaseMs = 5_000
+/** While a failure may end by itself, such as an outage, no wait is longer than this and half of it. */
+const outageRetryMs = 40_000
 
 /**
  * Keeps the files of all cameras at the AWSCURRENT version of their secrets. A camera whose secret cannot be had or
@@ -42,6 +44,8 @@ export class CameraWorker {
   readonly #deps: CameraWorkerDeps
   readonly #status: Map<string, CameraStatus>
   readonly #failures: ReadonlyMap<string, FailureLog>
+  /** The cameras whose failure may end by itself. */
+  readonly #mayRecover = new Set<string>()
   #failedInARow = 0
   #prepared = false
 
@@ -122,11 +126,14 @@ export class CameraWorker {
       this.#update(name, { versionId, changedMs: monotonicMs() })
       this.#deps.log.info('camera credentials written', { camera: name, versionId })
     }
+    this.#mayRecover.delete(name)
     this.#enter(name, 'ok', undefined)
     this.#failures.get(name)?.recovered('camera refreshed again', { camera: name })
   }
 
   #failed(name: string, error: unknown): void {
+    if (error instanceof AgentError && !error.retryable) this.#mayRecover.delete(name)
+    else this.#mayRecover.add(name)
     this.#enter(name, 'failing', reportError(error))
     this.#failures.get(name)?.failed('camera keeps its last credentials', error, { camera: name })
   }
@@ -142,7 +149,8 @@ export class CameraWorker {
   }
 
   #retryMs(): number {
-    return jittered(retryBaseMs * 2 ** Math.min(this.#failedInARow, 10), 0.5)
+    const capMs = this.#mayRecover.size > 0 ? outageRetryMs : Infinity
+    return jittered(Math.min(capMs, retryBaseMs * 2 ** Math.min(this.#failedInARow, 10)), 0.5)
   }
 }
 

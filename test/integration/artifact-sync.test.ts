@@ -50,23 +50,26 @@ test('lists over several pages', async () => {
   expect(Object.keys((await appliance.installed('app')) ?? {})).toHaveLength(10)
 })
 
-test.each(['app/../escape', 'app/a//b', 'app/./b', `app/${'x'.repeat(256)}`, 'app/same/below'])(
-  'refuses the key %j and keeps the release before it',
-  async (key) => {
-    await using appliance = await open()
-    await appliance.put('app/same', 'good')
-    await using agent = await appliance.start()
-    await agent.sync()
+test.each([
+  { what: 'leaves the folder', key: 'app/../escape' },
+  { what: 'has an empty segment', key: 'app/a//b' },
+  { what: 'has a segment of one dot', key: 'app/./b' },
+  { what: 'is longer than a file name may be', key: `app/${'x'.repeat(256)}` },
+  { what: 'needs a folder where a file is', key: 'app/same/below' },
+])('refuses a key that $what, and keeps the release before it', async ({ key }) => {
+  await using appliance = await open()
+  await appliance.put('app/same', 'good')
+  await using agent = await appliance.start()
+  await agent.sync()
 
-    await appliance.put(key, 'hostile')
+  await appliance.put(key, 'hostile')
 
-    await expect(agent.sync()).rejects.toThrow(/cannot be a file of a release.*hint: rename or remove/)
-    expect(await appliance.installed('app')).toEqual({ same: 'good' })
-    await appliance.cloud.s3.deleteObject({ bucket: appliance.cloud.names.bucket, key })
-    await agent.sync()
-    expect((await agent.status()).artifacts).toMatchObject([{ state: 'ok', files: 1 }])
-  },
-)
+  await expect(agent.sync()).rejects.toThrow(/cannot be a file of a release.*hint: rename or remove/)
+  expect(await appliance.installed('app')).toEqual({ same: 'good' })
+  await appliance.cloud.s3.deleteObject({ bucket: appliance.cloud.names.bucket, key })
+  await agent.sync()
+  expect((await agent.status()).artifacts).toMatchObject([{ state: 'ok', files: 1 }])
+})
 
 test.each([
   { cause: 'access point policy', take: denyAtAccessPoint },

@@ -3,7 +3,7 @@ import { join, relative } from 'node:path'
 
 import { runAgent } from '../../agent/agent.ts'
 import { loadConfig } from '../../agent/config/load-config.ts'
-import { createLog, type LogLevel } from '../../agent/lib/log.ts'
+import { createLog, type Log, type LogLevel, type LogLine } from '../../agent/lib/log.ts'
 import { LogRing } from '../../agent/logs/log-ring.ts'
 import { callAgent, socketPathIn } from '../../agent/status/status-client.ts'
 import type { StatusDocument } from '../../agent/status/status-document.ts'
@@ -94,27 +94,30 @@ export class LocalAppliance implements AsyncDisposable {
 export class LocalAgent implements AsyncDisposable {
   /** What it logged. */
   readonly lines: string[] = []
+  /** Its log. */
+  readonly log: Log
+  readonly #ring = new LogRing()
+  readonly #ready = Promise.withResolvers<undefined>()
   readonly #socketPath: string
   readonly #stop = new AbortController()
   #ended: Promise<void> = Promise.resolve()
 
-  private constructor(runtimeFolder: string) {
+  private constructor(runtimeFolder: string, level: LogLevel) {
     this.#socketPath = socketPathIn(runtimeFolder)
+    const watch = ({ text }: LogLine): void => {
+      this.lines.push(text)
+      if (text.includes('agent is ready')) this.#ready.resolve(undefined)
+    }
+    this.log = createLog({ level, sinks: [this.#ring.sink, watch] })
   }
 
   static async start({ configFile, runtimeFolder }: ApplianceFiles, level: LogLevel): Promise<LocalAgent> {
-    const agent = new LocalAgent(runtimeFolder)
+    const agent = new LocalAgent(runtimeFolder, level)
     const config = await loadConfig(configFile)
-    const ring = new LogRing()
-    const ready = Promise.withResolvers<undefined>()
-    const watch = ({ text }: { readonly text: string }): void => {
-      agent.lines.push(text)
-      if (text.includes('agent is ready')) ready.resolve(undefined)
-    }
-    const log = createLog({ level, sinks: [ring.sink, watch] })
-    agent.#ended = runAgent({ config, log, ring, overrides: { minCredentialIntervalMs: 0 } }, agent.#stop.signal)
-    agent.#ended.catch(ready.reject)
-    await ready.promise
+    const options = { config, log: agent.log, ring: agent.#ring, overrides: { minCredentialIntervalMs: 0 } }
+    agent.#ended = runAgent(options, agent.#stop.signal)
+    agent.#ended.catch(agent.#ready.reject)
+    await agent.#ready.promise
     return agent
   }
 

@@ -17,17 +17,15 @@ export function simulateTime(): Disposable {
 export interface TimePassing {
   readonly forMs: number
   readonly stepMs: number
-  /** How many turns of the real event loop each step gets for files and sockets. Default 10. */
-  readonly turns?: number
   /** Called after each step. */
   readonly onStep?: () => Promise<void> | void
 }
 
 /** Lets simulated time pass step by step. */
-export async function passTime({ forMs, stepMs, turns = 10, onStep }: TimePassing): Promise<void> {
+export async function passTime({ forMs, stepMs, onStep }: TimePassing): Promise<void> {
   for (let passedMs = 0; passedMs < forMs; passedMs += stepMs) {
     vi.advanceTimersByTime(stepMs)
-    for (let turn = 0; turn < turns; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+    await realIo()
     await onStep?.()
   }
 }
@@ -40,6 +38,12 @@ export async function passTimeUntil(
   for (let passedMs = 0; !(await isReached()); passedMs += stepMs) {
     if (passedMs > withinMs) throw new Error(`it did not get there within ${withinMs} simulated ms`)
     vi.advanceTimersByTime(stepMs)
-    await realDelay(2) // sockets need real time
+    await realIo()
   }
+}
+
+/** Turns of the event loop, for sockets whose two ends are in this process, and a moment for what is not. */
+async function realIo(): Promise<void> {
+  for (let turn = 0; turn < 25; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+  await realDelay(1)
 }

@@ -1,5 +1,5 @@
 /** The import rules of ARCHITECTURE.md. test/unit/import-rules.test.ts breaks each one on purpose. */
-const root = '^agent/(agent|agent-status|session|generation)\\.ts$'
+const root = '^agent/(agent|agent-status|session|generation|local-requests)\\.ts$'
 const feature = '^agent/(identity|credentials|artifacts|cameras|logs|jobs|status)/'
 
 module.exports = {

@@ -1,18 +1,20 @@
 import { chmod, mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 
 import { composeStatus } from './agent-status.ts'
 import type { Config } from './config/config-schema.ts'
-import { createGeneration, type Generation } from './generation.ts'
+import { createGeneration } from './generation.ts'
+import { syncFolder } from './lib/atomic-file.ts'
 import { AgentError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { monotonicMs } from './lib/monotonic.ts'
 import type { Worker } from './lib/worker.ts'
 import type { LogRing } from './logs/log-ring.ts'
 import type { LogWorker } from './logs/log-worker.ts'
+import { localRequests } from './local-requests.ts'
 import { createSession, type Session, type SessionOverrides } from './session.ts'
 import { socketPathIn } from './status/status-client.ts'
-import { startStatusServer, type LocalRequests } from './status/status-server.ts'
+import { startStatusServer } from './status/status-server.ts'
 
 export interface AgentOptions {
   readonly config: Config
@@ -34,8 +36,13 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   await makeFolders(config)
   using session = await createSession({ config, log, overrides })
   const generation = createGeneration({ config, session, log, ring })
+  session.credentials.at(-1)?.onRenewed(generation.retryNow)
   await using logs = generation.logs
-  const requests = localRequests(generation, () => composeStatus({ config, session, generation, startedMs }))
+  const requests = localRequests({
+    session,
+    generation,
+    status: () => composeStatus({ config, session, generation, startedMs }),
+  })
   const server = await startStatusServer({ socketPath: socketPathIn(config.paths.runtime), requests, log })
   await using _ = server
   log.info('agent is ready', { thingName: config.device.thingName, pid: process.pid })
@@ -71,27 +78,6 @@ async function superviseAll(workers: readonly Worker[], signal: AbortSignal): Pr
   )
 }
 
-function localRequests(generation: Generation, status: LocalRequests['status']): LocalRequests {
-  const { artifacts, cameras } = generation
-  return {
-    status,
-    sync: async (name) => {
-      const chosen = artifacts.filter((artifact) => name === undefined || artifact.status().name === name)
-      if (chosen.length === 0) throw unknownName('artifact', name)
-      await Promise.all(
-        chosen.map(async ({ worker }) => {
-          await worker.requestPass()
-        }),
-      )
-    },
-    refresh: async (name) => {
-      const known = cameras.status().some((camera) => name === undefined || camera.name === name)
-      if (!known) throw unknownName('camera', name)
-      await cameras.refreshNow(name)
-    },
-  }
-}
-
 async function makeFolders({ paths }: Config): Promise<void> {
   const folders = [
     { path: paths.state, mode: 0o711 },
@@ -103,6 +89,7 @@ async function makeFolders({ paths }: Config): Promise<void> {
     try {
       await mkdir(path, { recursive: true, mode })
       await chmod(path, mode)
+      await syncFolder(dirname(path))
     } catch (error) {
       throw new AgentError(`the folder ${path} cannot be made`, {
         hint: 'let the user that the agent runs as write there, or name other folders in paths.*',
@@ -110,10 +97,4 @@ async function makeFolders({ paths }: Config): Promise<void> {
       })
     }
   }
-}
-
-function unknownName(kind: string, name: string | undefined): AgentError {
-  return new AgentError(name === undefined ? `no ${kind} is configured` : `no ${kind} is named "${name}"`, {
-    hint: 'panorama-agent status lists the names',
-  })
 }

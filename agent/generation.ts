@@ -28,6 +28,8 @@ export interface Generation {
   readonly logs: LogWorker
   readonly logGroup: string
   readonly workers: readonly Worker[]
+  /** Ends the back-off of everything that fails: what it waited for may be there. */
+  readonly retryNow: () => void
 }
 
 export function createGeneration({ config, session, log, ring }: GenerationOptions): Generation {
@@ -63,5 +65,11 @@ export function createGeneration({ config, session, log, ring }: GenerationOptio
     log: log.child({ worker: 'logs' }),
   })
   const workers = [...artifacts.map(({ worker }) => worker), cameras.worker, logs.worker]
-  return { artifacts, cameras, logs, logGroup, workers }
+  const retryNow = (): void => {
+    logs.retryNow()
+    for (const worker of workers) {
+      if (worker.health().state === 'failing') worker.requestPass().catch(() => undefined) // the worker reports it
+    }
+  }
+  return { artifacts, cameras, logs, logGroup, workers, retryNow }
 }

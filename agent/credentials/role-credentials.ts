@@ -43,6 +43,8 @@ export class RoleCredentials {
   #fetchedMs = -Infinity
   #refreshDueMs = 0
   #fetches = 0
+  #isAsked = false
+  readonly #renewedListeners: (() => void)[] = []
 
   constructor({
     name,
@@ -58,7 +60,7 @@ export class RoleCredentials {
       name,
       log,
       stepMs: fetchStepMs,
-      runPass: async ({ signal }) => await this.#fetch(signal),
+      runPass: async ({ signal }) => await this.#pass(signal),
     })
   }
 
@@ -70,7 +72,7 @@ export class RoleCredentials {
     const held = this.#valid()
     if (held !== undefined) return held
     const { lastError, state } = this.worker.health()
-    if (state === 'failing' && lastError !== undefined) {
+    if (state === 'failing' && lastError !== undefined && !this.#isAsked) {
       const { message, hint } = lastError
       throw new AgentError(`no credentials: ${message}`, { retryable: true, ...(hint === undefined ? {} : { hint }) })
     }
@@ -94,11 +96,34 @@ export class RoleCredentials {
     if (held === undefined || held.accessKeyId !== accessKeyId) return
     if (monotonicMs() - held.fetchedMs < this.#minIntervalMs) return
     this.#held = undefined
-    this.worker.requestPass().catch(() => undefined) // the worker reports it
+    void this.renewNow()
+  }
+
+  /** Tries at once, whatever the back-off, unless valid credentials are held. Never rejects: the worker reports it. */
+  async renewNow(): Promise<void> {
+    if (this.#valid() !== undefined) return
+    this.#isAsked = true
+    await this.worker.requestPass().catch(() => undefined)
+  }
+
+  /** Calls `listener` whenever credentials come after a time without any. */
+  onRenewed(listener: () => void): void {
+    this.#renewedListeners.push(listener)
   }
 
   status(): CredentialsStatus {
     return { fetches: this.#fetches, held: this.#valid() }
+  }
+
+  async #pass(signal: AbortSignal): Promise<PassOutcome> {
+    const hadNone = this.#valid() === undefined
+    try {
+      const outcome = await this.#fetch(signal)
+      if (hadNone) for (const listener of this.#renewedListeners) listener()
+      return outcome
+    } finally {
+      this.#isAsked = false
+    }
   }
 
   async #fetch(signal: AbortSignal): Promise<PassOutcome> {

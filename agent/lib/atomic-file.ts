@@ -10,7 +10,7 @@ export interface AtomicFileOptions {
 }
 
 /** A file could not be written. Names the file itself, never the temporary one, so that repetitions look alike. */
-export class WriteError extends AgentError {
+class WriteError extends AgentError {
   override readonly name = 'WriteError'
   /** The file system's code, such as ENOSPC. */
   readonly code: string

@@ -49,6 +49,10 @@ export class LogSenders {
     }
   }
 
+  retryNow(): void {
+    for (const sender of this.#senders.values()) sender.retryNow()
+  }
+
   async drain(signal: AbortSignal): Promise<void> {
     await Promise.all([...this.#senders.values()].map((sender) => sender.drain(signal)))
   }

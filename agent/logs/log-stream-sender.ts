@@ -107,6 +107,11 @@ export class LogStreamSender {
     while (this.#queue.length > 0 && !signal.aborted && (await this.send(signal)));
   }
 
+  /** Ends the back-off: what held the stream up may be over. */
+  retryNow(): void {
+    this.#notBeforeMs = -Infinity
+  }
+
   /** Resolves when no batch is in flight. */
   async settled(): Promise<void> {
     await this.#flight

@@ -61,8 +61,10 @@ export interface LogWorker extends AsyncDisposable {
   /** Follows and sends until its signal aborts; batches in flight then go on until `flushOnStop` or disposal. */
   readonly worker: Worker
   status(): LogStatus
+  /** Ends the back-off of every stream: what held them up may be over. */
+  retryNow(): void
   /**
-   * To be called once, when the worker has ended and the session still lives: sends what was read, for 3 s at most
+   * To be called once, when the worker has ended and the session still lives: reads once more and sends what there is, for 3 s at most
    * or until `signal` aborts, then saves the cursors. Never rejects.
    */
   flushOnStop(signal: AbortSignal): Promise<void>
@@ -117,12 +119,17 @@ class FileLogWorker implements LogWorker {
     return { sources, ...this.#tally.totals, pendingBytes: unaccepted + own }
   }
 
+  retryNow(): void {
+    this.#senders.retryNow()
+  }
+
   async flushOnStop(signal: AbortSignal): Promise<void> {
     this.#takeRing()
     const drained = async (inner: AbortSignal): Promise<void> => {
       inner.addEventListener('abort', () => {
         this.#lifetime.abort(inner.reason)
       })
+      for (const path of this.#sources.nextTurn()) await this.#readFrom(path, inner)
       await this.#senders.drain(this.#lifetime.signal)
     }
     await withDeadline({ signal, withinMs: lastFlushMs, what: 'the last flush of logs' }, drained).catch(

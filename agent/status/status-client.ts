@@ -20,6 +20,18 @@ export function socketPathIn(runtimeFolder: string): string {
   return join(runtimeFolder, 'agent.sock')
 }
 
+/** Nobody listens at the socket. */
+class NoAgentError extends AgentError {
+  override readonly name = 'NoAgentError'
+  /** Node's code, ENOENT or ECONNREFUSED. */
+  readonly code: string
+
+  constructor(socketPath: string, code: string) {
+    super(`no agent answers at ${socketPath}`, { hint: 'start it, or name its configuration with --config' })
+    this.code = code
+  }
+}
+
 const maxBodyBytes = 16 * 1024 * 1024
 
 /** Asks the running agent over its Unix socket. Throws an AgentError with a hint when there is no agent to ask. */
@@ -50,15 +62,9 @@ async function readText(response: IncomingMessage): Promise<string> {
 
 function unreachable(socketPath: string, error: unknown): AgentError {
   const code = errorCode(error)
-  if (code === 'ENOENT' || code === 'ECONNREFUSED') {
-    return new AgentError(`no agent answers at ${socketPath}`, {
-      cause: error,
-      hint: 'start it, or name its configuration with --config',
-    })
-  }
+  if (code === 'ENOENT' || code === 'ECONNREFUSED') return new NoAgentError(socketPath, code)
   if (code === 'EACCES') {
     return new AgentError(`${socketPath} may not be used by this user`, {
-      cause: error,
       hint: "run this as root or as a member of the agent's group",
     })
   }

@@ -31,8 +31,8 @@ export interface AgentSite extends AsyncDisposable {
   readonly countGets: () => ReadonlyMap<string, number>
 }
 
-export const artifactName = 'model'
-export const cameraName = 'dock-1'
+const artifactName = 'model'
+const cameraName = 'dock-1'
 const prefix = 'model/'
 const secretId = `panorama/shared/${cameraName}`
 

@@ -242,3 +242,43 @@ test('keeps secrets out of the log whatever happens', async () => {
   expect(log.entries.length).toBeGreaterThan(0)
   expect(JSON.stringify(log.entries)).not.toMatch(/"(secret|token)"/)
 })
+
+test('renews at once when it is asked to, in the middle of a back-off, and not while it holds valid ones', async () => {
+  const { source, credentials } = make()
+  source.failure = new AgentError('denied')
+  await using _ = running(credentials.worker)
+  await settle()
+  source.failure = undefined
+  await expect(credentials.get()).rejects.toThrow('denied')
+  await Promise.all([credentials.renewNow(), settle()])
+  expect(credentials.currentKeyId()).toBe('key-1')
+  await Promise.all([credentials.renewNow(), settle()])
+  expect(source.startedMs).toHaveLength(2)
+})
+
+test('tells listeners when credentials come after a time without any, and not at a refresh', async () => {
+  const { source, credentials } = make()
+  const listener = vi.fn()
+  credentials.onRenewed(listener)
+  source.failure = new AgentError('no network', { retryable: true })
+  await using _ = running(credentials.worker)
+  await vi.advanceTimersByTimeAsync(10 * minuteMs)
+  expect(listener).not.toHaveBeenCalled()
+  source.failure = undefined
+  await vi.advanceTimersByTimeAsync(minuteMs)
+  expect(listener).toHaveBeenCalledTimes(1)
+  await vi.advanceTimersByTimeAsync(hourMs)
+  expect(source.startedMs.length).toBeGreaterThan(2)
+  expect(listener).toHaveBeenCalledTimes(1)
+})
+
+test('renews invalidated credentials also right after a refresh that failed', async () => {
+  const { source, credentials } = make(() => 0)
+  await using _ = running(credentials.worker)
+  expect(await keyOf(credentials)).toBe('key-1')
+  source.failure = new AgentError('no network', { retryable: true })
+  await vi.advanceTimersByTimeAsync(hourMs / 2 + 100)
+  source.failure = undefined
+  credentials.invalidate('key-1')
+  expect(await keyOf(credentials)).toBe('key-2')
+})

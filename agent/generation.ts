@@ -66,10 +66,15 @@ export function createGeneration({ config, session, log, ring }: GenerationOptio
   })
   const workers = [...artifacts.map(({ worker }) => worker), cameras.worker, logs.worker]
   const retryNow = (): void => {
-    logs.retryNow()
-    for (const worker of workers) {
-      if (worker.health().state === 'failing') worker.requestPass().catch(() => undefined) // the worker reports it
-    }
+    retryFailing({ workers, logs })
   }
   return { artifacts, cameras, logs, logGroup, workers, retryNow }
+}
+
+/** Ends the back-off of every worker that fails and of every log stream. What they run into is theirs to report. */
+export function retryFailing({ workers, logs }: Pick<Generation, 'workers' | 'logs'>): void {
+  logs.retryNow()
+  for (const worker of workers) {
+    if (worker.health().state === 'failing') worker.requestPass().catch(() => undefined)
+  }
 }

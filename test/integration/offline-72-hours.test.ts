@@ -7,6 +7,7 @@ import { createArtifactWorker, type ArtifactWorker } from '../../agent/artifacts
 import { CameraFiles } from '../../agent/cameras/camera-files.ts'
 import { CameraWorker } from '../../agent/cameras/camera-worker.ts'
 import { RoleCredentials } from '../../agent/credentials/role-credentials.ts'
+import { retryFailing } from '../../agent/generation.ts'
 import { linkedAbort } from '../../agent/lib/abort.ts'
 import { AgentError } from '../../agent/lib/errors.ts'
 import { createLog, type Log } from '../../agent/lib/log.ts'
@@ -29,6 +30,7 @@ const hourMs = 3_600_000
 const offlineMs = 72 * hourMs
 const backoffMs = 120_000
 const hangMs = 25_000
+const longestBackoffMs = 60_000
 
 test('goes on through 72 hours without network, and is well within one back-off after them', async () => {
   using _time = simulateTime()
@@ -53,9 +55,9 @@ test('goes on through 72 hours without network, and is well within one back-off 
   expect(appliance.sent).toEqual(['before'])
 
   appliance.network.comeBack()
-  // the credentials' back-off of at most a minute, then a worker's; each ends with a step
+  // the credentials' back-off of at most a minute, which ends those of the workers; each ends with a step
   const wellAgain = (): boolean => appliance.isWell && appliance.sent.length === written.length
-  await appliance.passUntil(wellAgain, backoffMs + 2 * stepMs)
+  await appliance.passUntil(wellAgain, longestBackoffMs + 3 * stepMs)
   expect(await appliance.versions()).toEqual(['2', '2'])
   expect(appliance.sent).toEqual(written)
   expect(appliance.logs.status().lostBytes).toBe(0)
@@ -112,6 +114,9 @@ class Appliance implements AsyncDisposable {
     this.artifacts = this.#makeArtifacts(log)
     this.cameras = this.#makeCameras(log)
     this.logs = this.#makeLogs(log, ring)
+    this.credentials.onRenewed(() => {
+      retryFailing(this)
+    })
   }
 
   static async start(): Promise<Appliance> {

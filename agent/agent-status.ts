@@ -3,6 +3,7 @@ import type { Config } from './config/config-schema.ts'
 import { deviceNames } from './config/device-names.ts'
 import type { RoleCredentials } from './credentials/role-credentials.ts'
 import type { Generation } from './generation.ts'
+import type { ErrorReport } from './lib/errors.ts'
 import type { WorkerHealth } from './lib/worker.ts'
 import type { Session } from './session.ts'
 import type {
@@ -27,7 +28,7 @@ type ToInstant = (monotonicMs: number) => string
 
 /** Puts together what every part knows about itself. */
 export function composeStatus({ config, session, generation, startedMs }: StatusSources): StatusDocument {
-  const { clock, identity, credentials } = session
+  const { clock, credentials } = session
   const at: ToInstant = (monotonicMs) => new Date(clock.timeOf(monotonicMs)).toISOString()
   const workers = [...session.workers, ...generation.workers]
   return {
@@ -39,13 +40,20 @@ export function composeStatus({ config, session, generation, startedMs }: Status
       offsetSeconds: Math.round(clock.offsetMs() / 1000),
       known: clock.lastKnownMs() !== undefined,
     },
-    identity: identity.status(),
+    identity: identityPart(session, at),
     credentials: credentials.map((each) => credentialsPart(each, at)),
     artifacts: artifactParts(generation, at),
     cameras: cameraParts(generation, at),
     logs: logsPart(generation, at),
     overdue: workers.filter((worker) => worker.overdueMs() > 0).map(({ name }) => name),
   }
+}
+
+/** The identity is read anew whenever credentials are fetched. */
+function identityPart({ identity, credentials }: Session, at: ToInstant): StatusDocument['identity'] {
+  const { sinceMs, ...status } = identity.status()
+  const nextPassMs = credentials[0]?.worker.health().nextPassMs
+  return { ...status, since: at(sinceMs), ...(nextPassMs === undefined ? {} : { nextAttemptAt: at(nextPassMs) }) }
 }
 
 function credentialsPart(credentials: RoleCredentials, at: ToInstant): CredentialsPart {
@@ -79,7 +87,7 @@ function cameraParts({ cameras }: Generation, at: ToInstant): readonly CameraPar
     since: at(sinceMs),
     ...(versionId === undefined ? {} : { versionId }),
     ...(changedMs === undefined ? {} : { changedAt: at(changedMs) }),
-    ...(lastError === undefined ? {} : { lastError }),
+    ...(lastError === undefined ? {} : { lastError: errorPart(lastError, at) }),
     ...(nextPassMs === undefined ? {} : { nextAttemptAt: at(nextPassMs) }),
   }))
 }
@@ -109,7 +117,7 @@ function workerPart({ state, sinceMs, lastError, nextPassMs }: WorkerHealth, at:
 }
 
 function errorPart(
-  { name, message, hint, atMs }: NonNullable<WorkerHealth['lastError']>,
+  { name, message, hint, atMs }: ErrorReport & { readonly atMs: number },
   at: ToInstant,
 ): NonNullable<PartStatus['lastError']> {
   return { name, message, ...(hint === undefined ? {} : { hint }), at: at(atMs) }

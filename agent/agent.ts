@@ -1,10 +1,10 @@
-import { chmod, mkdir } from 'node:fs/promises'
+import { mkdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 import { composeStatus } from './agent-status.ts'
 import type { Config } from './config/config-schema.ts'
 import { createGeneration } from './generation.ts'
-import { syncFolder } from './lib/atomic-file.ts'
+import { makeFolder } from './lib/durable-files.ts'
 import { AgentError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { monotonicMs } from './lib/monotonic.ts'
@@ -33,7 +33,7 @@ const lastFlushMs = 3_000
 export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
   const { config, log, ring, overrides = {} } = options
   const startedMs = monotonicMs()
-  await makeFolders(config)
+  await makeFolders(config, log)
   using session = await createSession({ config, log, overrides })
   const generation = createGeneration({ config, session, log, ring })
   session.credentials.at(-1)?.onRenewed(generation.retryNow)
@@ -78,23 +78,35 @@ async function superviseAll(workers: readonly Worker[], signal: AbortSignal): Pr
   )
 }
 
-async function makeFolders({ paths }: Config): Promise<void> {
+/**
+ * Makes the folders that everything stands on. Fails only when state or runtime are not there at all: on a file system
+ * that has become read-only, cameras and logs go on, and each worker reports what it cannot write.
+ */
+async function makeFolders({ paths }: Config, log: Log): Promise<void> {
   const folders = [
-    { path: paths.state, mode: 0o711 },
-    { path: join(paths.state, 'artifacts'), mode: 0o755 },
-    { path: join(paths.state, 'identity'), mode: 0o700 },
-    { path: paths.runtime, mode: 0o755 },
+    { path: paths.state, mode: 0o711, isVital: true },
+    { path: join(paths.state, 'artifacts'), mode: 0o755, isVital: false },
+    { path: join(paths.state, 'identity'), mode: 0o700, isVital: false },
+    { path: paths.runtime, mode: 0o755, isVital: true },
   ]
-  for (const { path, mode } of folders) {
+  for (const { path, mode, isVital } of folders) {
     try {
-      await mkdir(path, { recursive: true, mode })
-      await chmod(path, mode)
-      await syncFolder(dirname(path))
-    } catch (error) {
-      throw new AgentError(`the folder ${path} cannot be made`, {
+      await mkdir(dirname(path), { recursive: true, mode: 0o755 })
+      await makeFolder(path, mode)
+    } catch (cause) {
+      const error = new AgentError(`the folder ${path} cannot be made`, {
         hint: 'let the user that the agent runs as write there, or name other folders in paths.*',
-        cause: error,
+        cause,
       })
+      if (isVital && !(await isFolder(path))) throw error
+      log.error('folder is not as it should be', { error })
     }
   }
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  )
 }

@@ -6,12 +6,12 @@ import { refresh, status, sync } from './commands/ask-agent.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { run } from './commands/run.ts'
 import { ConfigError } from './config/load-config.ts'
-import { reportError } from './lib/errors.ts'
+import { AgentError, reportError } from './lib/errors.ts'
 
 const defaultConfig = '/etc/panorama-agent/config.json'
 const stopWithinMs = 4_800
 
-/** Exit codes as in sysexits.h: EX_USAGE and EX_CONFIG. */
+/** Exit codes as in sysexits.h: EX_USAGE and EX_CONFIG. Only `run` ends well when it is cut off. */
 const exitCodes = { ok: 0, failed: 1, usage: 64, config: 78 } as const
 
 function createProgram(context: CommandContext): Command {
@@ -76,7 +76,7 @@ function exitCodeOf(error: unknown): number {
 function stopOnSignal(stop: AbortController): void {
   for (const name of ['SIGTERM', 'SIGINT'] as const) {
     process.on(name, () => {
-      stop.abort()
+      stop.abort(new AgentError(`interrupted by ${name}`))
       setTimeout(() => {
         process.stderr.write('panorama-agent: something did not stop in time and was cut off\n')
         process.exit(exitCodes.ok)
@@ -85,8 +85,14 @@ function stopOnSignal(stop: AbortController): void {
   }
 }
 
+/** A reader of the output that goes away (a pager, a restarted journal) must not end the agent. */
+function outliveReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
+}
+
 async function main(): Promise<void> {
   process.umask(0o077)
+  outliveReaders()
   const stop = new AbortController()
   stopOnSignal(stop)
   const program = createProgram({ signal: stop.signal, stdout: process.stdout })

@@ -31,6 +31,7 @@ export class CredentialsError extends AgentError {
   constructor(failure: CredentialsFailure, request: CredentialsRequest, details: CredentialsErrorDetails) {
     super(`${request.endpoint} gave no credentials: ${details.text}`, {
       retryable: passing.has(failure),
+      retrySlowly: details.status !== undefined && details.status >= 400 && details.status < 500,
       hint: hintFor(failure, request),
       cause: details.cause,
     })

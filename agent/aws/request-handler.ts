@@ -16,12 +16,12 @@ export interface RequestHandlerOptions {
 }
 
 const connectionTimeout = 5_000
-const socketTimeout = 30_000
 const requestTimeout = 60_000
 
 /**
- * The HTTP handler of every SDK client: the agent's own trust and clock rules, a deadline on connecting, on silence
- * and on the whole request, and the `Date` of each answer handed on. Agents are passed as instances, because the SDK
+ * The HTTP handler of every SDK client: the agent's own trust and clock rules, a deadline on connecting and on the
+ * headers of the answer, and the `Date` of each answer handed on. There is none on a silent socket, because it would
+ * also end a body whose reader is slow; whoever reads a body has a deadline of its own. Agents are passed as instances, because the SDK
  * would build plain ones from options for some requests.
  */
 export class ObservingRequestHandler extends NodeHttpHandler {
@@ -36,7 +36,6 @@ export class ObservingRequestHandler extends NodeHttpHandler {
       httpsAgent,
       httpAgent,
       connectionTimeout: connectionTimeout * 2,
-      socketTimeout,
       requestTimeout,
       throwOnRequestTimeout: true,
     })

@@ -27,14 +27,14 @@ export class CameraFiles {
   }
 
   /**
-   * Makes the folder, and removes what is no plain file, the files of cameras that are not configured any more, and
-   * leftovers of a crash.
+   * Makes the folder, and removes what could be taken for a camera's file and is none: of cameras that are not
+   * configured any more, leftovers of a crash, and what is no plain file. What else is there stays.
    */
   async prepare(names: readonly string[]): Promise<void> {
     await makeFolder(this.#folder, 0o755)
     const expected = new Set(names.map((name) => `${name}${suffix}`))
-    const entries = await readdir(this.#folder, { withFileTypes: true })
-    const unexpected = entries.filter((entry) => !entry.isFile() || !expected.has(entry.name))
+    const ours = (await readdir(this.#folder, { withFileTypes: true })).filter(({ name }) => isOurs(name))
+    const unexpected = ours.filter((entry) => !entry.isFile() || !expected.has(entry.name))
     for (const { name } of unexpected) await rm(join(this.#folder, name), { recursive: true, force: true })
     if (unexpected.length > 0) await syncFolder(this.#folder)
   }
@@ -56,4 +56,9 @@ export class CameraFiles {
   #path(name: string): string {
     return join(this.#folder, `${name}${suffix}`)
   }
+}
+
+/** A camera's file, or one that lib/atomic-file has not finished. */
+function isOurs(name: string): boolean {
+  return name.endsWith(suffix) || /^\.[0-9a-f]{12}\.tmp$/.test(name)
 }

@@ -25,7 +25,7 @@ export interface CameraStatus {
   /** The version in the camera's file, also while newer ones cannot be had. */
   readonly versionId: string | undefined
   readonly changedMs: number | undefined
-  readonly lastError: ErrorReport | undefined
+  readonly lastError: (ErrorReport & { readonly atMs: number }) | undefined
 }
 
 const concurrency = 4
@@ -84,7 +84,7 @@ export class CameraWorker {
 
   async #pass(pass: Pass): Promise<PassOutcome> {
     const { streams, refreshSeconds } = this.#deps.cameras
-    if (!this.#prepared) await this.#prepare()
+    await this.#prepare()
     const bySecret = Map.groupBy(streams, ({ secretId }) => secretId)
     await forEachConcurrent([...bySecret], concurrency, async ([secretId, cameras]) => {
       await this.#refresh(secretId, cameras, pass.signal)
@@ -98,10 +98,14 @@ export class CameraWorker {
     return { nextInMs: Math.min(fullMs, this.#retryMs()), fault: someFailed(failing, streams.length) }
   }
 
-  /** Reads what an earlier run left, so that a start without network reports it and an unchanged secret is no write. */
+  /**
+   * Makes the folder, which somebody may have removed, and at the first pass reads what an earlier run left, so that a
+   * start without network reports it.
+   */
   async #prepare(): Promise<void> {
     const { files, cameras } = this.#deps
     await files.prepare(cameras.streams.map(({ name }) => name))
+    if (this.#prepared) return
     for (const { name } of cameras.streams) {
       const file = await files.read(name)
       this.#update(name, { versionId: file?.versionId })
@@ -134,11 +138,11 @@ export class CameraWorker {
   #failed(name: string, error: unknown): void {
     if (error instanceof AgentError && !error.retryable) this.#mayRecover.delete(name)
     else this.#mayRecover.add(name)
-    this.#enter(name, 'failing', reportError(error))
+    this.#enter(name, 'failing', { ...reportError(error), atMs: monotonicMs() })
     this.#failures.get(name)?.failed('camera keeps its last credentials', error, { camera: name })
   }
 
-  #enter(name: string, state: CameraStatus['state'], lastError: ErrorReport | undefined): void {
+  #enter(name: string, state: CameraStatus['state'], lastError: CameraStatus['lastError']): void {
     const before = this.#status.get(name)
     const sinceMs = before?.state === state ? before.sinceMs : monotonicMs()
     this.#update(name, { state, sinceMs, lastError })

@@ -1,6 +1,6 @@
 import { loadConfig } from '../config/load-config.ts'
 import { AgentError } from '../lib/errors.ts'
-import { callAgent, socketPathIn } from '../status/status-client.ts'
+import { callAgent, socketPathIn, type AgentCall } from '../status/status-client.ts'
 import { renderStatus } from '../status/render-status.ts'
 import type { StatusDocument } from '../status/status-document.ts'
 import type { CommandContext } from './command-context.ts'
@@ -19,17 +19,22 @@ const statusWithinMs = 10_000
 const passWithinMs = 600_000
 
 /** `panorama-agent status [--json]` */
-export async function status(options: StatusOptions, { stdout }: CommandContext): Promise<void> {
-  const document = await ask(options, { method: 'GET', path: '/status', withinMs: statusWithinMs })
+export async function status(options: StatusOptions, { signal, stdout }: CommandContext): Promise<void> {
+  const document = await ask(options, { method: 'GET', path: '/status', withinMs: statusWithinMs, signal })
   stdout.write(options.json ? `${JSON.stringify(document)}\n` : renderStatus(document))
 }
 
 /** `panorama-agent sync [NAME]`: a pass of one artifact, or of all, now. */
 export async function sync(
   options: AgentLocation & { readonly name?: string },
-  { stdout }: CommandContext,
+  { signal, stdout }: CommandContext,
 ): Promise<void> {
-  const document = await ask(options, { method: 'POST', path: pathOf('sync', options.name), withinMs: passWithinMs })
+  const document = await ask(options, {
+    method: 'POST',
+    path: pathOf('sync', options.name),
+    withinMs: passWithinMs,
+    signal,
+  })
   for (const { name, releaseId, files, bytes } of document.artifacts) {
     if (options.name !== undefined && options.name !== name) continue
     stdout.write(`${name}: release ${releaseId ?? 'none'}, ${files} files, ${bytes} bytes\n`)
@@ -39,20 +44,21 @@ export async function sync(
 /** `panorama-agent refresh [CAMERA]`: a refresh of the camera credentials now. */
 export async function refresh(
   options: AgentLocation & { readonly name?: string },
-  { stdout }: CommandContext,
+  { signal, stdout }: CommandContext,
 ): Promise<void> {
-  const document = await ask(options, { method: 'POST', path: pathOf('refresh', options.name), withinMs: passWithinMs })
+  const document = await ask(options, {
+    method: 'POST',
+    path: pathOf('refresh', options.name),
+    withinMs: passWithinMs,
+    signal,
+  })
   for (const { name, versionId } of document.cameras) {
     if (options.name !== undefined && options.name !== name) continue
     stdout.write(`${name}: version ${versionId ?? 'none'}\n`)
   }
 }
 
-interface Question {
-  readonly method: 'GET' | 'POST'
-  readonly path: string
-  readonly withinMs: number
-}
+type Question = Omit<AgentCall, 'socketPath'>
 
 async function ask({ configFile, socket }: AgentLocation, question: Question): Promise<StatusDocument> {
   const socketPath = socket ?? socketPathIn((await loadConfig(configFile)).paths.runtime)

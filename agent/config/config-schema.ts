@@ -112,7 +112,9 @@ export const configSchema = z.strictObject({
   paths: z
     .strictObject({
       state: absolutePath.default('/var/lib/panorama-agent'),
-      runtime: absolutePath.default('/run/panorama-agent'),
+      runtime: absolutePath
+        .max(90, 'must be at most 90 characters, because of the socket in it')
+        .default('/run/panorama-agent'),
     })
     .prefault({}),
 })

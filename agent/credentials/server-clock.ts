@@ -1,4 +1,4 @@
-import type { Log } from '../lib/log.ts'
+import type { Log, LogFields } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 
 /** The times between which every certificate of a chain is valid, in milliseconds since 1970. */
@@ -29,6 +29,7 @@ export interface ServerClockOptions {
 
 const longestRoundTripMs = 60_000
 const tolerableMs = 2_000
+const warnEveryMs = 600_000
 
 /**
  * Cloud time: the system clock plus the offset learnt from `Date` headers. Small differences count as none, because a
@@ -37,6 +38,8 @@ const tolerableMs = 2_000
  */
 export class ServerClock {
   readonly #log: Log
+  /** When each kind of warning was last given: every answer carries a Date, and a warning is uploaded itself. */
+  readonly #warnedMs = new Map<string, number>()
   readonly #releasedAtMs: number
   #notBeforeMs: number
   #offsetMs = 0
@@ -80,7 +83,7 @@ export class ServerClock {
     if (Number.isNaN(serverMs) || roundTripMs > longestRoundTripMs) return false
     const isTooEarly = datesUnchecked && serverMs < this.#notBeforeMs
     if (isTooEarly || (validity !== undefined && !isWithin(serverMs, validity))) {
-      this.#log.warn('date of a server is not believed', { date, notBefore: new Date(this.#notBeforeMs).toISOString() })
+      this.#warn('date of a server is not believed', { date, notBefore: new Date(this.#notBeforeMs).toISOString() })
       return false
     }
     this.#learn(serverMs + 500 + roundTripMs / 2 + (monotonicMs() - receivedMs), roundTripMs)
@@ -96,8 +99,15 @@ export class ServerClock {
     this.#lastKnownMs = cloudMs
     this.#notBeforeMs = Math.max(this.#releasedAtMs, cloudMs - longestRoundTripMs)
     if (!agrees) {
-      this.#log.warn('system clock differs from the cloud', { offsetSeconds: Math.round(this.#offsetMs / 1000) })
+      this.#warn('system clock differs from the cloud', { offsetSeconds: Math.round(this.#offsetMs / 1000) })
     }
+  }
+
+  #warn(text: string, fields: LogFields): void {
+    const warnedMs = this.#warnedMs.get(text) ?? -Infinity
+    if (monotonicMs() - warnedMs < warnEveryMs) return
+    this.#warnedMs.set(text, monotonicMs())
+    this.#log.warn(text, fields)
   }
 }
 

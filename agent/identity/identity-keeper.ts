@@ -8,7 +8,10 @@ export interface IdentityKeeperOptions extends IdentityLocation {
   readonly cloudNow: () => number
 }
 
-export type IdentityStatus =
+/** `sinceMs` is on the monotonic clock. */
+export type IdentityStatus = IdentityState & { readonly sinceMs: number }
+
+type IdentityState =
   | { readonly state: 'waiting' }
   | { readonly state: IdentityError['fault']; readonly lastError: ErrorReport }
   | { readonly state: 'ok'; readonly origin: Identity['origin']; readonly certificateExpiresAt: string }
@@ -19,7 +22,7 @@ const warnEveryMs = 86_400_000
 /** Loads the identity anew at each use, remembers how that went, and warns 30 days before the certificate ends. */
 export class IdentityKeeper {
   readonly #options: IdentityKeeperOptions
-  #status: IdentityStatus = { state: 'waiting' }
+  #status: IdentityStatus = { state: 'waiting', sinceMs: monotonicMs() }
   #warnedMs = -Infinity
 
   constructor(options: IdentityKeeperOptions) {
@@ -31,18 +34,23 @@ export class IdentityKeeper {
     try {
       const identity = await loadIdentity(this.#options)
       const { origin, notAfterMs } = identity
-      this.#status = { state: 'ok', origin, certificateExpiresAt: new Date(notAfterMs).toISOString() }
+      this.#enter({ state: 'ok', origin, certificateExpiresAt: new Date(notAfterMs).toISOString() })
       this.#warnOfExpiry(notAfterMs)
       return identity
     } catch (error) {
       const state = error instanceof IdentityError ? error.fault : 'unusable'
-      this.#status = { state, lastError: reportError(error) }
+      this.#enter({ state, lastError: reportError(error) })
       throw error
     }
   }
 
   status(): IdentityStatus {
     return this.#status
+  }
+
+  #enter(state: IdentityState): void {
+    const isSame = state.state === this.#status.state
+    this.#status = { ...state, sinceMs: isSame ? this.#status.sinceMs : monotonicMs() }
   }
 
   #warnOfExpiry(notAfterMs: number): void {

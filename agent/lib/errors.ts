@@ -2,6 +2,8 @@
 export interface AgentErrorOptions {
   /** Whether the same attempt can succeed later without a person doing something. Default false. */
   readonly retryable?: boolean
+  /** Whether another attempt had better wait for long. Default: when it is not retryable. */
+  readonly retrySlowly?: boolean
   /** What the operator does next, as an imperative sentence. */
   readonly hint?: string
   readonly cause?: unknown
@@ -11,11 +13,13 @@ export interface AgentErrorOptions {
 export class AgentError extends Error {
   override readonly name: string = 'AgentError'
   readonly retryable: boolean
+  readonly retrySlowly: boolean
   readonly hint: string | undefined
 
   constructor(message: string, options: AgentErrorOptions = {}) {
     super(message, { cause: options.cause })
     this.retryable = options.retryable ?? false
+    this.retrySlowly = options.retrySlowly ?? !this.retryable
     this.hint = options.hint
   }
 }

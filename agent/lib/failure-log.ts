@@ -4,6 +4,8 @@ import { monotonicMs } from './monotonic.ts'
 
 const repeatEveryMs = 600_000
 const maxKinds = 16
+/** Identifiers: a request id or a time in its text does not make a failure another one, a status code does. */
+const varying = /\b(?=[\w-]*\d)[\w-]{6,}/g
 
 interface Seen {
   count: number
@@ -12,7 +14,8 @@ interface Seen {
 
 /**
  * Reports failures that may come back at every try: each in full once, then at most every 10 minutes with a count, and
- * once more when it is over. Two failures are the same when name and message are; some may alternate.
+ * once more when it is over. Two failures are the same when name and message
+ * are, but for identifiers; some may alternate.
  */
 export class FailureLog {
   readonly #log: Log
@@ -24,7 +27,7 @@ export class FailureLog {
 
   failed(message: string, error: unknown, fields: LogFields = {}): void {
     const { name, message: text } = reportError(error)
-    const key = `${name}: ${text}`
+    const key = `${name}: ${text.replace(varying, '#')}`
     const seen = this.#seen.get(key)
     if (seen === undefined) {
       this.#remember(key)

@@ -41,10 +41,11 @@ export interface WorkerHealth {
   readonly nextPassMs: number | undefined
 }
 
-const defaultBackoff: Backoff = { baseMs: 1_000, capMs: 60_000 }
-const hopelessBackoff: Backoff = { baseMs: 60_000, capMs: 120_000, floorMs: 30_000 }
+const defaultBackoff: Backoff = { baseMs: 2_000, capMs: 60_000, floorMs: 1_000 }
+const slowBackoff: Backoff = { baseMs: 60_000, capMs: 120_000, floorMs: 30_000 }
 const defaultStepMs = 120_000
 const restGraceMs = 30_000
+const longestRestMs = 2 * 86_400_000
 
 /**
  * The one retry loop of the agent: runs passes until its signal aborts, rests between them, backs off when they
@@ -79,7 +80,7 @@ export class Worker {
   /** Runs until `signal` aborts; then resolves, once the pass in flight has ended. Never rejects. */
   async supervise(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const restMs = await this.#pass(signal)
+      const restMs = boundedRest(await this.#pass(signal))
       await this.#rest(restMs, signal)
     }
     this.#dueMs = Infinity
@@ -132,8 +133,8 @@ export class Worker {
   }
 
   #backoff(error: unknown): number {
-    const hopeless = error instanceof AgentError && !error.retryable
-    const backoff = hopeless ? hopelessBackoff : (this.#options.backoff ?? defaultBackoff)
+    const isSlow = error instanceof AgentError && error.retrySlowly
+    const backoff = isSlow ? slowBackoff : (this.#options.backoff ?? defaultBackoff)
     return backoffMs(this.#failedInARow - 1, backoff)
   }
 
@@ -183,4 +184,9 @@ export class Worker {
       else reject(error)
     }
   }
+}
+
+/** An absurd wait becomes neither a tight loop nor a silent stop. */
+function boundedRest(restMs: number): number {
+  return Number.isFinite(restMs) ? Math.min(Math.max(restMs, 0), longestRestMs) : defaultBackoff.capMs
 }

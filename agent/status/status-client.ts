@@ -8,6 +8,8 @@ export interface AgentCall {
   readonly method: 'GET' | 'POST'
   readonly path: string
   readonly withinMs: number
+  /** Ends the waiting, with its reason. */
+  readonly signal?: AbortSignal
 }
 
 export interface AgentAnswer {
@@ -35,9 +37,16 @@ class NoAgentError extends AgentError {
 const maxBodyBytes = 16 * 1024 * 1024
 
 /** Asks the running agent over its Unix socket. Throws an AgentError with a hint when there is no agent to ask. */
-export async function callAgent({ socketPath, method, path, withinMs }: AgentCall): Promise<AgentAnswer> {
+export async function callAgent({
+  socketPath,
+  method,
+  path,
+  withinMs,
+  signal: caller,
+}: AgentCall): Promise<AgentAnswer> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
-  const signal = AbortSignal.timeout(withinMs)
+  const timeout = AbortSignal.timeout(withinMs)
+  const signal = caller === undefined ? timeout : AbortSignal.any([caller, timeout])
   const request = httpRequest({ socketPath, method, path, signal, agent: false })
   request.once('response', resolve)
   request.on('error', reject)
@@ -47,6 +56,7 @@ export async function callAgent({ socketPath, method, path, withinMs }: AgentCal
     const text = await readText(response)
     return { status: response.statusCode ?? 0, body: JSON.parse(text) }
   } catch (error) {
+    caller?.throwIfAborted()
     throw unreachable(socketPath, error)
   }
 }

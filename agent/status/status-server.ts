@@ -98,16 +98,23 @@ function send(response: ServerResponse, { status, body }: Reply): void {
 
 /** A socket where nobody listens is left from a crash; one where somebody does is not ours to take, busy or not. */
 async function removeStaleSocket(socketPath: string): Promise<void> {
-  const code = await callAgent({ socketPath, method: 'GET', path: '/status', withinMs: 2_000 }).then(
-    () => undefined,
-    (error: unknown) => errorCode(error),
+  const found = await callAgent({ socketPath, method: 'GET', path: '/status', withinMs: 2_000 }).then(
+    () => 'an agent',
+    (error: unknown) => errorCode(error) ?? 'an agent',
   )
-  if (code !== 'ENOENT' && code !== 'ECONNREFUSED') {
+  if (found === 'ENOENT') return
+  if (found === 'ECONNREFUSED') {
+    await rm(socketPath, { force: true })
+    return
+  }
+  if (found === 'an agent') {
     throw new AgentError(`another agent is at ${socketPath}`, {
       hint: 'two agents with one identity throw each other out: stop the other one, or give this one paths of its own',
     })
   }
-  await rm(socketPath, { force: true })
+  throw new AgentError(`the socket ${socketPath} cannot be used (${found})`, {
+    hint: 'remove it, or name another folder in paths.runtime',
+  })
 }
 
 async function listen(server: Server, socketPath: string): Promise<void> {

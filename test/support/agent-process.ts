@@ -60,6 +60,12 @@ export class AgentProcess implements AsyncDisposable {
     return await this.#exit
   }
 
+  /** Closes our end of its output, as a reader does that goes away. */
+  closeOutput(): void {
+    this.#child.stdout?.destroy()
+    this.#child.stderr?.destroy()
+  }
+
   kill(signal: NodeJS.Signals): void {
     this.#child.kill(signal)
   }

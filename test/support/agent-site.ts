@@ -25,6 +25,8 @@ export interface AgentSite extends AsyncDisposable {
   readonly publish: (path: string, body: Uint8Array | string) => Promise<void>
   /** Asks the running agent for a pass of every artifact; resolves when it ended, well or badly. */
   readonly sync: () => Promise<void>
+  /** Asks the running agent for a refresh of the cameras; resolves when it ended, well or badly. */
+  readonly refresh: () => Promise<void>
   /** Creates the secret of the camera, or rotates it. */
   readonly setPassword: (password: string) => void
   /** How often each path below the prefix was asked for by GetObject. */
@@ -54,11 +56,8 @@ export async function createAgentSite({ config }: AgentSiteOptions = {}): Promis
     publish: async (path, body) => {
       await cloud.s3.putObject({ bucket: cloud.names.bucket, key: `${prefix}${path}`, body })
     },
-    sync: async () => {
-      const socketPath = socketPathIn(appliance.runtimeFolder)
-      const asked = callAgent({ socketPath, method: 'POST', path: '/sync', withinMs: 60_000 })
-      await asked.catch(() => undefined)
-    },
+    sync: () => ask(appliance, '/sync'),
+    refresh: () => ask(appliance, '/refresh'),
     setPassword: (password) => {
       const document = JSON.stringify({ username: 'viewer', password, streamUrl: 'rtsp://dock-1.example:554/1' })
       if (secret.isThere) cloud.secrets.rotateSecret(secretId, document)
@@ -68,6 +67,11 @@ export async function createAgentSite({ config }: AgentSiteOptions = {}): Promis
     countGets: () => countObjectReads(cloud),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
+}
+
+async function ask({ runtimeFolder }: ApplianceFiles, path: string): Promise<void> {
+  const asked = callAgent({ socketPath: socketPathIn(runtimeFolder), method: 'POST', path, withinMs: 60_000 })
+  await asked.catch(() => undefined)
 }
 
 function workersConfig({ names }: Cloud): Record<string, unknown> {

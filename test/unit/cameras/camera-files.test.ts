@@ -30,15 +30,17 @@ test('replaces a file as a whole, so that an open reader keeps the old one', asy
   expect(await files.read('dock-3')).toEqual({ ...content, versionId: 'v2' })
 })
 
-test('removes the files of cameras that are gone and leftovers, and keeps the others', async () => {
+test('removes the files of cameras that are gone and leftovers, and keeps the others and what is not its own', async () => {
   await using folder = await tempFolder()
   const files = new CameraFiles(folder.path)
   await files.write('kept', content)
   await files.write('gone', content)
-  await writeFile(join(folder.path, '.0a1b2c.tmp'), 'half')
-  await mkdir(join(folder.path, 'folder', 'deep'), { recursive: true })
+  await writeFile(join(folder.path, '.0a1b2c3d4e5f.tmp'), 'half')
+  await mkdir(join(folder.path, 'new.json', 'deep'), { recursive: true })
+  await mkdir(join(folder.path, 'of-somebody', 'deep'), { recursive: true })
+  await writeFile(join(folder.path, 'notes.txt'), 'mine')
   await files.prepare(['kept', 'new'])
-  expect(await readdir(folder.path)).toEqual(['kept.json'])
+  expect((await readdir(folder.path)).sort()).toEqual(['kept.json', 'notes.txt', 'of-somebody'])
   expect(await files.read('kept')).toEqual(content)
 })
 

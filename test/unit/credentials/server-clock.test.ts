@@ -146,6 +146,15 @@ describe('disbelief', () => {
     expect(log.messages('warn')).toEqual(['date of a server is not believed'])
   })
 
+  test('warns once in ten minutes, because a warning is uploaded and its answer carries a Date again', () => {
+    const { clock, log } = clockThatShows(trueMs)
+    for (let minute = 0; minute < 25; minute += 1) {
+      answer(clock, releasedMs - 1_000, unchecked)
+      vi.advanceTimersByTime(60_000)
+    }
+    expect(log.messages('warn')).toHaveLength(3)
+  })
+
   test('refuses a Date before what a server has told already, where TLS checked no dates', () => {
     const { clock } = clockThatShows(trueMs)
     answer(clock, trueMs)

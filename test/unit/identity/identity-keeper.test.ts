@@ -43,9 +43,12 @@ async function keeperIn({ path }: TempFolder) {
 test('waits before the first use, then tells where the identity is from and when it ends', async () => {
   await using folder = await tempFolder()
   const { keeper } = await keeperIn(folder)
-  expect(keeper.status()).toEqual({ state: 'waiting' })
+  expect(keeper.status()).toMatchObject({ state: 'waiting' })
   await keeper.load()
-  expect(keeper.status()).toEqual({ state: 'ok', origin: 'seed', certificateExpiresAt: '2040-01-01T00:00:00.000Z' })
+  const status = keeper.status()
+  expect(status).toMatchObject({ state: 'ok', origin: 'seed', certificateExpiresAt: '2040-01-01T00:00:00.000Z' })
+  await keeper.load()
+  expect(keeper.status().sinceMs).toBe(status.sinceMs)
 })
 
 test('tells what is wrong while there is no identity, and that it is well again', async () => {

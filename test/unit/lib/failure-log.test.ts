@@ -74,3 +74,12 @@ test('reports a failure in full when it comes back after it was over', () => {
   failures.failed('pass failed', passing)
   expect(log.messages('warn')).toHaveLength(2)
 })
+
+test('takes failures that differ in a request id or a time for the same, and in a status code not', () => {
+  const { log, failures } = watched()
+  const refused = (status: number, id: string): AgentError => new AgentError(`HTTP ${status}, request ${id}`)
+  failures.failed('pass failed', refused(403, '1b4e28ba-2fa1-11d2'))
+  failures.failed('pass failed', refused(403, '9f8e7d6c-5b4a-3928'))
+  failures.failed('pass failed', refused(404, '1b4e28ba-2fa1-11d2'))
+  expect(log.entries).toHaveLength(2)
+})

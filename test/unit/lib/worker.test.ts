@@ -123,14 +123,36 @@ describe('failures', () => {
     await using _ = running(worker)
     await vi.advanceTimersByTimeAsync(300_000)
     const waitsMs = startedMs.slice(1).map((startMs, index) => Math.round(startMs - (startedMs[index] ?? 0)))
-    expect(waitsMs.slice(0, 8)).toEqual([999, 1998, 3996, 7992, 15984, 31968, 59940, 59940])
+    expect(waitsMs.slice(0, 8)).toEqual([1998, 3996, 7992, 15984, 31968, 59940, 59940, 59940])
     down = false
     await vi.advanceTimersByTimeAsync(61_000)
     down = true
     startedMs.length = 0
     await vi.advanceTimersByTimeAsync(7_000)
-    expect(Math.round((startedMs[1] ?? 0) - (startedMs[0] ?? 0))).toBe(999)
+    expect(Math.round((startedMs[1] ?? 0) - (startedMs[0] ?? 0))).toBe(1998)
   })
+
+  test('waits a second at least after a failure that passes', async () => {
+    vi.spyOn(Math, 'random').mockReturnValue(0)
+    const runPass = vi.fn(() => Promise.reject(passing))
+    await using _ = running(makeWorker(runPass).worker)
+    await vi.advanceTimersByTimeAsync(999)
+    expect(runPass).toHaveBeenCalledTimes(1)
+    await vi.advanceTimersByTimeAsync(1)
+    expect(runPass).toHaveBeenCalledTimes(2)
+  })
+
+  test.each([Number.NaN, Infinity, -1, 2 ** 40])(
+    'makes neither a tight loop nor a silent stop of %d',
+    async (nextInMs) => {
+      const runPass = vi.fn(() => Promise.resolve({ nextInMs: runPass.mock.calls.length === 1 ? nextInMs : 60_000 }))
+      await using _ = running(makeWorker(runPass).worker)
+      await vi.advanceTimersByTimeAsync(1_000)
+      expect(runPass.mock.calls.length).toBeLessThanOrEqual(2)
+      await vi.advanceTimersByTimeAsync(2 * 86_400_000)
+      expect(runPass.mock.calls.length).toBeGreaterThan(1)
+    },
+  )
 
   test('waits at least half a minute after a failure that needs a person', async () => {
     vi.spyOn(Math, 'random').mockReturnValue(0)

@@ -1,0 +1,27 @@
+import { runCommand } from './run-command.ts'
+import { tempFolder } from './temp-folder.ts'
+
+/** Mounts a file system of 8 MB over an empty folder; disposing unmounts it. Needs root. */
+export async function mountSmallDisk(folder: string): Promise<AsyncDisposable> {
+  await runCommand('mount', ['-t', 'tmpfs', '-o', 'size=8m,mode=0755', 'tmpfs', folder])
+  return {
+    [Symbol.asyncDispose]: async () => {
+      await runCommand('umount', ['--lazy', folder])
+    },
+  }
+}
+
+export async function remountReadOnly(folder: string): Promise<void> {
+  await runCommand('mount', ['-o', 'remount,ro', folder])
+}
+
+/** Why no file system can be mounted here; undefined when it can. */
+export async function whyNoMount(): Promise<string | undefined> {
+  await using folder = await tempFolder()
+  try {
+    await using _ = await mountSmallDisk(folder.path)
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}

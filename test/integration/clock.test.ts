@@ -8,7 +8,7 @@ import type { Cloud } from '../cloud/cloud.ts'
 import { applianceInCloud, onePass, openSession } from '../support/cloud-session.ts'
 import { running } from '../support/running-worker.ts'
 import { adaptersOf } from '../support/service-calls.ts'
-import { until } from '../support/until.ts'
+import { until } from '../support/wait-until.ts'
 
 const never = new AbortController().signal
 const dayMs = 86_400_000

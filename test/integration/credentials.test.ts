@@ -13,7 +13,7 @@ import type { ApplianceFiles } from '../support/appliance-files.ts'
 import { authorityExtensions, makeCertificate, serverExtensions } from '../support/certificates.ts'
 import { applianceInCloud, openSession, rejectionOf } from '../support/cloud-session.ts'
 import { adaptersOf } from '../support/service-calls.ts'
-import { until } from '../support/until.ts'
+import { until } from '../support/wait-until.ts'
 import { textMatching } from './cloud/text-matching.ts'
 import { httpAnswer, startScriptedServer, type ScriptedServerOptions } from '../support/scripted-server.ts'
 

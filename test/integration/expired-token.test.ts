@@ -7,7 +7,7 @@ import type { AwsService } from '../../agent/aws/aws-errors.ts'
 import type { Cloud } from '../cloud/cloud.ts'
 import { applianceInCloud, onePass, openSession, rejectionOf } from '../support/cloud-session.ts'
 import { adaptersOf, type ServiceAdapters } from '../support/service-calls.ts'
-import { until } from '../support/until.ts'
+import { until } from '../support/wait-until.ts'
 
 const never = new AbortController().signal
 const files = 60

@@ -10,7 +10,7 @@ import { parsePolicy } from '../cloud/iam/parse-policy.ts'
 import { arrivedMessages } from '../support/arrived-messages.ts'
 import { applianceInCloud, onePass, openSession, rejectionOf } from '../support/cloud-session.ts'
 import { adaptersOf } from '../support/service-calls.ts'
-import { until } from '../support/until.ts'
+import { until } from '../support/wait-until.ts'
 import { running } from '../support/running-worker.ts'
 
 const never = new AbortController().signal

@@ -2,18 +2,27 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 import type { AgentProcess, ExitReport } from './agent-process.ts'
 
-/** Polls until `isReached` answers true; throws what was waited for, and the last failure, when that takes too long. */
+const pollMs = 10
+
+/**
+ * Polls until `isReached` answers true, on real time even under fake timers; throws what was waited for when that takes
+ * too long.
+ */
 export async function waitUntil(
   what: string,
   isReached: () => boolean | Promise<boolean>,
   withinMs = 20_000,
 ): Promise<void> {
-  const endMs = performance.now() + withinMs
-  for (;;) {
+  for (let tries = 0; tries * pollMs < withinMs; tries += 1) {
     if (await isReached()) return
-    if (performance.now() > endMs) throw new Error(`it did not come to this: ${what}`)
-    await delay(20)
+    await delay(pollMs)
   }
+  throw new Error(`it did not come to this: ${what}`)
+}
+
+/** As `waitUntil`, for a condition that says itself what it is. */
+export async function until(isReached: () => boolean | Promise<boolean>): Promise<void> {
+  await waitUntil(isReached.toString(), isReached)
 }
 
 /** Resolves with how a process ended; throws with its output when it does not end in time. */

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 
 import { createArtifactWorker, type ArtifactWorker } from './artifacts/artifact-worker.ts'
+import { parallelFetches } from './artifacts/parallel-fetches.ts'
 import { createCloudWatchLogDestination } from './aws/cloudwatch-log-destination.ts'
 import { createS3ArtifactSource } from './aws/s3-artifact-source.ts'
 import { createSecretsManagerReader } from './aws/secrets-manager-reader.ts'
@@ -34,6 +35,7 @@ export interface Generation {
 
 export function createGeneration({ config, session, log, ring }: GenerationOptions): Generation {
   const { clients, call, clock } = session
+  const concurrency = parallelFetches(config.artifacts.length)
   const artifacts = config.artifacts.map((artifact) =>
     createArtifactWorker({
       artifact,
@@ -46,6 +48,7 @@ export function createGeneration({ config, session, log, ring }: GenerationOptio
       folder: join(config.paths.state, 'artifacts', artifact.name),
       cloudNow: () => clock.now(),
       log,
+      concurrency,
     }),
   )
   const cameras = new CameraWorker({

@@ -32,6 +32,8 @@ export interface Fetch {
 export interface Plan {
   /** Each key once, and content whose sha256 is known beforehand once, however many objects hold it. */
   readonly fetches: readonly Fetch[]
+  /** Content keys of all that the release is known beforehand to hold, stored or still to be fetched. */
+  readonly contents: ReadonlySet<string>
   /** The release, once everything in `fetches` is there; `sha256Of` then answers for every object fetched. */
   readonly release: (sha256Of: (object: SourceObject) => string | undefined) => Release
 }
@@ -50,16 +52,18 @@ export interface PlanInput {
 export function planRelease({ objects, sha256Of, isStored }: PlanInput): Plan {
   const wanted = objects.filter(({ key }) => !key.endsWith('/'))
   checkPaths(wanted)
-  const promised = new Set<string>()
+  const contents = new Set<string>()
   const fetches: Fetch[] = []
   for (const object of wanted) {
     const expectedSha256 = sha256InName(object.path)
     const sha256 = sha256Of(object) ?? expectedSha256
-    if (sha256 !== undefined && (isStored(plain(sha256)) || promised.has(sha256))) continue
-    if (sha256 !== undefined) promised.add(sha256)
+    const content = sha256 === undefined ? undefined : plain(sha256)
+    const isPromised = content !== undefined && contents.has(contentKey(content))
+    if (content !== undefined) contents.add(contentKey(content))
+    if (isPromised || (content !== undefined && isStored(content))) continue
     fetches.push({ object, expectedSha256 })
   }
-  return { fetches, release: (fetched) => releaseOf(wanted, fetched) }
+  return { fetches, contents, release: (fetched) => releaseOf(wanted, fetched) }
 }
 
 /** The name of a store file: the sha256 and the permission bits, `<hex>-0444` or `<hex>-0555`. */

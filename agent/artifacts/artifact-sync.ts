@@ -8,7 +8,7 @@ import { contentKey, planRelease, type Fetch, type Plan, type Release } from './
 import type { ArtifactSource, SourceObject } from './artifact-source.ts'
 import type { ArtifactPhase, ArtifactProgress, ArtifactStatus } from './artifact-status.ts'
 import { ContentStore } from './content-store.ts'
-import { explainDiskError } from './disk-error.ts'
+import { explainDiskError, isOutOfSpace } from './disk-error.ts'
 import { downloadObject, WrongContentError } from './download.ts'
 import { ReleaseTree, type ReleaseRecord } from './release-tree.ts'
 
@@ -36,6 +36,12 @@ interface SyncPass {
   readonly beat: () => void
 }
 
+interface Room {
+  readonly objects: readonly SourceObject[]
+  readonly plan: Plan
+  readonly index: ArtifactIndex
+}
+
 const listWithinMs = 600_000
 
 /** Brings one artifact's folder up to what its source holds, pass by pass. Passes must not overlap. */
@@ -45,6 +51,8 @@ export class ArtifactSync {
   readonly #tree: ReleaseTree
   /** What failed its checksum, so that the same bytes are not fetched at every pass. By key. */
   readonly #wrong = new Map<string, { readonly etag: string; readonly error: WrongContentError }>()
+  /** Since the last pass that ended well, the disk was too full for a release. */
+  #ranOutOfSpace = false
   #index: ArtifactIndex | undefined
   #installed: Installed | undefined
   #phase: ArtifactPhase = 'idle'
@@ -59,10 +67,11 @@ export class ArtifactSync {
   }
 
   /**
-   * One pass: lists, fetches what is new, installs a whole release, removes what nothing needs any more. A listing
-   * that succeeds is believed, so an empty one installs a release without files; one that fails changes nothing.
-   * Whatever is thrown, `current` names the release that it named before, and what was fetched is kept for the next
-   * pass. `beat` is called on every sign of progress.
+   * One pass: lists, makes room, fetches what is new, installs a whole release, removes what nothing needs any more. A
+   * listing that succeeds is believed, so an empty one installs a release without files; one that fails changes nothing.
+   * Whatever is thrown, `current` names the release that it named before, and what was fetched is kept as long as the
+   * source lists it. A pass that runs out of space costs the previous release at the next one. `beat` is called on
+   * every sign of progress.
    */
   async runPass(signal: AbortSignal, beat: () => void): Promise<void> {
     try {
@@ -121,10 +130,36 @@ export class ArtifactSync {
     pass.beat()
     const sha256Of = (object: SourceObject): string | undefined => index.sha256Of(object)
     const plan = planRelease({ objects, sha256Of, isStored: (content) => this.#store.has(content) })
-    await this.#fetchAll(plan, pass)
-    const release = plan.release(sha256Of)
-    if (release.releaseId !== this.#installed?.record.releaseId) await this.#install(release, pass)
+    if (plan.fetches.length > 0 || this.#ranOutOfSpace) await this.#makeRoom({ objects, plan, index })
+    try {
+      await this.#fetchAll(plan, pass)
+      const release = plan.release(sha256Of)
+      if (release.releaseId !== this.#installed?.record.releaseId) await this.#install(release, pass)
+    } catch (error) {
+      this.#ranOutOfSpace ||= isOutOfSpace(error)
+      throw error
+    }
+    this.#ranOutOfSpace = false
     await this.#collect(objects, index)
+  }
+
+  /**
+   * Removes what is left of releases that came to nothing: they may be all that keeps the next one from fitting. The
+   * previous release is a convenience, and stays only while there is space.
+   */
+  async #makeRoom({ objects, plan, index }: Room): Promise<void> {
+    const installed = this.#installed
+    const { releaseId, previous } = installed?.record ?? {}
+    const kept = [installed?.contents, this.#ranOutOfSpace ? undefined : installed?.previousContents]
+    // the store first: renaming a tree may need space itself
+    await this.#store.collect((key) => plan.contents.has(key) || kept.some((contents) => contents?.has(key) === true))
+    await this.#tree.collect([releaseId, this.#ranOutOfSpace ? undefined : previous])
+    index.prune(objects, (sha256) => this.#store.has({ sha256, executable: false }))
+    if (installed === undefined || !this.#ranOutOfSpace) return
+    this.#installed = await this.#describe(installed.record)
+    if (installed.previousContents.size > 0) {
+      this.#deps.log.warn('previous release removed to make room for the next one', { releaseId: previous })
+    }
   }
 
   async #fetchAll({ fetches }: Plan, pass: SyncPass): Promise<void> {

@@ -1,5 +1,11 @@
 import { AgentError, errorCode } from '../lib/errors.ts'
 
+/** Whether the file system, or a quota on it, had no room for more. */
+export function isOutOfSpace(error: unknown): boolean {
+  const code = errorCode(error)
+  return code === 'ENOSPC' || code === 'EDQUOT'
+}
+
 /** Says what an operator can do when the file system itself refuses to take more; any other error stays as it is. */
 export function explainDiskError(error: unknown, folder: string): unknown {
   switch (errorCode(error)) {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises'
+import { lstat, readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 
 import * as z from 'zod'
@@ -14,6 +14,9 @@ import type { ContentStore } from './content-store.ts'
 import { foldersOf } from './release-path.ts'
 
 const folderMode = 0o755
+
+/** What the file system says of a link to nothing, to itself, and through a file. */
+const leadsNowhere: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ELOOP', 'ENOTDIR'])
 
 const file = z.object({ path: z.string(), sizeBytes: z.number(), sha256: z.string(), executable: z.boolean() })
 const recordFile = z.object({
@@ -52,7 +55,7 @@ export class ReleaseTree {
       await stat(join(this.#folder, 'current', '.'))
       return basename(target)
     } catch (error) {
-      if (errorCode(error) === 'ENOENT') return undefined
+      if (leadsNowhere.has(errorCode(error))) return undefined
       throw error
     }
   }
@@ -63,7 +66,10 @@ export class ReleaseTree {
     return await readJsonState({ path, log: this.#log, parse: (json) => recordFile.parse(json) })
   }
 
-  /** Makes the folders that are missing and removes what a crash left behind: half-built trees, temporary files. */
+  /**
+   * Makes the folders that are missing and removes what a crash left behind: half-built trees, temporary files. What
+   * stands in the place of `current` and is no link is set aside as `current.unreadable`.
+   */
   async prepare(): Promise<void> {
     await makeFolder(dirname(this.#folder), folderMode)
     await makeFolder(this.#folder, folderMode)
@@ -71,6 +77,7 @@ export class ReleaseTree {
     await makeFolder(this.incoming, 0o700)
     await removeEntries(this.incoming, () => true)
     for (const folder of [this.#folder, join(this.#folder, 'releases')]) await removeEntries(folder, isTemporary)
+    await this.#setAsideNoLink()
   }
 
   /** The folder for files in the making; `prepare` empties it. */
@@ -109,6 +116,19 @@ export class ReleaseTree {
       await syncFolder(folder)
       await rm(doomed, { recursive: true })
     }
+  }
+
+  async #setAsideNoLink(): Promise<void> {
+    const path = join(this.#folder, 'current')
+    const found = await lstat(path).catch((error: unknown) => {
+      if (errorCode(error) === 'ENOENT') return undefined
+      throw error
+    })
+    if (found === undefined || found.isSymbolicLink()) return
+    const aside = `${path}.unreadable`
+    await rm(aside, { recursive: true, force: true })
+    await renameDurably(path, aside)
+    this.#log.warn('what stands in the place of the current release is no link and is set aside', { path, aside })
   }
 
   async #isBuilt(releaseId: string): Promise<boolean> {

@@ -52,7 +52,8 @@ export class ClockTolerantAgent extends Agent {
 
   constructor(options: HttpsAgentOptions) {
     const { keepAlive = true, lookup = loopbackLookup, connectWithinMs = defaultConnectWithinMs } = options
-    super({ keepAlive, maxSockets: 50, maxCachedSessions: 0 })
+    // no bound per host: requests that hang would hold up all others to it, so whoever makes requests bounds them
+    super({ keepAlive, maxSockets: Infinity, maxCachedSessions: 0 })
     this.#trust = options.trust
     this.#lookup = lookup
     this.#connectWithinMs = connectWithinMs

@@ -31,7 +31,8 @@ export class ObservingRequestHandler extends NodeHttpHandler {
 
   constructor({ trust, onDate, lookup = loopbackLookup }: RequestHandlerOptions) {
     const httpsAgent = new ClockTolerantAgent({ trust, lookup, connectWithinMs: connectionTimeout })
-    const httpAgent = new HttpAgent({ keepAlive: true, maxSockets: 50, lookup })
+    // no bound per host, for the reason that ClockTolerantAgent has none
+    const httpAgent = new HttpAgent({ keepAlive: true, maxSockets: Infinity, lookup })
     super({
       httpsAgent,
       httpAgent,

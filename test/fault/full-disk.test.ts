@@ -49,6 +49,53 @@ it.skipIf(noMount !== undefined)(
   },
 )
 
+it.skipIf(noMount !== undefined)('makes room from a release that did not fit for one that fits', async () => {
+  await using site = await createAgentSite()
+  const { cloud } = site
+  const { stateFolder } = site.appliance
+  await mkdir(stateFolder)
+  await using _ = await mountSmallDisk(stateFolder, '1536k')
+  await site.publish('first', randomBytes(300_000))
+  const agent = site.start()
+  await agent.until(isInstalled)
+  const parts = Array.from({ length: 25 }, (_, index) => `part-${index}`)
+  for (const part of parts) await site.publish(part, randomBytes(60_000))
+  await site.sync()
+  await agent.until(({ artifacts: [artifact] }) => artifact?.state === 'failing')
+
+  for (const path of ['first', ...parts])
+    await cloud.s3.deleteObject({ bucket: cloud.names.bucket, key: `model/${path}` })
+  const fits = randomBytes(700_000)
+  await site.publish('fits', fits)
+  await site.sync()
+
+  await agent.until(isInstalled)
+  expect(await installedContents(site.artifactFolder)).toEqual(new Map([['fits', fits]]))
+  expect(await agent.stop()).toEqual({ code: 0, signal: null })
+})
+
+it.skipIf(noMount !== undefined)('gives up the previous release for one that fits beside the current one', async () => {
+  await using site = await createAgentSite()
+  const { stateFolder } = site.appliance
+  await mkdir(stateFolder)
+  await using _ = await mountSmallDisk(stateFolder, '1536k')
+  await site.publish('model', randomBytes(300_000))
+  const agent = site.start()
+  await agent.until(isInstalled)
+  await site.publish('model', randomBytes(400_000))
+  await site.sync()
+  const fits = randomBytes(900_000)
+  await site.publish('model', fits)
+  await site.sync()
+  await agent.until(({ artifacts: [artifact] }) => artifact?.state === 'failing')
+
+  await site.sync()
+
+  await agent.until(isInstalled)
+  expect(await installedContents(site.artifactFolder)).toEqual(new Map([['model', fits]]))
+  expect(await agent.stop()).toEqual({ code: 0, signal: null })
+})
+
 it('says which folder it cannot make when the state folder cannot be there', async () => {
   await using site = await createAgentSite()
   await writeFile(site.appliance.stateFolder, 'a file where the folder should be')
@@ -62,8 +109,8 @@ function isInstalled({ artifacts }: StatusDocument): boolean {
   return artifacts.every(({ state, releaseId }) => state === 'ok' && releaseId !== undefined)
 }
 
-async function mountSmallDisk(folder: string): Promise<AsyncDisposable> {
-  await runCommand('mount', ['-t', 'tmpfs', '-o', 'size=8m,mode=0755', 'tmpfs', folder])
+async function mountSmallDisk(folder: string, size = '8m'): Promise<AsyncDisposable> {
+  await runCommand('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=0755`, 'tmpfs', folder])
   return {
     [Symbol.asyncDispose]: async () => {
       await runCommand('umount', ['--lazy', folder])

@@ -1,7 +1,7 @@
 import { appendFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { describe, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 
 import type { Fault } from '../cloud/faults.ts'
 import { LocalAppliance, type LocalAgent } from '../support/local-agent.ts'
@@ -57,6 +57,38 @@ describe.concurrent('a worker', () => {
     await expect.poll(() => seen(appliance, service), soon).toBe(2)
     await expect.poll(() => stateOf(agent, service), soon).toBe('ok')
   })
+})
+
+test('an artifact goes on while the bodies of nine others on its access point have fallen silent', async () => {
+  const stalledNames = Array.from({ length: 9 }, (_, index) => `stalled-${index}`)
+  await using appliance = await LocalAppliance.open({
+    config: ({ names }) => ({
+      artifacts: [...stalledNames, 'app'].map((name) => ({
+        name,
+        accessPoint: names.accessPointArn,
+        prefix: `${name}/`,
+        pollSeconds: 86_400,
+      })),
+    }),
+  })
+  for (const name of stalledNames) {
+    for (let file = 0; file < 8; file += 1) await appliance.put(`${name}/${file}`, `${name} ${file}`.repeat(100))
+  }
+  const stalled = appliance.cloud.faults.inject(
+    { kind: 'stall', afterBytes: 10 },
+    { service: 's3', action: 'GetObject' },
+  )
+  await using agent = await appliance.start()
+  await expect.poll(() => stalled.hits, soon).toBeGreaterThanOrEqual(54)
+
+  await agent.sync('app')
+  expect(await appliance.installed('app')).toEqual({})
+  expect(stalled.hits).toBe(54)
+
+  stalled[Symbol.dispose]()
+  await appliance.put('app/version', '1')
+  await agent.sync('app')
+  expect(await seen(appliance, 's3')).toBe(1)
 })
 
 async function open(): Promise<LocalAppliance> {

@@ -18,6 +18,13 @@ describe('planning', () => {
     expect(keysOf(plan)).toEqual(['app/b'])
   })
 
+  it('names the content that the release is known to hold, stored or not', () => {
+    const objects = [object('a'), object('b'), object(`${sha256('x')}.tar.gz`)]
+    const isStored = ({ sha256: hex }: { readonly sha256: string }): boolean => hex === sha256('a')
+    const plan = planRelease({ objects, sha256Of: ({ key }) => known(key, 'a'), isStored })
+    expect([...plan.contents]).toEqual([`${sha256('app/a')}-0444`, `${sha256('x')}-0444`])
+  })
+
   it('fetches what is known but not stored any more', () => {
     const plan = planRelease({ objects: [object('a')], sha256Of: ({ key }) => sha256(key), isStored: never })
     expect(keysOf(plan)).toEqual(['app/a'])

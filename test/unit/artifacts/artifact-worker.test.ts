@@ -449,6 +449,20 @@ describe('a restart', () => {
     expect(await installedFiles(state)).toEqual({ a: '1' })
   })
 
+  it('installs the release again, with one warning, when a folder stands where the link should be', async () => {
+    await using state = await tempFolder()
+    const source = sourceOf({ a: '1' })
+    await runOnce(state, source)
+    await rm(join(appFolder(state), 'current'))
+    await mkdir(join(appFolder(state), 'current'))
+    await using running = startWorker(state, source)
+    await running.pass()
+    await running.pass()
+    expect(await installedFiles(state)).toEqual({ a: '1' })
+    expect(running.lines.filter(({ level }) => level === 'warn')).toHaveLength(1)
+    expect(source.opened).toHaveLength(1)
+  })
+
   it('fetches stored content again when it was damaged', async () => {
     await using state = await tempFolder()
     const source = sourceOf({ a: '12' })

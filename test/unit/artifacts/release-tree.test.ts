@@ -1,10 +1,11 @@
-import { chmod, mkdir, readdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { expect, it } from 'vitest'
 
 import type { Release } from '../../../agent/artifacts/artifact-plan.ts'
 import { ContentStore } from '../../../agent/artifacts/content-store.ts'
 import { ReleaseTree } from '../../../agent/artifacts/release-tree.ts'
+import type { LogLine } from '../../../agent/lib/log.ts'
 import { appFolder, installedFiles, recordedLog, sha256, tempFolder, type TempFolder } from './artifact-fixture.ts'
 
 const { signal } = new AbortController()
@@ -49,20 +50,69 @@ it('takes a link to a release that is gone for none', async () => {
   expect(await tree.currentId()).toBeUndefined()
 })
 
+it.each([
+  [
+    'a folder',
+    async (path: string) => {
+      await mkdir(join(path, 'sub'), { recursive: true })
+    },
+  ],
+  [
+    'a file',
+    async (path: string) => {
+      await writeFile(path, 'text')
+    },
+  ],
+])('sets %s aside that stands where the link should be, with one warning', async (_, occupy) => {
+  await using state = await tempFolder()
+  const { tree, install, lines } = await openTree(state)
+  for (const content of ['one', 'two']) {
+    await rm(join(appFolder(state), 'current'), { force: true })
+    await occupy(join(appFolder(state), 'current'))
+    await tree.prepare()
+    expect(await tree.currentId()).toBeUndefined()
+    await install(content)
+    await tree.prepare()
+    expect(await tree.currentId()).toBe(`id-${content}`)
+  }
+  expect(await readdir(appFolder(state))).toContain('current.unreadable')
+  expect(lines.map(({ level, text }) => [level, text.includes('current.unreadable')])).toEqual([
+    ['warn', true],
+    ['warn', true],
+  ])
+})
+
+it('takes a link that leads to itself, or through a file, for none', async () => {
+  await using state = await tempFolder()
+  const { tree, install } = await openTree(state)
+  for (const target of ['current', 'releases/id-one.json/x']) {
+    await install('one')
+    await rm(join(appFolder(state), 'current'))
+    await symlink(target, join(appFolder(state), 'current'))
+    await tree.prepare()
+    expect(await tree.currentId()).toBeUndefined()
+  }
+  await install('two')
+  expect(await tree.currentId()).toBe('id-two')
+})
+
 interface OpenTree {
   readonly tree: ReleaseTree
   /** Installs a release of one file. */
   readonly install: (content: string, installSignal?: AbortSignal) => Promise<void>
+  readonly lines: readonly LogLine[]
 }
 
 async function openTree(state: TempFolder): Promise<OpenTree> {
   await mkdir(dirname(appFolder(state)))
-  const tree = new ReleaseTree(appFolder(state), recordedLog().log)
+  const { log, lines } = recordedLog()
+  const tree = new ReleaseTree(appFolder(state), log)
   await tree.prepare()
   const store = new ContentStore(join(appFolder(state), 'store'))
   await store.load()
   return {
     tree,
+    lines,
     install: async (content, installSignal = signal) => {
       const file = join(tree.incoming, 'file')
       await writeFile(file, content)

@@ -12,7 +12,8 @@ export async function makeFolder(path: string, mode: number): Promise<void> {
     if (errorCode(error) !== 'EEXIST') throw error
     // a folder that is right already is not written again: the flash of an idle appliance rests
     const found = await stat(path)
-    if (found.isDirectory() && (found.mode & 0o7777) === mode) return
+    if (!found.isDirectory()) throw error
+    if ((found.mode & 0o7777) === mode) return
   }
   await chmod(path, mode)
   await syncFolder(dirname(path))

@@ -7,8 +7,7 @@ import { expect, it } from 'vitest'
 import type { StatusDocument } from '../../agent/status/status-document.ts'
 import { createAgentSite } from '../support/agent-site.ts'
 import { installedContents } from '../support/installed-artifact.ts'
-import { runCommand } from '../support/run-command.ts'
-import { tempFolder } from '../support/temp-folder.ts'
+import { mountSmallDisk, whyNoMount } from '../support/small-disk.ts'
 import { exitOf } from '../support/wait-until.ts'
 
 const noMount = await whyNoMount()
@@ -107,23 +106,4 @@ it('says which folder it cannot make when the state folder cannot be there', asy
 
 function isInstalled({ artifacts }: StatusDocument): boolean {
   return artifacts.every(({ state, releaseId }) => state === 'ok' && releaseId !== undefined)
-}
-
-async function mountSmallDisk(folder: string, size = '8m'): Promise<AsyncDisposable> {
-  await runCommand('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=0755`, 'tmpfs', folder])
-  return {
-    [Symbol.asyncDispose]: async () => {
-      await runCommand('umount', ['--lazy', folder])
-    },
-  }
-}
-
-async function whyNoMount(): Promise<string | undefined> {
-  await using folder = await tempFolder()
-  try {
-    await using _ = await mountSmallDisk(folder.path)
-    return undefined
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error)
-  }
 }

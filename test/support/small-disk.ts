@@ -1,9 +1,9 @@
 import { runCommand } from './run-command.ts'
 import { tempFolder } from './temp-folder.ts'
 
-/** Mounts a file system of 8 MB over an empty folder; disposing unmounts it. Needs root. */
-export async function mountSmallDisk(folder: string): Promise<AsyncDisposable> {
-  await runCommand('mount', ['-t', 'tmpfs', '-o', 'size=8m,mode=0755', 'tmpfs', folder])
+/** Mounts a small file system over an empty folder; disposing unmounts it. Needs root. */
+export async function mountSmallDisk(folder: string, size = '8m'): Promise<AsyncDisposable> {
+  await runCommand('mount', ['-t', 'tmpfs', '-o', `size=${size},mode=0755`, 'tmpfs', folder])
   return {
     [Symbol.asyncDispose]: async () => {
       await runCommand('umount', ['--lazy', folder])

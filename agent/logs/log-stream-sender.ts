@@ -31,6 +31,8 @@ export interface LogStreamSenderDeps {
 
 const sendWithinMs = 60_000
 const retryableBackoff: Backoff = { baseMs: 1_000, capMs: 60_000 }
+/** Clocks are read in whole milliseconds: a change by less than this is no news, and would swap lines of one moment. */
+const clockTrembleMs = 10
 const hopelessRestMs = { minMs: 30_000, maxMs: 120_000 }
 
 /**
@@ -42,6 +44,7 @@ export class LogStreamSender {
   readonly #queue: QueuedEvent[] = []
   #heldBytes = 0
   #maxBatchBytes = putLogEventsLimits.maxBytes
+  #epochMs = -Infinity
   #dueAtMs = Infinity
   #flight: Promise<boolean> | undefined
   #failedInARow = 0
@@ -130,8 +133,8 @@ export class LogStreamSender {
   }
 
   async #send(signal: AbortSignal): Promise<boolean> {
-    const { cloudNow, target } = this.#deps
-    const epochMs = cloudNow() - monotonicMs()
+    const { target } = this.#deps
+    const epochMs = this.#readEpochMs()
     const limits = { ...putLogEventsLimits, maxBytes: this.#maxBatchBytes }
     const batch = nextBatch(this.#queue, (readAtMs) => Math.floor(epochMs + readAtMs), limits)
     try {
@@ -148,6 +151,13 @@ export class LogStreamSender {
       else this.#failed(error)
       return false
     }
+  }
+
+  /** The cloud's time at zero of the monotonic clock. */
+  #readEpochMs(): number {
+    const epochMs = this.#deps.cloudNow() - monotonicMs()
+    if (Math.abs(epochMs - this.#epochMs) >= clockTrembleMs) this.#epochMs = epochMs
+    return this.#epochMs
   }
 
   #accepted(batch: LogBatch, { rejected }: AcceptedOutcome): void {

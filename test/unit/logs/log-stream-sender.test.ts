@@ -96,12 +96,25 @@ test('keeps the size of its batches when it is throttled or denied', async () =>
   expect(destination.triedBytes).toEqual([limitBytes, limitBytes, limitBytes])
 })
 
-async function open(): Promise<{ readonly sender: LogStreamSender; readonly destination: FakeLogDestination }> {
+test('keeps lines of one moment in order over batches while the reading of the clock trembles', async () => {
+  let readings = 0
+  const nowMs = Date.now()
+  const { sender, destination } = await open(() => nowMs + ((readings += 1) % 2))
+  offer(sender, { count: 4_096, bytes: kib })
+  await sender.drain(signal)
+  const stamps = destination.events(target).map(({ timestampMs }) => timestampMs)
+  expect(stamps).toHaveLength(4_096)
+  expect(new Set(stamps).size).toBe(1)
+})
+
+async function open(
+  cloudNow = Date.now,
+): Promise<{ readonly sender: LogStreamSender; readonly destination: FakeLogDestination }> {
   const destination = new FakeLogDestination()
   await destination.createGroup(target.group, signal)
   await destination.createStream(target, signal)
   const tally = new LogTally(createLog({ level: 'error', sinks: [] }))
-  return { destination, sender: new LogStreamSender({ target, destination, cloudNow: Date.now, tally }) }
+  return { destination, sender: new LogStreamSender({ target, destination, cloudNow, tally }) }
 }
 
 /** Offers lines that count `bytes` each and are not due by themselves; answers their numbers. */

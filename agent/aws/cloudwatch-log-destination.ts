@@ -94,6 +94,7 @@ function outcomeOf(error: unknown): PutOutcome {
   if (hasCode(error, 'DataAlreadyAcceptedException') || hasCode(error, 'InvalidSequenceTokenException')) {
     return { kind: 'accepted', rejected: countRejected(undefined, 0) }
   }
+  if (error instanceof AwsError && error.failure === 'network') return { kind: 'cut-short', error }
   throw error
 }
 

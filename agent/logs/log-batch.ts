@@ -30,11 +30,27 @@ export interface LogBatch {
   readonly events: readonly LogEvent[]
   /** How many unsent events it takes, from the front. */
   readonly taken: number
+  /** As `BatchLimits.maxBytes` counts them. */
+  readonly bytes: number
+}
+
+/** No bound on batches goes lower, however slow the line is. */
+const leastMaxBytes = 16_384
+
+/** The bound on the next batch of a stream after one of `batchBytes` did not get through in its time. */
+export function halvedMaxBytes(maxBytes: number, batchBytes: number): number {
+  const halvedBytes = Math.floor(Math.min(maxBytes, batchBytes) / 2)
+  return Math.min(maxBytes, Math.max(leastMaxBytes, halvedBytes))
+}
+
+/** The bound on the next batch of a stream after one was accepted. */
+export function doubledMaxBytes(maxBytes: number): number {
+  return Math.min(putLogEventsLimits.maxBytes, maxBytes * 2)
 }
 
 /**
- * The longest batch that keeps the limits, from the front of `unsent`; empty only when `unsent` is. `timestampOf`
- * turns reading times into milliseconds since 1970.
+ * The longest batch that keeps the limits, from the front of `unsent`; empty only when `unsent` is: one event goes
+ * alone if it is longer than `maxBytes`. `timestampOf` turns reading times into milliseconds since 1970.
  */
 export function nextBatch(
   unsent: readonly UnsentEvent[],
@@ -47,12 +63,14 @@ export function nextBatch(
   let newestMs = -Infinity
   for (const { message, messageBytes, readAtMs } of unsent) {
     const timestampMs = timestampOf(readAtMs)
-    bytes += messageBytes + eventOverheadBytes
+    const withThisBytes = bytes + messageBytes + eventOverheadBytes
     oldestMs = Math.min(oldestMs, timestampMs)
     newestMs = Math.max(newestMs, timestampMs)
-    const tooMany = bytes > limits.maxBytes || events.length === limits.maxEvents
-    if (tooMany || newestMs - oldestMs >= limits.spanMs) break
+    const tooMany = withThisBytes > limits.maxBytes || events.length === limits.maxEvents
+    if (events.length > 0 && (tooMany || newestMs - oldestMs >= limits.spanMs)) break
+    bytes = withThisBytes
     events.push({ timestampMs, message })
   }
-  return { taken: events.length, events: events.sort((one, other) => one.timestampMs - other.timestampMs) }
+  events.sort((one, other) => one.timestampMs - other.timestampMs)
+  return { taken: events.length, bytes, events }
 }

@@ -1,3 +1,5 @@
+import type { AgentError } from '../lib/errors.ts'
+
 /** Where events go: names within the patterns of CloudWatch Logs (group `[\w./#-]{1,512}`, stream `[^:*]{1,512}`). */
 export interface LogTarget {
   readonly group: string
@@ -25,6 +27,8 @@ export type PutOutcome =
   | { readonly kind: 'accepted'; readonly rejected: RejectedEvents }
   /** The stream, or its group, is not there; nothing was stored. */
   | { readonly kind: 'no-stream' }
+  /** The connection broke, so that a smaller batch might have come through; whether this one did is unknown. */
+  | { readonly kind: 'cut-short'; readonly error: AgentError }
 
 /**
  * A store of log events, in streams that belong to groups.
@@ -36,7 +40,8 @@ export type PutOutcome =
 export interface LogDestination {
   /**
    * Stores one batch. The caller keeps the limits of PutLogEvents (see log-batch.ts) and has one call in flight per
-   * stream. Not idempotent: a batch that is put twice is stored twice. `accepted` means stored for good.
+   * stream. Not idempotent: a batch that is put twice is stored twice. `accepted` means stored for good. Throws a
+   * DeadlineError when time ran out, after which a smaller batch may come through as well.
    */
   put(target: LogTarget, events: readonly LogEvent[], signal: AbortSignal): Promise<PutOutcome>
   /** Idempotent. */

@@ -1,8 +1,16 @@
 import { withDeadline } from '../lib/abort.ts'
 import { backoffMs, type Backoff } from '../lib/backoff.ts'
-import { AgentError } from '../lib/errors.ts'
+import { AgentError, DeadlineError } from '../lib/errors.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
-import { eventOverheadBytes, nextBatch, putLogEventsLimits, type LogBatch, type UnsentEvent } from './log-batch.ts'
+import {
+  doubledMaxBytes,
+  eventOverheadBytes,
+  halvedMaxBytes,
+  nextBatch,
+  putLogEventsLimits,
+  type LogBatch,
+  type UnsentEvent,
+} from './log-batch.ts'
 import type { LogDestination, LogTarget, PutOutcome } from './log-destination.ts'
 import type { LogTally } from './log-tally.ts'
 
@@ -23,13 +31,20 @@ export interface LogStreamSenderDeps {
 
 const sendWithinMs = 60_000
 const retryableBackoff: Backoff = { baseMs: 1_000, capMs: 60_000 }
+/** Clocks are read in whole milliseconds: a change by less than this is no news, and would swap lines of one moment. */
+const clockTrembleMs = 10
 const hopelessRestMs = { minMs: 30_000, maxMs: 120_000 }
 
-/** The events of one stream on their way: one batch in flight, and a back-off that concerns no other stream. */
+/**
+ * The events of one stream on their way: one batch in flight, and a back-off that concerns no other stream. Batches are
+ * halved while they do not get through in time, so that a slow line moves too, and doubled as they are accepted.
+ */
 export class LogStreamSender {
   readonly #deps: LogStreamSenderDeps
   readonly #queue: QueuedEvent[] = []
   #heldBytes = 0
+  #maxBatchBytes = putLogEventsLimits.maxBytes
+  #epochMs = -Infinity
   #dueAtMs = Infinity
   #flight: Promise<boolean> | undefined
   #failedInARow = 0
@@ -87,7 +102,7 @@ export class LogStreamSender {
 
   isDue(shareBytes: number): boolean {
     if (this.#queue.length === 0 || this.#flight !== undefined || this.isHeldBack) return false
-    return this.isFull(shareBytes) || monotonicMs() >= this.#dueAtMs
+    return this.isFull(Math.min(shareBytes, this.#maxBatchBytes)) || monotonicMs() >= this.#dueAtMs
   }
 
   /**
@@ -118,20 +133,31 @@ export class LogStreamSender {
   }
 
   async #send(signal: AbortSignal): Promise<boolean> {
-    const { cloudNow, target } = this.#deps
-    const epochMs = cloudNow() - monotonicMs()
-    const batch = nextBatch(this.#queue, (readAtMs) => Math.floor(epochMs + readAtMs))
+    const { target } = this.#deps
+    const epochMs = this.#readEpochMs()
+    const limits = { ...putLogEventsLimits, maxBytes: this.#maxBatchBytes }
+    const batch = nextBatch(this.#queue, (readAtMs) => Math.floor(epochMs + readAtMs), limits)
     try {
       const what = `the upload to log stream ${target.stream}`
       const outcome = await withDeadline({ signal, withinMs: sendWithinMs, what }, (inner) =>
         deliver(this.#deps, batch, inner),
       )
-      this.#accepted(batch, outcome)
-      return true
+      if (outcome.kind === 'accepted') this.#accepted(batch, outcome)
+      else this.#cutShort(batch, outcome.error)
+      return outcome.kind === 'accepted'
     } catch (error) {
-      if (!signal.aborted) this.#failed(error)
+      if (signal.aborted) return false
+      if (error instanceof DeadlineError) this.#cutShort(batch, error)
+      else this.#failed(error)
       return false
     }
+  }
+
+  /** The cloud's time at zero of the monotonic clock. */
+  #readEpochMs(): number {
+    const epochMs = this.#deps.cloudNow() - monotonicMs()
+    if (Math.abs(epochMs - this.#epochMs) >= clockTrembleMs) this.#epochMs = epochMs
+    return this.#epochMs
   }
 
   #accepted(batch: LogBatch, { rejected }: AcceptedOutcome): void {
@@ -142,12 +168,18 @@ export class LogStreamSender {
     }
     this.#dueAtMs = this.#queue.reduce((dueAtMs, event) => Math.min(dueAtMs, event.dueAtMs), Infinity)
     if (this.#lastError !== undefined) this.#sinceMs = monotonicMs()
+    this.#maxBatchBytes = doubledMaxBytes(this.#maxBatchBytes)
     this.#failedInARow = 0
     this.#notBeforeMs = -Infinity
     this.#lastError = undefined
     this.#lastAcceptedAtMs = monotonicMs()
     tally.accepted(batch.taken - rejected.tooOld - rejected.tooNew - rejected.expired)
     tally.lost(rejected)
+  }
+
+  #cutShort({ bytes }: LogBatch, error: AgentError): void {
+    this.#maxBatchBytes = halvedMaxBytes(this.#maxBatchBytes, bytes)
+    this.#failed(error)
   }
 
   #failed(error: unknown): void {
@@ -164,18 +196,19 @@ export class LogStreamSender {
 }
 
 type AcceptedOutcome = Extract<PutOutcome, { kind: 'accepted' }>
+type FinalOutcome = Exclude<PutOutcome, { kind: 'no-stream' }>
 
 /** PutLogEvents first: stream and group are made only when it says that they are missing. */
-async function deliver(deps: LogStreamSenderDeps, { events }: LogBatch, signal: AbortSignal): Promise<AcceptedOutcome> {
+async function deliver(deps: LogStreamSenderDeps, { events }: LogBatch, signal: AbortSignal): Promise<FinalOutcome> {
   const { destination, target } = deps
   const outcome = await destination.put(target, events, signal)
-  if (outcome.kind === 'accepted') return outcome
+  if (outcome.kind !== 'no-stream') return outcome
   if ((await destination.createStream(target, signal)) === 'no-group') {
     await destination.createGroup(target.group, signal)
     await destination.createStream(target, signal)
   }
   const second = await destination.put(target, events, signal)
-  if (second.kind === 'accepted') return second
+  if (second.kind !== 'no-stream') return second
   throw new AgentError(`log stream ${target.stream} of ${target.group} is missing right after it was made`, {
     retryable: true,
   })

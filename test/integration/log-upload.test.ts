@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest'
 
 import { LocalAppliance, localGroup } from '../support/local-agent.ts'
 import { passTime, passTimeUntil, simulateTime } from '../support/simulated-time.ts'
+import { openSlowUplink } from '../support/slow-uplink.ts'
 
 const batchBytes = 1_048_576
 const overheadBytes = 26
@@ -239,6 +240,26 @@ test('counts lines as lost that CloudWatch refuses because they waited for two w
   expect(appliance.arrived('app')).toEqual(['fresh'])
   expect((await agent.status()).logs.lost).toBeGreaterThanOrEqual(2)
   expect(agent.lines.some((line) => line.includes('log events were lost'))).toBe(true)
+})
+
+test('gets a backlog in order through an uplink that is too slow for a whole batch', async () => {
+  using _time = simulateTime()
+  await using appliance = await LocalAppliance.open()
+  const { endpoints } = appliance.cloud
+  const logs = new URL(endpoints.logs)
+  await using uplink = await openSlowUplink({ toPort: Number(logs.port), bytesPerSecond: 20_000 })
+  logs.port = String(uplink.port)
+  await appliance.configure({ endpoints: { ...endpoints, logs: logs.href } })
+  const numbers = Array.from({ length: 2_048 }, (_, index) => index)
+  const lines = numbers.map((number) => `${number} `.padEnd(1_024 - overheadBytes, 'x'))
+  await write(appliance, 'app.log', `${lines.join('\n')}\n`)
+  await using agent = await appliance.start()
+
+  const arrived = (): readonly number[] => appliance.arrived('app').map((line) => Number.parseInt(line, 10))
+  await passTimeUntil(() => arrived().at(-1) === 2_047, { withinMs: 1_200_000, stepMs: 500 })
+  // what the agent gave up can still have arrived whole, so some lines are there twice
+  expect([...new Set(arrived())]).toEqual(numbers)
+  expect((await agent.status()).logs).toMatchObject({ lost: 0 })
 })
 
 async function write({ files }: LocalAppliance, name: string, text: string): Promise<void> {

@@ -1,5 +1,5 @@
-import type { LogDestination, LogEvent, LogTarget, PutOutcome } from '../../agent/logs/log-destination.ts'
 import { AgentError } from '../../agent/lib/errors.ts'
+import type { LogDestination, LogEvent, LogTarget, PutOutcome } from '../../agent/logs/log-destination.ts'
 
 const hourMs = 3_600_000
 
@@ -11,6 +11,11 @@ export class FakeLogDestination implements LogDestination {
   readonly failures = new Map<string, Error>()
   /** Streams whose `put` waits until it is aborted. */
   readonly hanging = new Set<string>()
+  /** The size of each batch that was tried, in the bytes that PutLogEvents counts. */
+  readonly triedBytes: number[] = []
+  /** The slow line: a batch of more bytes waits until it is aborted, or breaks its connection. */
+  slowAboveBytes = Infinity
+  whenSlow: 'waits' | 'breaks' = 'waits'
   /** Runs right before a batch is stored. */
   beforePut: (target: LogTarget) => void = () => undefined
   readonly #cloudNow: () => number
@@ -32,6 +37,12 @@ export class FakeLogDestination implements LogDestination {
     this.calls.push(`put ${target.stream}`)
     signal.throwIfAborted()
     if (this.hanging.has(target.stream)) await aborted(signal)
+    const bytes = bytesOf(events)
+    this.triedBytes.push(bytes)
+    if (bytes > this.slowAboveBytes) {
+      if (this.whenSlow === 'waits') await aborted(signal)
+      return { kind: 'cut-short', error: new AgentError('ECONNRESET', { retryable: true }) }
+    }
     const failure = this.failures.get(target.stream)
     if (failure !== undefined) throw failure
     checkBatch(events)
@@ -67,8 +78,12 @@ export class FakeLogDestination implements LogDestination {
   }
 }
 
+function bytesOf(events: readonly LogEvent[]): number {
+  return events.reduce((sum, { message }) => sum + Buffer.byteLength(message) + 26, 0)
+}
+
 function checkBatch(events: readonly LogEvent[]): void {
-  const bytes = events.reduce((sum, { message }) => sum + Buffer.byteLength(message) + 26, 0)
+  const bytes = bytesOf(events)
   const times = events.map(({ timestampMs }) => timestampMs)
   const isValid =
     events.length > 0 &&

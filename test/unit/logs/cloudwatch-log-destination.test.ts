@@ -50,6 +50,16 @@ test('throws what can be tried again as such, and a denial as one that cannot', 
   await expect(denied).rejects.toMatchObject({ retryable: false, failure: 'access-denied' })
 })
 
+test('tells a batch whose connection broke from one that is throttled', async () => {
+  const broken = answering(() => {
+    throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' })
+  })
+  const error = { retryable: true, failure: 'network' }
+  expect(await broken.put(target, events, signal)).toMatchObject({ kind: 'cut-short', error })
+  const throttled = refusing('ThrottlingException').put(target, events, signal)
+  await expect(throttled).rejects.toMatchObject({ retryable: true, failure: 'throttled' })
+})
+
 function refusing(code: string): LogDestination {
   return answering(() => {
     const options = { name: code, message: 'refused', $fault: 'client' as const, $metadata: { httpStatusCode: 400 } }

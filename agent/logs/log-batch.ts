@@ -34,20 +34,6 @@ export interface LogBatch {
   readonly bytes: number
 }
 
-/** No bound on batches goes lower, however slow the line is. */
-const leastMaxBytes = 16_384
-
-/** The bound on the next batch of a stream after one of `batchBytes` did not get through in its time. */
-export function halvedMaxBytes(maxBytes: number, batchBytes: number): number {
-  const halvedBytes = Math.floor(Math.min(maxBytes, batchBytes) / 2)
-  return Math.min(maxBytes, Math.max(leastMaxBytes, halvedBytes))
-}
-
-/** The bound on the next batch of a stream after one was accepted. */
-export function doubledMaxBytes(maxBytes: number): number {
-  return Math.min(putLogEventsLimits.maxBytes, maxBytes * 2)
-}
-
 /**
  * The longest batch that keeps the limits, from the front of `unsent`; empty only when `unsent` is: one event goes
  * alone if it is longer than `maxBytes`. `timestampOf` turns reading times into milliseconds since 1970.

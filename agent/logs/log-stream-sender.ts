@@ -2,15 +2,8 @@ import { withDeadline } from '../lib/abort.ts'
 import { backoffMs, type Backoff } from '../lib/backoff.ts'
 import { AgentError, DeadlineError } from '../lib/errors.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
-import {
-  doubledMaxBytes,
-  eventOverheadBytes,
-  halvedMaxBytes,
-  nextBatch,
-  putLogEventsLimits,
-  type LogBatch,
-  type UnsentEvent,
-} from './log-batch.ts'
+import { BatchBound } from './batch-bound.ts'
+import { eventOverheadBytes, nextBatch, putLogEventsLimits, type LogBatch, type UnsentEvent } from './log-batch.ts'
 import type { LogDestination, LogTarget, PutOutcome } from './log-destination.ts'
 import type { LogTally } from './log-tally.ts'
 
@@ -43,7 +36,7 @@ export class LogStreamSender {
   readonly #deps: LogStreamSenderDeps
   readonly #queue: QueuedEvent[] = []
   #heldBytes = 0
-  #maxBatchBytes = putLogEventsLimits.maxBytes
+  readonly #bound = new BatchBound()
   #epochMs = -Infinity
   #dueAtMs = Infinity
   #flight: Promise<boolean> | undefined
@@ -102,7 +95,7 @@ export class LogStreamSender {
 
   isDue(shareBytes: number): boolean {
     if (this.#queue.length === 0 || this.#flight !== undefined || this.isHeldBack) return false
-    return this.isFull(Math.min(shareBytes, this.#maxBatchBytes)) || monotonicMs() >= this.#dueAtMs
+    return this.isFull(Math.min(shareBytes, this.#bound.maxBytes)) || monotonicMs() >= this.#dueAtMs
   }
 
   /**
@@ -135,7 +128,7 @@ export class LogStreamSender {
   async #send(signal: AbortSignal): Promise<boolean> {
     const { target } = this.#deps
     const epochMs = this.#readEpochMs()
-    const limits = { ...putLogEventsLimits, maxBytes: this.#maxBatchBytes }
+    const limits = { ...putLogEventsLimits, maxBytes: this.#bound.maxBytes }
     const batch = nextBatch(this.#queue, (readAtMs) => Math.floor(epochMs + readAtMs), limits)
     try {
       const what = `the upload to log stream ${target.stream}`
@@ -168,7 +161,7 @@ export class LogStreamSender {
     }
     this.#dueAtMs = this.#queue.reduce((dueAtMs, event) => Math.min(dueAtMs, event.dueAtMs), Infinity)
     if (this.#lastError !== undefined) this.#sinceMs = monotonicMs()
-    this.#maxBatchBytes = doubledMaxBytes(this.#maxBatchBytes)
+    this.#bound.accepted()
     this.#failedInARow = 0
     this.#notBeforeMs = -Infinity
     this.#lastError = undefined
@@ -178,7 +171,7 @@ export class LogStreamSender {
   }
 
   #cutShort({ bytes }: LogBatch, error: AgentError): void {
-    this.#maxBatchBytes = halvedMaxBytes(this.#maxBatchBytes, bytes)
+    this.#bound.cutShort(bytes)
     this.#failed(error)
   }
 

@@ -94,7 +94,7 @@ describe('failures', () => {
     await using _ = running(worker)
     await settle()
     expect(worker.health()).toMatchObject({ state: 'failing', lastError: { message: 'the line is down', inARow: 1 } })
-    await vi.advanceTimersByTimeAsync(1_000)
+    await vi.advanceTimersByTimeAsync(2_000)
     expect(worker.health()).toMatchObject({ state: 'ok', passes: 2, lastError: { message: 'the line is down' } })
     expect(log.entries.map(({ level, message }) => [level, message])).toEqual([
       ['warn', 'pass failed'],

@@ -36,16 +36,17 @@ test.for(['waits', 'breaks'] as const)(
   },
 )
 
-test('doubles its batches with each that is accepted, up to the limit', async () => {
+test('doubles its batches with every eighth that is accepted, up to the limit', async () => {
   const { sender, destination } = await open()
   destination.slowAboveBytes = 200 * kib
-  const lines = offer(sender, { count: 3_072, bytes: kib })
+  const lines = offer(sender, { count: 9_216, bytes: kib })
   for (let tries = 0; tries < 8 && sender.lastAcceptedAtMs === undefined; tries += 1) await trySending(sender)
   destination.slowAboveBytes = Infinity
   destination.triedBytes.length = 0
   await sender.drain(signal)
-  const grown = [limitBytes / 4, limitBytes / 2, limitBytes, limitBytes]
-  expect(destination.triedBytes.slice(0, 4)).toEqual(grown)
+  const times = (count: number, bytes: number): readonly number[] => Array.from({ length: count }, () => bytes)
+  const grown = [...times(7, limitBytes / 8), ...times(8, limitBytes / 4), ...times(8, limitBytes / 2), limitBytes]
+  expect(destination.triedBytes.slice(0, grown.length)).toEqual(grown)
   expect(arrived(destination)).toEqual(lines)
 })
 

@@ -15,9 +15,10 @@ console.log(checksFailed === 0 ? 'check: passed' : 'check: FAILED')
 
 const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
 const testsSucceeded = await succeeds('vitest', ['run', ...reporters, ...process.argv.slice(2)])
-const { passed, failed } = await readCounts(report, testsSucceeded)
+const { passed, failed, leftOut } = await readCounts(report, testsSucceeded)
 await rm(folder, { recursive: true })
 
+if (leftOut > 0) console.log(`${leftOut} tests left out, for the reasons printed above`)
 console.log(`${passed + 1 - checksFailed} passed, ${failed + checksFailed} failed`)
 process.exitCode = failed + checksFailed === 0 ? 0 : 1
 
@@ -33,13 +34,20 @@ async function succeeds(command: string, args: readonly string[]): Promise<boole
   return await promise
 }
 
+interface Counts {
+  readonly passed: number
+  readonly failed: number
+  readonly leftOut: number
+}
+
 /** A run that broke before its report, or failed outside of any test, counts as one failure. */
-async function readCounts(path: string, succeeded: boolean): Promise<{ passed: number; failed: number }> {
+async function readCounts(path: string, succeeded: boolean): Promise<Counts> {
   const text = await readFile(path, 'utf8').catch(() => '{}')
   const json: unknown = JSON.parse(text)
   const passed = numberAt(json, 'numPassedTests')
   const failed = numberAt(json, 'numFailedTests')
-  return { passed, failed: failed === 0 && (!succeeded || passed === 0) ? 1 : failed }
+  const leftOut = numberAt(json, 'numPendingTests')
+  return { passed, failed: failed === 0 && (!succeeded || passed === 0) ? 1 : failed, leftOut }
 }
 
 function numberAt(json: unknown, key: string): number {

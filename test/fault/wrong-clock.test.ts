@@ -29,8 +29,8 @@ describe.skipIf(noFaketime !== undefined)('an appliance whose clock is wrong fro
       return artifact?.releaseId !== undefined && camera?.versionId !== undefined
     }, 10_000)
     expect(Math.abs(clock.offsetSeconds * 1000 - offsetMs)).toBeLessThan(60_000)
-    await waitUntil('the line arrived', () => arrivedMessages(site.cloud, logs.group, 'app').length === 1)
     for (const stream of ['app', 'occ_log']) {
+      await waitUntil(`${stream} arrived`, () => arrivedMessages(site.cloud, logs.group, stream).length > 0)
       for (const { timestamp } of site.cloud.logs.events(logs.group, stream)) {
         expect(Math.abs(timestamp - site.cloud.now()), stream).toBeLessThan(120_000)
       }

@@ -115,9 +115,9 @@ describe('properties', () => {
     fc.assert(
       fc.property(hostileListing, (objects) => {
         const files = filesOrRefusal(objects)
-        const targets = files.map((file) => Buffer.from(join('/root', file)).toString())
+        const targets = files.map((file) => Buffer.from(join('/base', file)).toString())
         for (const target of targets) {
-          expect(target.startsWith('/root/')).toBe(true)
+          expect(target.startsWith('/base/')).toBe(true)
           expect(normalize(target)).toBe(target)
           expect(targets.some((other) => other.startsWith(`${target}/`))).toBe(false)
         }

@@ -34,9 +34,11 @@ else process.exitCode = await runDemo()
 async function runDemo(): Promise<number> {
   const screen = new DemoConsole()
   const interrupt = new AbortController()
-  process.once('SIGINT', () => {
-    interrupt.abort(new DemoEnded())
-  })
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => {
+      interrupt.abort(new DemoEnded())
+    })
+  }
   try {
     const summary = await tell(screen, interrupt.signal)
     process.stdout.write(`${JSON.stringify(summary)}\n`)

@@ -1,5 +1,5 @@
-import { readdir, readFile, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 
 import * as z from 'zod'
 
@@ -31,6 +31,7 @@ export class CameraFiles {
    * configured any more, leftovers of a crash, and what is no plain file. What else is there stays.
    */
   async prepare(names: readonly string[]): Promise<void> {
+    await mkdir(dirname(this.#folder), { recursive: true, mode: 0o755 })
     await makeFolder(this.#folder, 0o755)
     const expected = new Set(names.map((name) => `${name}${suffix}`))
     const ours = (await readdir(this.#folder, { withFileTypes: true })).filter(({ name }) => isOurs(name))

@@ -96,6 +96,9 @@ function send(response: ServerResponse, { status, body }: Reply): void {
   response.end(`${JSON.stringify(body)}\n`)
 }
 
+/** Codes of a path that can be no socket of ours; any other failure is somebody who listens and does not answer. */
+const unusable = new Set(['EACCES', 'EPERM', 'ENAMETOOLONG', 'EINVAL', 'ENOTDIR', 'ENOTSOCK', 'EPROTOTYPE'])
+
 /** A socket where nobody listens is left from a crash; one where somebody does is not ours to take, busy or not. */
 async function removeStaleSocket(socketPath: string): Promise<void> {
   const found = await callAgent({ socketPath, method: 'GET', path: '/status', withinMs: 2_000 }).then(
@@ -107,7 +110,7 @@ async function removeStaleSocket(socketPath: string): Promise<void> {
     await rm(socketPath, { force: true })
     return
   }
-  if (found === 'an agent') {
+  if (!unusable.has(found)) {
     throw new AgentError(`another agent is at ${socketPath}`, {
       hint: 'two agents with one identity throw each other out: stop the other one, or give this one paths of its own',
     })

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
@@ -9,6 +10,7 @@ import { socketPathIn } from '../../agent/status/status-client.ts'
 import type { StatusDocument } from '../../agent/status/status-document.ts'
 import { agentCommand } from '../support/agent-process.ts'
 import { createAgentSite } from '../support/agent-site.ts'
+import { exitOf, waitUntil } from '../support/wait-until.ts'
 import { mountSmallDisk, remountReadOnly, whyNoMount } from '../support/small-disk.ts'
 
 const noMount = await whyNoMount()
@@ -49,17 +51,25 @@ it('outlives whoever reads its output', async () => {
   }
 })
 
-it('makes the folder of camera files again when somebody has removed it', async () => {
-  await using site = await createAgentSite()
-  site.setPassword('first')
-  await site.publish('a', 'content')
-  const agent = site.start()
-  await agent.until(isWell)
-  await rm(dirname(site.cameraFile), { recursive: true })
-  await site.refresh()
-  const { cameras } = await agent.status()
-  expect(cameras[0]?.state).toBe('ok')
-})
+it.each(['itself', 'and the one around it'])(
+  'makes the folder of camera files again, removed %s',
+  { timeout: 80_000 },
+  async (what) => {
+    await using site = await createAgentSite()
+    site.setPassword('first')
+    await site.publish('a', 'content')
+    const agent = site.start()
+    await agent.until(isWell)
+    const folder = dirname(site.cameraFile)
+    if (what === 'itself') {
+      await rm(folder, { recursive: true })
+      await site.refresh()
+    } else await rm(dirname(folder), { recursive: true }) // and the socket with it: the next refresh mends it
+    await waitUntil('the file is there again', () => existsSync(site.cameraFile), 50_000)
+    agent.kill('SIGTERM')
+    expect(await exitOf(agent)).toEqual({ code: 0, signal: null })
+  },
+)
 
 it('ends a question that is interrupted with a failure, at once', async () => {
   await using site = await createAgentSite()

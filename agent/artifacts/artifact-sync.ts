@@ -2,6 +2,7 @@ import { join } from 'node:path'
 
 import { withDeadline } from '../lib/abort.ts'
 import { forEachConcurrent } from '../lib/for-each-concurrent.ts'
+import { AgentError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { ArtifactIndex } from './artifact-index.ts'
 import { contentKey, planRelease, type Fetch, type Plan, type Release } from './artifact-plan.ts'
@@ -68,7 +69,7 @@ export class ArtifactSync {
 
   /**
    * One pass: lists, makes room, fetches what is new, installs a whole release, removes what nothing needs any more. A
-   * listing that succeeds is believed, so an empty one installs a release without files; one that fails changes nothing.
+   * listing that succeeds is believed; one that fails changes nothing. An empty one never takes the place of installed files.
    * Whatever is thrown, `current` names the release that it named before, and what was fetched is kept as long as the
    * source lists it. A pass that runs out of space costs the previous release at the next one. `beat` is called on
    * every sign of progress.
@@ -128,6 +129,8 @@ export class ArtifactSync {
     const deadline = { signal, withinMs: listWithinMs, what: 'the listing' }
     const objects = await withDeadline(deadline, (inner) => this.#deps.source.list(inner))
     pass.beat()
+    if (objects.every(({ key }) => key.endsWith('/')) && (this.#installed?.record.files.length ?? 0) > 0)
+      throw emptied()
     const sha256Of = (object: SourceObject): string | undefined => index.sha256Of(object)
     const plan = planRelease({ objects, sha256Of, isStored: (content) => this.#store.has(content) })
     if (plan.fetches.length > 0 || this.#ranOutOfSpace) await this.#makeRoom({ objects, plan, index })
@@ -232,4 +235,11 @@ export class ArtifactSync {
     })
     await index.save()
   }
+}
+
+/** A mistyped prefix looks like this too, and must not take a working model from a fleet. */
+function emptied(): AgentError {
+  return new AgentError('the access point holds nothing there any more; the installed release stays', {
+    hint: 'check accessPoint and prefix in the configuration; to give an artifact up, take it out of the configuration',
+  })
 }

@@ -239,19 +239,20 @@ test('follows a versioned bucket through a delete marker and back', async () => 
   await using appliance = await open()
   const { s3, names, policies } = appliance.cloud
   s3.createBucket(names.bucket, { versioned: true, policy: policies.bucketPolicy })
+  await appliance.put('app/labels', 'kept')
   await appliance.put('app/model', 'one')
   await appliance.put('app/model', 'two')
   await using agent = await appliance.start()
   await agent.sync()
-  expect(await appliance.installed('app')).toEqual({ model: 'two' })
+  expect(await appliance.installed('app')).toEqual({ labels: 'kept', model: 'two' })
 
   await s3.deleteObject({ bucket: names.bucket, key: 'app/model' })
   await agent.sync()
-  expect(await appliance.installed('app')).toEqual({})
+  expect(await appliance.installed('app')).toEqual({ labels: 'kept' })
 
   await appliance.put('app/model', 'one')
   await agent.sync()
-  expect(await appliance.installed('app')).toEqual({ model: 'one' })
+  expect(await appliance.installed('app')).toEqual({ labels: 'kept', model: 'one' })
 })
 
 test.each([1, 3])('installs an object that was uploaded in %i parts, whose etag is no checksum', async (parts) => {

@@ -59,6 +59,16 @@ describe('a first pass', () => {
     expect(await installedFiles(state)).toEqual({})
   })
 
+  it('keeps the installed release, and says so, when the source holds nothing any more', async () => {
+    await using state = await tempFolder()
+    const source = sourceOf({ a: 'one' })
+    await using running = startWorker(state, source)
+    await running.pass()
+    source.remove('app/a')
+    await expect(running.pass()).rejects.toThrow('holds nothing there any more')
+    expect(await installedFiles(state)).toEqual({ a: 'one' })
+  })
+
   it('ignores folder markers', async () => {
     await using state = await tempFolder()
     const source = sourceOf({ '': '', 'a/': '', 'a/b': 'text' })

@@ -1,5 +1,5 @@
 /** The import rules of ARCHITECTURE.md. test/unit/import-rules.test.ts breaks each one on purpose. */
-const root = '^agent/(agent|agent-status|session|generation|local-requests)\\.ts$'
+const root = '^agent/(agent|agent-status|config-reloads|generation|generations|local-requests|service|session)\\.ts$'
 const feature = '^agent/(identity|credentials|artifacts|cameras|logs|jobs|status)/'
 
 module.exports = {
@@ -111,6 +111,7 @@ module.exports = {
     },
   ],
   options: {
+    builtInModules: { add: ['ffi', 'node:ffi'] },
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },

@@ -1,81 +1,94 @@
 import { mkdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
-import { composeStatus } from './agent-status.ts'
 import type { Config } from './config/config-schema.ts'
-import { createGeneration } from './generation.ts'
+import { Generations, type GenerationsOptions } from './generations.ts'
 import { makeFolder } from './lib/durable-files.ts'
 import { AgentError } from './lib/errors.ts'
+import { lockFile } from './lib/file-lock.ts'
 import type { Log } from './lib/log.ts'
 import { monotonicMs } from './lib/monotonic.ts'
-import type { Worker } from './lib/worker.ts'
-import type { LogRing } from './logs/log-ring.ts'
-import type { LogWorker } from './logs/log-worker.ts'
+import { superviseAll } from './lib/worker.ts'
 import { localRequests } from './local-requests.ts'
-import { createSession, type Session, type SessionOverrides } from './session.ts'
+import { createSession, type SessionOverrides } from './session.ts'
 import { socketPathIn } from './status/status-client.ts'
 import { startStatusServer } from './status/status-server.ts'
 
-export interface AgentOptions {
-  readonly config: Config
-  readonly log: Log
-  /** Where `log` keeps what CloudWatch has not got yet. */
-  readonly ring: LogRing
+/** `ring` is where `log` keeps what CloudWatch has not got yet. */
+export interface AgentOptions extends Pick<GenerationsOptions, 'config' | 'log' | 'ring' | 'service' | 'reloads'> {
   readonly overrides?: SessionOverrides
 }
 
-const lastFlushMs = 3_000
+interface SessionRun {
+  /** What the next session is for; undefined at a stop. */
+  readonly next: Config | undefined
+  /** The configuration that was in use last. */
+  readonly last: Config
+}
 
 /**
  * Runs the agent until `signal` aborts, then ends everything and resolves. Needs no network and no identity to start.
- * Rejects only when its folders or its socket cannot be made.
+ * A changed configuration that leaves device, identity, endpoints, role and paths alone replaces the workers; any other
+ * replaces the session with them, and the one before is taken up again when the new one cannot even start. Rejects when
+ * folders, lock or socket cannot be had, or when workers do not end at a reload.
  */
 export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
-  const { config, log, ring, overrides = {} } = options
   const startedMs = monotonicMs()
+  let run = await runSession({ ...options, startedMs }, signal)
+  while (run.next !== undefined && !signal.aborted) {
+    const { next: config, last } = run
+    try {
+      run = await runSession({ ...options, config, startedMs }, signal)
+    } catch (error) {
+      if (!(error instanceof StartError)) throw error
+      options.log.error('the new configuration cannot be started: the one before is taken up again', { error })
+      run = await runSession({ ...options, config: last, startedMs }, signal)
+    }
+  }
+}
+
+/** A session could not be started, so that nothing of it ran. */
+class StartError extends AgentError {
+  override readonly name = 'StartError'
+}
+
+async function runSession(
+  options: AgentOptions & { readonly startedMs: number },
+  signal: AbortSignal,
+): Promise<SessionRun> {
+  const { config, log, overrides = {} } = options
+  await using owned = new AsyncDisposableStack()
+  const { paths } = config
   await makeFolders(config, log)
-  using session = await createSession({ config, log, overrides })
-  const generation = createGeneration({ config, session, log, ring })
-  session.credentials.at(-1)?.onRenewed(generation.retryNow)
-  await using logs = generation.logs
-  const requests = localRequests({
-    session,
-    generation,
-    status: () => composeStatus({ config, session, generation, startedMs }),
-  })
-  const server = await startStatusServer({ socketPath: socketPathIn(config.paths.runtime), requests, log })
-  await using _ = server
+  owned.use(await lockState(paths.state, log))
+  const session = owned.use(await createSession({ config, log, overrides }))
+  const generations = new Generations({ ...options, session })
+  const requests = localRequests({ session, generations })
+  owned.use(await startStatusServer({ socketPath: socketPathIn(paths.runtime), requests, log }))
   log.info('agent is ready', { thingName: config.device.thingName, pid: process.pid })
-  const workers = superviseAll(generation.workers, signal)
-  await untilStopped({ session, workers, logs })
-}
-
-interface Running {
-  readonly session: Session
-  /** Settles when the workers of the generation have ended. */
-  readonly workers: Promise<void>
-  readonly logs: LogWorker
-}
-
-/** The session outlives the generation, because the last flush of the logs needs credentials. */
-async function untilStopped({ session, workers, logs }: Running): Promise<void> {
+  // the session outlives the generation, because the last flush of the logs needs credentials
   const sessionEnd = new AbortController()
   const sessionWorkers = superviseAll(session.workers, sessionEnd.signal)
   try {
-    await workers
-    await logs.flushOnStop(AbortSignal.timeout(lastFlushMs))
+    const next = await generations.run(signal)
+    return { next, last: generations.config }
   } finally {
     sessionEnd.abort()
     await sessionWorkers
   }
 }
 
-async function superviseAll(workers: readonly Worker[], signal: AbortSignal): Promise<void> {
-  await Promise.all(
-    workers.map(async (worker) => {
-      await worker.supervise(signal)
-    }),
-  )
+/**
+ * Two agents on one state folder would undo each other's work. Where no lock file can be made, such as on a file system
+ * that has become read-only, the agent goes on without.
+ */
+async function lockState(state: string, log: Log): Promise<AsyncDisposable | undefined> {
+  const lock = await lockFile(join(state, 'lock')).catch((error: unknown) => {
+    log.warn('the state folder cannot be locked against a second agent', { state, error })
+    return undefined
+  })
+  if (lock !== 'taken') return lock
+  throw new StartError(`another agent works on ${state}`, { hint: 'stop it, or name another folder in paths.state' })
 }
 
 /**
@@ -94,7 +107,7 @@ async function makeFolders({ paths }: Config, log: Log): Promise<void> {
       await mkdir(dirname(path), { recursive: true, mode: 0o755 })
       await makeFolder(path, mode)
     } catch (cause) {
-      const error = new AgentError(`the folder ${path} cannot be made`, {
+      const error = new StartError(`the folder ${path} cannot be made`, {
         hint: 'let the user that the agent runs as write there, or name other folders in paths.*',
         cause,
       })

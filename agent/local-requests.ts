@@ -1,24 +1,24 @@
-import type { Generation } from './generation.ts'
+import type { Generations } from './generations.ts'
 import { AgentError } from './lib/errors.ts'
 import type { Session } from './session.ts'
 import type { LocalRequests } from './status/status-server.ts'
 
 export interface LocalRequestsOptions {
   readonly session: Session
-  readonly generation: Generation
-  readonly status: LocalRequests['status']
+  readonly generations: Pick<Generations, 'current' | 'status'>
 }
 
 /** What a person at the appliance asks for. It is tried at once, also where credentials are in back-off. */
-export function localRequests({ session, generation, status }: LocalRequestsOptions): LocalRequests {
-  const { artifacts, cameras } = generation
+export function localRequests({ session, generations }: LocalRequestsOptions): LocalRequests {
   const renewCredentials = async (): Promise<void> => {
     for (const credentials of session.credentials) await credentials.renewNow()
   }
   return {
-    status,
+    status: () => generations.status(),
     sync: async (name) => {
-      const chosen = artifacts.filter((artifact) => name === undefined || artifact.status().name === name)
+      const chosen = generations.current.artifacts.filter(
+        (artifact) => name === undefined || artifact.status().name === name,
+      )
       if (chosen.length === 0) throw unknownName('artifact', name)
       await renewCredentials()
       await Promise.all(
@@ -28,6 +28,7 @@ export function localRequests({ session, generation, status }: LocalRequestsOpti
       )
     },
     refresh: async (name) => {
+      const { cameras } = generations.current
       const known = cameras.status().some((camera) => name === undefined || camera.name === name)
       if (!known) throw unknownName('camera', name)
       await renewCredentials()

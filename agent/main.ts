@@ -3,10 +3,12 @@ import { Command, CommanderError, Option } from 'commander'
 
 import { agentVersion } from './build-info.ts'
 import { refresh, status, sync } from './commands/ask-agent.ts'
+import { checkConfig } from './commands/check-config.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { run } from './commands/run.ts'
 import { ConfigError } from './config/load-config.ts'
 import { AgentError, reportError } from './lib/errors.ts'
+import type { ServiceEnvironment } from './service.ts'
 
 const defaultConfig = '/etc/panorama-agent/config.json'
 const stopWithinMs = 4_800
@@ -41,6 +43,15 @@ function createProgram(context: CommandContext): Command {
     .addOption(socket)
     .action(async ({ json, ...options }: { json: boolean; config: string; socket?: string }) => {
       await status({ ...located(options), json }, context)
+    })
+  program
+    .command('config')
+    .description('look at the configuration')
+    .command('check')
+    .description('check a configuration file; names every fault')
+    .addOption(config)
+    .action(async (options: { config: string }) => {
+      await checkConfig({ configFile: options.config }, context)
     })
   for (const { name, argument, description, ask } of requests) {
     program
@@ -85,6 +96,19 @@ function stopOnSignal(stop: AbortController): void {
   }
 }
 
+/** Taken out of the environment, so that no child of the agent can speak for it. */
+function takeServiceEnvironment(): ServiceEnvironment {
+  const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, RUNTIME_DIRECTORY } = process.env
+  for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) Reflect.deleteProperty(process.env, name)
+  const watchdogMs = Number(WATCHDOG_USEC) / 1_000
+  const isWatched = watchdogMs > 0 && (WATCHDOG_PID === undefined || WATCHDOG_PID === String(process.pid))
+  return {
+    ...(NOTIFY_SOCKET === undefined ? {} : { notifySocket: NOTIFY_SOCKET }),
+    ...(isWatched ? { watchdogMs } : {}),
+    ...(RUNTIME_DIRECTORY === undefined ? {} : { runtimeDirectory: RUNTIME_DIRECTORY }),
+  }
+}
+
 /** A reader of the output that goes away (a pager, a restarted journal) must not end the agent. */
 function outliveReaders(): void {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
@@ -95,7 +119,12 @@ async function main(): Promise<void> {
   outliveReaders()
   const stop = new AbortController()
   stopOnSignal(stop)
-  const program = createProgram({ signal: stop.signal, stdout: process.stdout })
+  const program = createProgram({
+    signal: stop.signal,
+    stdout: process.stdout,
+    service: takeServiceEnvironment(),
+    onHangup: (listener) => process.on('SIGHUP', listener),
+  })
   const exitCode = await program.parseAsync(process.argv).then(() => exitCodes.ok, exitCodeOf)
   process.exit(exitCode)
 }

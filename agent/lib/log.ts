@@ -22,6 +22,12 @@ export interface Log {
   child(fields: LogFields): Log
 }
 
+/** The log that all others are children of. */
+export interface RootLog extends Log {
+  /** Takes effect at once, for its children as well. */
+  setLevel(level: LogLevel): void
+}
+
 /** One finished line, already redacted, without a line break at its end. */
 export interface LogLine {
   readonly level: LogLevel
@@ -35,11 +41,14 @@ export interface LogOptions {
 }
 
 /** The only place that knows what a log line looks like: `<ISO time> <LEVEL> <worker>: <text> key=value ...`. */
-export function createLog({ level, sinks }: LogOptions): Log {
+export function createLog({ level, sinks }: LogOptions): RootLog {
   const logger = winston.createLogger({ level, levels: { error: 0, warn: 1, info: 2, debug: 3 } })
   // eslint-disable-next-line @typescript-eslint/no-unsafe-class-instance-assignment -- winston types its transports twice
   logger.add(new SinkTransport(sinks))
-  return wrap(logger, {})
+  const setLevel = (newLevel: LogLevel): void => {
+    logger.level = newLevel
+  }
+  return { ...wrap(logger, {}), setLevel }
 }
 
 /** A sink that writes lines to a stream, for the journal or a terminal. */

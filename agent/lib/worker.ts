@@ -186,6 +186,15 @@ export class Worker {
   }
 }
 
+/** Runs all until `signal` aborts and each pass in flight has ended. */
+export async function superviseAll(workers: readonly Worker[], signal: AbortSignal): Promise<void> {
+  await Promise.all(
+    workers.map(async (worker) => {
+      await worker.supervise(signal)
+    }),
+  )
+}
+
 /** An absurd wait becomes neither a tight loop nor a silent stop. */
 function boundedRest(restMs: number): number {
   return Number.isFinite(restMs) ? Math.min(Math.max(restMs, 0), longestRestMs) : defaultBackoff.capMs

@@ -64,6 +64,13 @@ export class LogRing {
     return taken
   }
 
+  /** Puts lines back that were taken and not sent. They are older than any that is there now. */
+  putBack(lines: readonly RingLine[]): void {
+    this.#lines.unshift(...lines)
+    this.#bytes += lines.reduce((sum, { textBytes }) => sum + textBytes, 0)
+    while (this.#lines.length > this.#maxLines || this.#bytes > this.#maxBytes) this.#dropOldest()
+  }
+
   #dropOldest(): void {
     this.#bytes -= this.#lines.shift()?.textBytes ?? 0
     this.#dropped += 1

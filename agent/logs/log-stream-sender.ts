@@ -50,6 +50,11 @@ export class LogStreamSender {
     this.#deps = deps
   }
 
+  /** What it holds, oldest first. */
+  get held(): readonly QueuedEvent[] {
+    return this.#queue
+  }
+
   get isIdle(): boolean {
     return this.#queue.length === 0 && this.#flight === undefined
   }

@@ -58,7 +58,10 @@ export interface LogStatus {
 }
 
 export interface LogWorker extends AsyncDisposable {
-  /** Follows and sends until its signal aborts; batches in flight then go on until `flushOnStop` or disposal. */
+  /**
+   * Follows and sends until its signal aborts; batches in flight then go on until `flushOnStop` or disposal. Disposal
+   * puts back into the ring what of it was not sent.
+   */
   readonly worker: Worker
   status(): LogStatus
   /** Ends the back-off of every stream: what held them up may be over. */
@@ -143,6 +146,7 @@ class FileLogWorker implements LogWorker {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#endFlights()
+    this.#giveBack()
     await this.#sources[Symbol.asyncDispose]()
   }
 
@@ -261,6 +265,18 @@ class FileLogWorker implements LogWorker {
       ...(sender?.lastAcceptedAtMs === undefined ? {} : { lastAcceptedAtMs: sender.lastAcceptedAtMs }),
       ...(error === undefined ? {} : { lastError: reportError(error) }),
     }
+  }
+
+  /** What the cloud has not got of the agent's own log is for the worker that comes next. */
+  #giveBack(): void {
+    const held = this.#senders.find(ownStream)?.held ?? []
+    const lines = held.map(({ message, messageBytes, readAtMs, dueAtMs }) => ({
+      text: message,
+      textBytes: messageBytes,
+      urgent: dueAtMs < readAtMs + quietLineWaitMs,
+      atMs: readAtMs,
+    }))
+    this.#deps.ring.putBack(lines)
   }
 
   async #endFlights(): Promise<void> {

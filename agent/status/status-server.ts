@@ -29,7 +29,7 @@ const mode = 0o660
  */
 export async function startStatusServer({ socketPath, requests, log }: StatusServerOptions): Promise<AsyncDisposable> {
   await removeStaleSocket(socketPath)
-  const server = createServer((request, response) => {
+  const server = createServer({ connectionsCheckingInterval: 1_000 }, (request, response) => {
     answer(request, requests).then(
       (reply) => {
         send(response, reply)

@@ -76,7 +76,7 @@ describe('a second agent on the same folders', () => {
     await first.until(isWell)
     const second = site.start()
     expect(await exitOf(second)).toEqual({ code: 1, signal: null })
-    expect(second.output).toMatch(/another agent is at[^]*hint: two agents/)
+    expect(second.output).toMatch(/another agent works on[^]*hint: stop it/)
     expect((await first.status()).agent.pid).toBe(first.pid)
     await site.publish('b', 'more')
     await site.sync()

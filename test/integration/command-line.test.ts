@@ -87,6 +87,12 @@ describe('panorama-agent beside a running agent', () => {
     )
   })
 
+  it('checks a configuration without a fault', async () => {
+    const { code, stdout, stderr } = await ask('config', 'check')
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toBe(`${shared.site?.appliance.configFile ?? ''} has no fault\n`)
+  })
+
   it('finds the agent by its socket alone', async () => {
     const socket = join(shared.site?.appliance.runtimeFolder ?? '', 'agent.sock')
     expect((await agent('status', '--socket', socket)).stdout).toMatch(/^agent +running/)

@@ -3,7 +3,7 @@ import { join, relative } from 'node:path'
 
 import { runAgent } from '../../agent/agent.ts'
 import { loadConfig } from '../../agent/config/load-config.ts'
-import { createLog, type Log, type LogLevel, type LogLine } from '../../agent/lib/log.ts'
+import { createLog, type LogLevel, type RootLog, type LogLine } from '../../agent/lib/log.ts'
 import { LogRing } from '../../agent/logs/log-ring.ts'
 import { callAgent, socketPathIn } from '../../agent/status/status-client.ts'
 import type { StatusDocument } from '../../agent/status/status-document.ts'
@@ -95,7 +95,7 @@ export class LocalAgent implements AsyncDisposable {
   /** What it logged. */
   readonly lines: string[] = []
   /** Its log. */
-  readonly log: Log
+  readonly log: RootLog
   readonly #ring = new LogRing()
   readonly #ready = Promise.withResolvers<undefined>()
   readonly #socketPath: string
@@ -113,7 +113,8 @@ export class LocalAgent implements AsyncDisposable {
 
   static async start({ configFile, runtimeFolder }: ApplianceFiles, level: LogLevel): Promise<LocalAgent> {
     const agent = new LocalAgent(runtimeFolder, level)
-    const config = await loadConfig(configFile)
+    const loaded = await loadConfig(configFile)
+    const config = { ...loaded, logs: { ...loaded.logs, level } }
     const options = { config, log: agent.log, ring: agent.#ring, overrides: { minCredentialIntervalMs: 0 } }
     agent.#ended = runAgent(options, agent.#stop.signal)
     agent.#ended.catch(agent.#ready.reject)

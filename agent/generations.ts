@@ -1,0 +1,141 @@
+import { isDeepStrictEqual } from 'node:util'
+
+import { composeStatus } from './agent-status.ts'
+import type { Config } from './config/config-schema.ts'
+import { createGeneration, type Generation } from './generation.ts'
+import { linkedAbort, withDeadline } from './lib/abort.ts'
+import type { RootLog } from './lib/log.ts'
+import { superviseAll } from './lib/worker.ts'
+import type { LogRing } from './logs/log-ring.ts'
+import type { Service, Watched } from './service.ts'
+import type { Session } from './session.ts'
+import type { StatusDocument } from './status/status-document.ts'
+
+/** Where a changed configuration comes from. */
+export interface Reloads {
+  /** Resolves with the next configuration that is valid; rejects when `signal` aborts. */
+  next(signal: AbortSignal): Promise<Config>
+}
+
+export interface GenerationsOptions {
+  readonly config: Config
+  readonly session: Session
+  readonly log: RootLog
+  readonly ring: LogRing
+  /** When the agent started, on the monotonic clock. */
+  readonly startedMs: number
+  readonly service?: Pick<Service, 'ready' | 'kept'> | undefined
+  readonly reloads?: Reloads | undefined
+}
+
+const lastFlushMs = 3_000
+/** How long workers may take to end at a reload. At a stop main.ts cuts off earlier. */
+const endWithinMs = 30_000
+
+/** The generations of one session, one after the other. */
+export class Generations implements Watched {
+  readonly #options: GenerationsOptions
+  #config: Config
+  #current: Generation
+
+  constructor(options: GenerationsOptions) {
+    this.#options = options
+    this.#config = options.config
+    this.#current = this.#create()
+    options.session.credentials.at(-1)?.onRenewed(() => {
+      this.#current.retryNow()
+    })
+  }
+
+  get current(): Generation {
+    return this.#current
+  }
+
+  get runtimeFolder(): string {
+    return this.#config.paths.runtime
+  }
+
+  /** The configuration in use. */
+  get config(): Config {
+    return this.#config
+  }
+
+  status(): StatusDocument {
+    const { session, startedMs } = this.#options
+    return composeStatus({ config: this.#config, session, generation: this.#current, startedMs })
+  }
+
+  workers(): Generation['workers'] {
+    return [...this.#options.session.workers, ...this.#current.workers]
+  }
+
+  /**
+   * Runs generation after generation until `signal` aborts, and then resolves with undefined, or until a configuration
+   * comes that needs another session, and then resolves with it. Rejects when workers do not end at a reload.
+   */
+  async run(signal: AbortSignal): Promise<Config | undefined> {
+    for (;;) {
+      const next = await this.#runOne(signal)
+      if (next === undefined || !isSameSession(this.#config, next)) return next
+      this.#config = next
+      this.#current = this.#create()
+    }
+  }
+
+  async #runOne(signal: AbortSignal): Promise<Config | undefined> {
+    const { service } = this.#options
+    await using logs = this.#current.logs
+    using end = linkedAbort(signal)
+    const workers = superviseAll(this.#current.workers, end.controller.signal)
+    service?.ready(this)
+    const next = await this.#nextConfig(signal)
+    end.controller.abort()
+    const stopped = async (): Promise<void> => {
+      await workers
+      await logs.flushOnStop(AbortSignal.timeout(lastFlushMs))
+    }
+    const unending = new AbortController().signal
+    await withDeadline({ signal: unending, withinMs: endWithinMs, what: 'the end of the workers' }, stopped)
+    return next
+  }
+
+  /** Waits for a configuration that differs from the one in use; undefined at a stop. */
+  async #nextConfig(signal: AbortSignal): Promise<Config | undefined> {
+    const { reloads = noReloads, service, log } = this.#options
+    while (!signal.aborted) {
+      const next = await reloads.next(signal).catch((error: unknown) => {
+        if (!signal.aborted) throw error
+      })
+      if (next === undefined) return undefined
+      if (!isDeepStrictEqual(next, this.#config)) return next
+      log.info('the configuration is what it was: nothing changes')
+      service?.kept()
+    }
+    return undefined
+  }
+
+  #create(): Generation {
+    const { session, log, ring } = this.#options
+    log.setLevel(this.#config.logs.level)
+    return createGeneration({ config: this.#config, session, log, ring })
+  }
+}
+
+const noReloads: Reloads = {
+  next: async (signal) => {
+    const { promise, reject } = Promise.withResolvers<never>()
+    signal.addEventListener('abort', () => {
+      reject(signal.reason)
+    })
+    return await promise
+  },
+}
+
+/** What a session is built from; all else is a generation's. */
+function isSameSession(one: Config, other: Config): boolean {
+  return isDeepStrictEqual(sessionPart(one), sessionPart(other))
+}
+
+function sessionPart({ device, identity, endpoints, role, paths }: Config): Partial<Config> {
+  return { device, identity, endpoints, role, paths }
+}

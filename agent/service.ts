@@ -1,0 +1,123 @@
+import type { Log } from './lib/log.ts'
+import { openSdNotify, type SdNotify } from './lib/sd-notify.ts'
+import type { Worker } from './lib/worker.ts'
+import { forgetOverdue, noteOverdue } from './status/last-run.ts'
+import type { StatusDocument } from './status/status-document.ts'
+import { statusLine } from './status/status-line.ts'
+
+/** What systemd hands to a service in its environment; empty where something else started it. */
+export interface ServiceEnvironment {
+  /** `$NOTIFY_SOCKET` */
+  readonly notifySocket?: string
+  /** `$WATCHDOG_USEC`, when `$WATCHDOG_PID` is ours. */
+  readonly watchdogMs?: number
+  /** `$RUNTIME_DIRECTORY` */
+  readonly runtimeDirectory?: string
+}
+
+/** What the service manager is told about. */
+export interface Watched {
+  workers(): readonly Pick<Worker, 'name' | 'overdueMs'>[]
+  status(): StatusDocument
+  /** Where the next run finds a note of what was stuck. */
+  readonly runtimeFolder: string
+}
+
+const longestTickMs = 5_000
+/** sd_watchdog_enabled(3) recommends half of the time; this leaves room for two that are lost. */
+const kicksPerWatchdog = 4
+
+/**
+ * Tells systemd how the agent is: READY, RELOADING, STOPPING, one line of STATUS, and WATCHDOG while no worker is
+ * overdue. A stuck event loop sends nothing, so the watchdog catches it by itself.
+ */
+export class Service implements Disposable {
+  readonly #environment: ServiceEnvironment
+  readonly #log: Log
+  readonly #notify: SdNotify | undefined
+  readonly #timer: NodeJS.Timeout
+  #watched: Watched | undefined
+  #overdue: readonly string[] = []
+  #lastLine = ''
+
+  constructor(environment: ServiceEnvironment, log: Log) {
+    this.#environment = environment
+    this.#log = log
+    this.#notify = this.#open()
+    const { watchdogMs = Infinity } = environment
+    this.#timer = setInterval(
+      () => {
+        this.#tick()
+      },
+      Math.min(watchdogMs / kicksPerWatchdog, longestTickMs),
+    )
+  }
+
+  /** Everything of one configuration is up; the network need not be. */
+  ready(watched: Watched): void {
+    this.#watched = watched
+    this.#notify?.send('READY=1')
+    this.#tick()
+  }
+
+  /** systemd wants to know when, on the monotonic clock, the reload began. */
+  reloading(): void {
+    this.#notify?.send('RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1_000n}`)
+  }
+
+  /** The reload changed nothing. */
+  kept(): void {
+    this.#notify?.send('READY=1')
+  }
+
+  stopping(): void {
+    this.#notify?.send('STOPPING=1', 'STATUS=Stopping')
+    this.#watched = undefined
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer)
+    this.#notify?.[Symbol.dispose]()
+  }
+
+  /** Without it systemd gives up on the start and says so; the reason stands in the log. */
+  #open(): SdNotify | undefined {
+    const { notifySocket } = this.#environment
+    if (notifySocket === undefined) return undefined
+    try {
+      return openSdNotify(notifySocket)
+    } catch (error) {
+      this.#log.error('the service manager cannot be told anything', { error })
+      return undefined
+    }
+  }
+
+  #tick(): void {
+    const watched = this.#watched
+    if (watched === undefined) return
+    const overdue = watched.workers().filter((worker) => worker.overdueMs() > 0)
+    this.#judge(
+      overdue.map(({ name }) => name),
+      watched.runtimeFolder,
+    )
+    const line = statusLine(watched.status())
+    const news = line === this.#lastLine ? [] : [`STATUS=${line}`]
+    const kick = this.#overdue.length === 0 && this.#environment.watchdogMs !== undefined ? ['WATCHDOG=1'] : []
+    if (news.length + kick.length > 0 && this.#notify?.send(...kick, ...news) === true) this.#lastLine = line
+  }
+
+  /** While a worker is overdue the watchdog is not kicked; what the next run needs to know is written down first. */
+  #judge(overdue: readonly string[], runtimeFolder: string): void {
+    const isSame = overdue.join() === this.#overdue.join()
+    this.#overdue = overdue
+    if (isSame) return
+    try {
+      if (overdue.length === 0) forgetOverdue(runtimeFolder)
+      else noteOverdue(runtimeFolder, overdue)
+    } catch (error) {
+      this.#log.warn('the note about overdue workers cannot be written', { error })
+    }
+    if (overdue.length === 0) this.#log.info('no worker is overdue any more')
+    else this.#log.error('a worker is overdue: the watchdog is left to restart the agent', { overdue })
+  }
+}

@@ -1,0 +1,47 @@
+import type { PartStatus, StatusDocument } from './status-document.ts'
+
+const maxErrorLength = 160
+/** States of a part that has not had its first pass yet. */
+const beginning = new Set(['starting', 'waiting'])
+
+/** The status document in one line for people, as `systemctl status` shows it. Holds no instant that is not news. */
+export function statusLine(status: StatusDocument): string {
+  const parts = namedParts(status)
+  const failing = parts.filter(([, { state }]) => state !== 'ok' && !beginning.has(state))
+  const [first] = failing
+  if (status.overdue.length > 0) return `Stuck: ${status.overdue.join(', ')}`
+  if (first !== undefined) {
+    const others = failing.length === 1 ? '' : ` and ${failing.length - 1} more`
+    return `Failing: ${first[0]}${others}${errorText(first[1])}`
+  }
+  const starting = parts.filter(([, { state }]) => beginning.has(state)).map(([name]) => name)
+  if (starting.length > 0) return `Starting: ${starting.join(', ')}`
+  const { artifacts, cameras, logs } = status
+  const counts = [
+    count(artifacts.length, 'artifact'),
+    count(cameras.length, 'camera'),
+    count(logs.sources.length, 'log file'),
+  ]
+  return `All well: ${counts.join(', ')}`
+}
+
+/** In the order in which one thing needs the other: the first that fails is the likely cause. */
+function namedParts(status: StatusDocument): readonly (readonly [string, PartStatus])[] {
+  return [
+    ['identity', status.identity],
+    ...status.credentials.map((part) => [part.name, part] as const),
+    ...status.artifacts.map((part) => [`artifact ${part.name}`, part] as const),
+    ...status.cameras.map((part) => [`camera ${part.name}`, part] as const),
+    ['logs', status.logs],
+  ]
+}
+
+function errorText({ lastError }: PartStatus): string {
+  if (lastError === undefined) return ''
+  const { message } = lastError
+  return `: ${message.length > maxErrorLength ? `${message.slice(0, maxErrorLength)}...` : message}`
+}
+
+function count(number: number, one: string): string {
+  return `${number} ${one}${number === 1 ? '' : 's'}`
+}

@@ -4,7 +4,7 @@ import * as z from 'zod'
 
 import { readJsonState, writeJsonState } from '../lib/json-state.ts'
 import type { Log } from '../lib/log.ts'
-import type { SourceObject } from './artifact-source.ts'
+import type { ObjectVersion, SourceObject } from './artifact-source.ts'
 
 const entry = z.object({ key: z.string(), etag: z.string(), sizeBytes: z.number(), sha256: z.string() })
 const indexFile = z.object({ version: z.literal(1), objects: z.array(entry) })
@@ -38,15 +38,20 @@ export class ArtifactIndex {
     return new ArtifactIndex(path, file?.objects ?? [])
   }
 
-  sha256Of(object: SourceObject): string | undefined {
-    return this.#entries.get(identityOf(object))?.sha256
+  /** Undefined as well for an object whose etag is not known. */
+  sha256Of(object: ObjectVersion): string | undefined {
+    const { etag } = object
+    return etag === undefined ? undefined : this.#entries.get(identityOf({ ...object, etag }))?.sha256
   }
 
   /**
    * Call before the content is stored: an entry whose content is missing costs nothing, stored content without an entry
    * is fetched again. Calls may run side by side.
    */
-  async remember({ key, etag, sizeBytes }: SourceObject, sha256: string): Promise<void> {
+  async remember(
+    { key, etag, sizeBytes }: Pick<SourceObject, 'key' | 'etag' | 'sizeBytes'>,
+    sha256: string,
+  ): Promise<void> {
     const known = { key, etag, sizeBytes, sha256 }
     this.#entries.set(identityOf(known), known)
     this.#changed = true

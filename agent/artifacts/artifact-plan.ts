@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 
-import type { SourceObject } from './artifact-source.ts'
 import { checkPaths } from './release-path.ts'
+import type { WantedFile } from './wanted-release.ts'
 
 /** What the store files content under: equal content with equal permissions is one file. */
 export interface Content {
@@ -23,47 +23,39 @@ export interface Release {
   readonly files: readonly ReleaseFile[]
 }
 
-/** An object to fetch, with the sha256 that its name promises, if it does. */
-export interface Fetch {
-  readonly object: SourceObject
-  readonly expectedSha256: string | undefined
-}
-
 export interface Plan {
-  /** Each key once, and content whose sha256 is known beforehand once, however many objects hold it. */
-  readonly fetches: readonly Fetch[]
+  /** Each content whose sha256 is known beforehand once, however many files have it, and everything else. */
+  readonly fetches: readonly WantedFile[]
   /** Content keys of all that the release is known beforehand to hold, stored or still to be fetched. */
   readonly contents: ReadonlySet<string>
-  /** The release, once everything in `fetches` is there; `sha256Of` then answers for every object fetched. */
-  readonly release: (sha256Of: (object: SourceObject) => string | undefined) => Release
+  /** The release, once everything in `fetches` is there; `sha256Of` then answers for every file fetched. */
+  readonly release: (sha256Of: (file: WantedFile) => string | undefined) => Release
 }
 
 export interface PlanInput {
-  readonly objects: readonly SourceObject[]
-  /** The sha256 of an object that was fetched before in this very version. */
-  readonly sha256Of: (object: SourceObject) => string | undefined
+  readonly files: readonly WantedFile[]
+  /** The sha256 of a file whose object was fetched before in this very version. */
+  readonly sha256Of: (file: WantedFile) => string | undefined
   readonly isStored: (content: Content) => boolean
 }
 
 /**
- * Says what has to be fetched for a release of all `objects`, folder markers (keys that end in `/`) aside. No objects
- * make a release without files. Throws a RefusedKeyError when the objects cannot be one tree of files.
+ * Says what has to be fetched for a release of `files`. No files make a release without files. Throws a RefusedKeyError
+ * when they cannot be one tree.
  */
-export function planRelease({ objects, sha256Of, isStored }: PlanInput): Plan {
-  const wanted = objects.filter(({ key }) => !key.endsWith('/'))
-  checkPaths(wanted)
+export function planRelease({ files, sha256Of, isStored }: PlanInput): Plan {
+  checkPaths(files.map(({ path, object: { key } }) => ({ path, key })))
   const contents = new Set<string>()
-  const fetches: Fetch[] = []
-  for (const object of wanted) {
-    const expectedSha256 = sha256InName(object.path)
-    const sha256 = sha256Of(object) ?? expectedSha256
-    const content = sha256 === undefined ? undefined : plain(sha256)
+  const fetches: WantedFile[] = []
+  for (const file of files) {
+    const sha256 = sha256Of(file) ?? file.promised
+    const content = sha256 === undefined ? undefined : { sha256, executable: file.executable }
     const isPromised = content !== undefined && contents.has(contentKey(content))
     if (content !== undefined) contents.add(contentKey(content))
     if (isPromised || (content !== undefined && isStored(content))) continue
-    fetches.push({ object, expectedSha256 })
+    fetches.push(file)
   }
-  return { fetches, contents, release: (fetched) => releaseOf(wanted, fetched) }
+  return { fetches, contents, release: (fetched) => releaseOf(files, fetched) }
 }
 
 /** The name of a store file: the sha256 and the permission bits, `<hex>-0444` or `<hex>-0555`. */
@@ -76,17 +68,12 @@ export function modeOf({ executable }: Pick<Content, 'executable'>): number {
   return executable ? 0o555 : 0o444
 }
 
-/** Panorama names its assets by their content: `binaries/<sha256>.tar.gz`. */
-function sha256InName(path: string): string | undefined {
-  const name = path.slice(path.lastIndexOf('/') + 1)
-  return /^([0-9a-f]{64})(\.|$)/.exec(name)?.[1]
-}
-
-function releaseOf(objects: readonly SourceObject[], sha256Of: (object: SourceObject) => string | undefined): Release {
-  const files = objects.map((object): ReleaseFile => {
-    const sha256 = sha256Of(object) ?? sha256InName(object.path)
+function releaseOf(wanted: readonly WantedFile[], sha256Of: (file: WantedFile) => string | undefined): Release {
+  const files = wanted.map((file): ReleaseFile => {
+    const { path, object, executable } = file
+    const sha256 = sha256Of(file) ?? file.promised
     if (sha256 === undefined) throw new Error(`nothing is known of ${JSON.stringify(object.key)}`)
-    return { path: object.path, sizeBytes: object.sizeBytes, ...plain(sha256) }
+    return { path, sizeBytes: object.sizeBytes, sha256, executable }
   })
   files.sort((left, right) => (left.path < right.path ? -1 : 1))
   return { releaseId: releaseIdOf(files), files }
@@ -97,9 +84,4 @@ function releaseIdOf(files: readonly ReleaseFile[]): string {
   const hash = createHash('sha256')
   for (const file of files) hash.update(`${contentKey(file)} ${file.path}\0`)
   return hash.digest('hex')
-}
-
-/** S3 keeps no permissions, so what comes from a plain prefix is never executable. */
-function plain(sha256: string): Content {
-  return { sha256, executable: false }
 }

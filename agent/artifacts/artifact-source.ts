@@ -1,26 +1,48 @@
 import { AgentError } from '../lib/errors.ts'
 
-/** An object as the listing showed it. */
-export interface SourceObject {
+/** One object in one version. */
+export interface ObjectVersion {
   readonly key: string
-  /** What follows the prefix in `key`: where the object wants to go in the release. Not checked, may be hostile. */
-  readonly path: string
-  /** Changes when the content does; opaque, it is no checksum. */
-  readonly etag: string
+  /** Changes when the content does; opaque, it is no checksum. Undefined where nobody has seen it yet. */
+  readonly etag?: string
+  /** In a versioned bucket: this very version, which stays readable when the object is replaced. */
+  readonly versionId?: string
   readonly sizeBytes: number
 }
 
+/** An object as the listing showed it. */
+export interface SourceObject extends ObjectVersion {
+  /** What follows the prefix in `key`: where the object wants to go in the release. Not checked, may be hostile. */
+  readonly path: string
+  readonly etag: string
+}
+
+/** Bytes of an object: from `start` up to, but without, `end`. */
+export interface ByteRange {
+  readonly start: number
+  readonly end: number
+}
+
+/** One small object, read whole, in the version that `etag` names. */
+export interface SmallObject {
+  readonly etag: string
+  readonly bytes: Uint8Array
+}
+
 /**
- * The bytes of one object, read once. Reading throws a retryable AgentError when the transfer breaks off or the
- * source finds its own checksum wrong. Disposing frees the connection at any point, also while a read is pending,
- * which then fails; the reader disposes whether it reached the end or not.
+ * The bytes of one object or of a range of it, read once. Reading throws a retryable AgentError when the transfer
+ * breaks off or the source finds its own checksum wrong. Disposing frees the connection at any point, also while a
+ * read is pending, which then fails; the reader disposes whether it reached the end or not.
  */
-export type ObjectBody = AsyncIterable<Uint8Array> & AsyncDisposable
+export interface ObjectBody extends AsyncIterable<Uint8Array>, AsyncDisposable {
+  /** Of the version that the bytes are of: what a later part of the same object must be asked for with. */
+  readonly etag: string
+}
 
 /**
  * Where the files of one artifact come from. Nothing here changes the source, so every call may be repeated, and
- * calls may run side by side. Both methods reject with the signal's reason when it aborts, settle in bounded time
- * without it, and throw AgentErrors that say whether another try can help.
+ * calls may run side by side. All methods reject with the signal's reason when it aborts, settle in bounded time
+ * without it, and throw AgentErrors that say whether another try can help, and when, if the source said so.
  */
 export interface ArtifactSource {
   /**
@@ -29,10 +51,28 @@ export interface ArtifactSource {
    */
   list(signal: AbortSignal): Promise<readonly SourceObject[]>
   /**
-   * The content of `object` as it was listed, or `changed` when it was replaced or removed since. The signal ends the
-   * body too, until the body is disposed.
+   * The content of `object`, or of `range` of it, in the version that its etag or versionId names, or `changed` when
+   * that was replaced or removed since. The signal ends the body too, until the body is disposed. A range has at least
+   * one byte and lies inside the object.
    */
-  open(object: SourceObject, signal: AbortSignal): Promise<ObjectBody | 'changed'>
+  open(object: ObjectVersion, options: OpenOptions): Promise<ObjectBody | 'changed'>
+  /**
+   * One small object, unless it is still the version that `etag` names: `unchanged` then, `absent` when there is none.
+   * Throws an AgentError that is not retryable when it has more than `maxBytes`.
+   */
+  readSmall(path: string, options: ReadSmallOptions): Promise<SmallObject | 'unchanged' | 'absent'>
+}
+
+export interface OpenOptions {
+  readonly signal: AbortSignal
+  /** Default: all of it. */
+  readonly range?: ByteRange
+}
+
+export interface ReadSmallOptions {
+  readonly signal: AbortSignal
+  readonly etag?: string | undefined
+  readonly maxBytes: number
 }
 
 /** An object was replaced or removed after it was listed; the next listing tells what is there now. */

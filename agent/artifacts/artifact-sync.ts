@@ -5,13 +5,14 @@ import { forEachConcurrent } from '../lib/for-each-concurrent.ts'
 import { AgentError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { ArtifactIndex } from './artifact-index.ts'
-import { contentKey, planRelease, type Fetch, type Plan, type Release } from './artifact-plan.ts'
+import { contentKey, planRelease, type Plan, type Release } from './artifact-plan.ts'
 import type { ArtifactSource, SourceObject } from './artifact-source.ts'
 import type { ArtifactPhase, ArtifactProgress, ArtifactStatus } from './artifact-status.ts'
 import { ContentStore } from './content-store.ts'
 import { explainDiskError, isOutOfSpace } from './disk-error.ts'
 import { downloadObject, WrongContentError } from './download.ts'
 import { ReleaseTree, type ReleaseRecord } from './release-tree.ts'
+import { wantedFromListing, type WantedFile } from './wanted-release.ts'
 
 export interface ArtifactSyncDeps {
   readonly name: string
@@ -51,7 +52,7 @@ export class ArtifactSync {
   readonly #store: ContentStore
   readonly #tree: ReleaseTree
   /** What failed its checksum, so that the same bytes are not fetched at every pass. By key. */
-  readonly #wrong = new Map<string, { readonly etag: string; readonly error: WrongContentError }>()
+  readonly #wrong = new Map<string, { readonly etag: string | undefined; readonly error: WrongContentError }>()
   /** Since the last pass that ended well, the disk was too full for a release. */
   #ranOutOfSpace = false
   #index: ArtifactIndex | undefined
@@ -131,8 +132,12 @@ export class ArtifactSync {
     pass.beat()
     if (objects.every(({ key }) => key.endsWith('/')) && (this.#installed?.record.files.length ?? 0) > 0)
       throw emptied()
-    const sha256Of = (object: SourceObject): string | undefined => index.sha256Of(object)
-    const plan = planRelease({ objects, sha256Of, isStored: (content) => this.#store.has(content) })
+    const sha256Of = ({ object }: WantedFile): string | undefined => index.sha256Of(object)
+    const plan = planRelease({
+      files: wantedFromListing(objects),
+      sha256Of,
+      isStored: (content) => this.#store.has(content),
+    })
     if (plan.fetches.length > 0 || this.#ranOutOfSpace) await this.#makeRoom({ objects, plan, index })
     try {
       await this.#fetchAll(plan, pass)
@@ -168,22 +173,22 @@ export class ArtifactSync {
   async #fetchAll({ fetches }: Plan, pass: SyncPass): Promise<void> {
     for (const { object } of fetches) {
       const wrong = this.#wrong.get(object.key)
-      if (wrong?.etag === object.etag) throw wrong.error
+      if (wrong !== undefined && wrong.etag === object.etag) throw wrong.error
     }
     if (fetches.length === 0) return
     this.#phase = 'downloading'
     const totalBytes = fetches.reduce((sum, { object }) => sum + object.sizeBytes, 0)
     this.#progress = { files: 0, totalFiles: fetches.length, bytes: 0, totalBytes }
     try {
-      await forEachConcurrent(fetches, this.#deps.concurrency, (fetch) => this.#fetch(fetch, pass))
+      await forEachConcurrent(fetches, this.#deps.concurrency, (wanted) => this.#fetch(wanted, pass))
     } finally {
       await pass.index.save()
     }
     this.#wrong.clear()
   }
 
-  async #fetch(fetch: Fetch, { index, signal, beat }: SyncPass): Promise<void> {
-    const { object } = fetch
+  async #fetch(wanted: WantedFile, { index, signal, beat }: SyncPass): Promise<void> {
+    const { object, executable } = wanted
     const onBytes = (bytes: number): void => {
       this.#count(0, bytes)
       beat()
@@ -191,10 +196,11 @@ export class ArtifactSync {
     try {
       const { source, idleTimeoutMs } = this.#deps
       const incoming = this.#tree.incoming
-      const { file, sha256 } = await downloadObject(fetch, { source, incoming, signal, idleTimeoutMs, onBytes })
+      const options = { source, incoming, signal, idleTimeoutMs, onBytes }
+      const { file, sha256, etag } = await downloadObject(wanted, options)
       // in this order, so that a crash in between cannot leave stored content of which nobody knows whose it is
-      await index.remember(object, sha256)
-      await this.#store.add(file, { sha256, executable: false })
+      await index.remember({ ...object, etag }, sha256)
+      await this.#store.add(file, { sha256, executable })
     } catch (error) {
       if (error instanceof WrongContentError) this.#wrong.set(object.key, { etag: object.etag, error })
       throw error

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 
 import { AgentError, DeadlineError } from '../lib/errors.ts'
 import { modeOf } from './artifact-plan.ts'
-import type { Fetch } from './artifact-plan.ts'
 import { ObjectChangedError, type ArtifactSource, type ObjectBody } from './artifact-source.ts'
+import type { WantedFile } from './wanted-release.ts'
 
 export interface DownloadOptions {
   readonly source: ArtifactSource
@@ -21,6 +21,8 @@ export interface Download {
   /** The finished file, fsynced, read-only; whoever gets it moves it away. */
   readonly file: string
   readonly sha256: string
+  /** Of the version that it is of. */
+  readonly etag: string
 }
 
 /** What was fetched is not what its name or the listing says. The same version of the object will fail again. */
@@ -33,15 +35,21 @@ export class WrongContentError extends AgentError {
  * ObjectChangedError, a WrongContentError, a DeadlineError when the body falls silent, or what the source or the
  * file system threw; no file is left then, and the body is closed.
  */
-export async function downloadObject({ object, expectedSha256 }: Fetch, options: DownloadOptions): Promise<Download> {
-  const opened = await options.source.open(object, options.signal)
+export async function downloadObject(wanted: WantedFile, options: DownloadOptions): Promise<Download> {
+  const { object, executable } = wanted
+  const opened = await options.source.open(object, { signal: options.signal })
   if (opened === 'changed') throw new ObjectChangedError(object.key)
   await using body = opened
   const path = join(options.incoming, randomUUID())
   try {
-    const received = await writeBody(path, body, { ...options, key: object.key, maxBytes: object.sizeBytes })
-    checkContent({ object, expectedSha256 }, received)
-    return { file: path, sha256: received.sha256 }
+    const received = await writeBody(path, body, {
+      ...options,
+      key: object.key,
+      maxBytes: object.sizeBytes,
+      mode: modeOf({ executable }),
+    })
+    checkContent(wanted, received)
+    return { file: path, sha256: received.sha256, etag: body.etag }
   } catch (error) {
     await rm(path, { force: true })
     throw error
@@ -56,6 +64,7 @@ interface Received {
 interface BodyLimits extends DownloadOptions {
   readonly key: string
   readonly maxBytes: number
+  readonly mode: number
 }
 
 async function writeBody(path: string, body: ObjectBody, limits: BodyLimits): Promise<Received> {
@@ -69,7 +78,7 @@ async function writeBody(path: string, body: ObjectBody, limits: BodyLimits): Pr
     hash.update(chunk)
     await file.writeFile(chunk)
   }
-  await file.chmod(modeOf({ executable: false }))
+  await file.chmod(limits.mode)
   await file.sync()
   return { sizeBytes, sha256: hash.digest('hex') }
 }
@@ -98,7 +107,7 @@ async function* readBody(body: ObjectBody, { idleTimeoutMs, key }: BodyLimits): 
   }
 }
 
-function checkContent({ object, expectedSha256 }: Fetch, { sizeBytes, sha256 }: Received): void {
+function checkContent({ object, promised }: WantedFile, { sizeBytes, sha256 }: Received): void {
   const name = JSON.stringify(object.key)
   if (sizeBytes < object.sizeBytes) {
     throw new AgentError(`${name} ended after ${sizeBytes} of ${object.sizeBytes} bytes`, { retryable: true })
@@ -106,8 +115,8 @@ function checkContent({ object, expectedSha256 }: Fetch, { sizeBytes, sha256 }: 
   if (sizeBytes > object.sizeBytes) {
     throw new AgentError(`${name} is longer than the ${object.sizeBytes} bytes that were listed`, { retryable: true })
   }
-  if (expectedSha256 === undefined || expectedSha256 === sha256) return
-  throw new WrongContentError(`${name} has the sha256 ${sha256}, which is not the one in its name`, {
+  if (promised === undefined || promised === sha256) return
+  throw new WrongContentError(`${name} has the sha256 ${sha256}, not ${promised} as its name or the manifest says`, {
     hint: 'upload the object again: its content was damaged before it reached the bucket',
   })
 }

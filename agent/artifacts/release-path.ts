@@ -19,7 +19,7 @@ const maxSegmentBytes = 255
  * Checks that every object can be a file of its own below one folder. Throws a RefusedKeyError for the first that
  * would leave the folder, is no valid name, or stands where another one needs a file or a folder.
  */
-export function checkPaths(objects: readonly SourceObject[]): void {
+export function checkPaths(objects: readonly Pick<SourceObject, 'key' | 'path'>[]): void {
   const keys = new Map<string, string>()
   for (const { key, path } of objects) {
     checkSegments(key, path)

@@ -1,8 +1,24 @@
 import { addAbortSignal, Readable } from 'node:stream'
 
-import { GetObjectCommand, ListObjectsV2Command, type ListObjectsV2Output, type S3Client } from '@aws-sdk/client-s3'
+import {
+  GetObjectCommand,
+  ListObjectsV2Command,
+  type GetObjectCommandOutput,
+  type ListObjectsV2Output,
+  type S3Client,
+} from '@aws-sdk/client-s3'
 
-import type { ArtifactSource, ObjectBody, SourceObject } from '../artifacts/artifact-source.ts'
+import type {
+  ArtifactSource,
+  ByteRange,
+  ObjectBody,
+  ObjectVersion,
+  OpenOptions,
+  ReadSmallOptions,
+  SmallObject,
+  SourceObject,
+} from '../artifacts/artifact-source.ts'
+import { withDeadline } from '../lib/abort.ts'
 import { AgentError } from '../lib/errors.ts'
 import type { AwsCall } from './aws-call.ts'
 import { AwsError } from './aws-errors.ts'
@@ -17,16 +33,22 @@ export interface S3ArtifactSourceOptions {
 }
 
 const maxObjects = 250_000
+/** How long a body that is read here may go without a byte. */
+const silenceMs = 30_000
 
 const deniedHint =
   'allow it for the appliance role in the access point policy, then in the bucket policy (delegate the bucket to its ' +
   'access points), then kms:Decrypt on the key that encrypts the objects'
 
-/** Objects below a prefix, read through an S3 access point. Needs s3:ListBucket and s3:GetObject on it. */
+/**
+ * Objects below a prefix, read through an S3 access point. Needs s3:ListBucket and s3:GetObject on it, and
+ * s3:GetObjectVersion for objects with a versionId.
+ */
 export function createS3ArtifactSource(options: S3ArtifactSourceOptions): ArtifactSource {
   return {
     list: (signal) => listObjects(options, signal),
-    open: (object, signal) => openObject(options, object, signal),
+    open: (object, how) => openObject(options, object, how),
+    readSmall: (path, how) => readSmallObject(options, path, how),
   }
 }
 
@@ -95,40 +117,122 @@ function nextToken(
 }
 
 async function openObject(
-  { client, call, accessPoint }: S3ArtifactSourceOptions,
-  { key, etag }: SourceObject,
-  signal: AbortSignal,
+  options: S3ArtifactSourceOptions,
+  object: ObjectVersion,
+  { signal, range }: OpenOptions,
 ): Promise<ObjectBody | 'changed'> {
+  const { key, etag, versionId } = object
   const command = new GetObjectCommand({
-    Bucket: accessPoint,
+    Bucket: options.accessPoint,
     Key: key,
     IfMatch: etag,
-    ChecksumMode: 'ENABLED', // whatever the client's default, the SDK checks what S3 holds a checksum for
+    VersionId: versionId,
+    // whatever the client's default, the SDK checks what S3 holds a checksum for; that is of the whole object only
+    ...(range === undefined ? { ChecksumMode: 'ENABLED' } : { Range: `bytes=${range.start}-${range.end - 1}` }),
   })
-  const resource = `${accessPoint}/object/${key}`
   try {
-    const request = { service: 's3', operation: 'GetObject', resource, signal, hint: deniedHint } as const
-    const body = await call(request, async (abortSignal) => {
-      const { Body } = await client.send(command, { abortSignal })
-      // in Node the SDK's body is a Readable; it comes typed for browsers too
-      if (!(Body instanceof Readable)) throw new AgentError(`${resource} came without a body`, { retryable: true })
-      if (abortSignal.aborted) Body.destroy()
-      abortSignal.throwIfAborted()
-      return Body
-    })
-    return objectBody(addAbortSignal(signal, body), { resource, signal })
+    const { stream, output, resource } = await getObject(options, { command, key, signal })
+    if (range !== undefined && !isAnswerFor(output, { range, object })) {
+      stream.destroy()
+      throw new AgentError(`${resource} came without the range that was asked for`, { retryable: true })
+    }
+    return objectBody(stream, { resource, signal, etag: output.ETag ?? etag ?? '' })
   } catch (error) {
-    if (error instanceof AwsError && (error.failure === 'precondition' || error.code === 'NoSuchKey')) return 'changed'
+    if (error instanceof AwsError && isGone(error)) return 'changed'
     throw error
+  }
+}
+
+async function readSmallObject(
+  options: S3ArtifactSourceOptions,
+  path: string,
+  { signal, etag, maxBytes }: ReadSmallOptions,
+): Promise<SmallObject | 'unchanged' | 'absent'> {
+  const key = `${options.prefix}${path}`
+  const command = new GetObjectCommand({ Bucket: options.accessPoint, Key: key, IfNoneMatch: etag })
+  try {
+    const { stream, output, resource } = await getObject(options, { command, key, signal })
+    await using body = objectBody(stream, { resource, signal, etag: output.ETag ?? '' })
+    return { etag: body.etag, bytes: await readAll(body, { resource, signal, maxBytes }) }
+  } catch (error) {
+    if (error instanceof AwsError && error.status === 304) return 'unchanged'
+    if (error instanceof AwsError && error.code === 'NoSuchKey') return 'absent'
+    throw error
+  }
+}
+
+interface GetObject {
+  readonly command: GetObjectCommand
+  readonly key: string
+  readonly signal: AbortSignal
+}
+
+interface Got {
+  /** Ends with the signal. */
+  readonly stream: Readable
+  readonly output: GetObjectCommandOutput
+  readonly resource: string
+}
+
+async function getObject(
+  { client, call, accessPoint }: S3ArtifactSourceOptions,
+  { command, key, signal }: GetObject,
+): Promise<Got> {
+  const resource = `${accessPoint}/object/${key}`
+  const request = { service: 's3', operation: 'GetObject', resource, signal, hint: deniedHint } as const
+  const { body, output } = await call(request, async (abortSignal) => {
+    const answer = await client.send(command, { abortSignal })
+    const { Body } = answer
+    // in Node the SDK's body is a Readable; it comes typed for browsers too
+    if (!(Body instanceof Readable)) throw new AgentError(`${resource} came without a body`, { retryable: true })
+    if (abortSignal.aborted) Body.destroy()
+    abortSignal.throwIfAborted()
+    return { body: Body, output: answer }
+  })
+  return { stream: addAbortSignal(signal, body), output, resource }
+}
+
+/** Replaced, removed, or a version that was deleted for good. */
+function isGone({ failure, code }: AwsError): boolean {
+  return failure === 'precondition' || code === 'NoSuchKey' || code === 'NoSuchVersion'
+}
+
+/** Something that ignores Range answers with the whole object, or with another part of a cached one. */
+function isAnswerFor(
+  { ContentRange }: GetObjectCommandOutput,
+  { range, object }: { readonly range: ByteRange; readonly object: ObjectVersion },
+): boolean {
+  return ContentRange === `bytes ${range.start}-${range.end - 1}/${object.sizeBytes}`
+}
+
+async function readAll(
+  body: ObjectBody,
+  {
+    resource,
+    signal,
+    maxBytes,
+  }: { readonly resource: string; readonly signal: AbortSignal; readonly maxBytes: number },
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  const iterator = body[Symbol.asyncIterator]()
+  for (;;) {
+    const deadline = { signal, withinMs: silenceMs, what: `the next byte of ${resource}` }
+    const next = await withDeadline(deadline, async () => await iterator.next())
+    if (next.done === true) return Buffer.concat(chunks)
+    bytes += next.value.byteLength
+    if (bytes > maxBytes) throw new AgentError(`${resource} has more than the ${maxBytes} bytes that are read of it`)
+    chunks.push(next.value)
   }
 }
 
 function objectBody(
   stream: Readable,
-  { resource, signal }: { readonly resource: string; readonly signal: AbortSignal },
+  { resource, signal, etag }: { readonly resource: string; readonly signal: AbortSignal; readonly etag: string },
 ): ObjectBody {
   stream.on('error', () => undefined) // the reader gets it; with nobody reading it must not end the process
   return {
+    etag,
     async *[Symbol.asyncIterator]() {
       try {
         for await (const chunk of stream) yield chunk as Uint8Array // a Readable in byte mode

@@ -78,7 +78,7 @@ export function artifactSourceContract(create: () => Promise<ArtifactSourceFixtu
       await fixture.put('app/a', 'one')
       const object = await onlyObject(fixture)
       await fixture.put('app/a', 'two')
-      expect(await fixture.source.open(object, signal)).toBe('changed')
+      expect(await fixture.source.open(object, { signal })).toBe('changed')
     })
 
     it('answers changed when the object was removed since it was listed', async () => {
@@ -86,7 +86,31 @@ export function artifactSourceContract(create: () => Promise<ArtifactSourceFixtu
       await fixture.put('app/a', 'one')
       const object = await onlyObject(fixture)
       await fixture.remove('app/a')
-      expect(await fixture.source.open(object, signal)).toBe('changed')
+      expect(await fixture.source.open(object, { signal })).toBe('changed')
+    })
+
+    it('gives the range that is asked for, and the etag of what it is of', async () => {
+      await using fixture = await create()
+      await fixture.put('app/a', '0123456789')
+      const object = await onlyObject(fixture)
+      const { source } = fixture
+      const read = async (start: number, end: number): Promise<string> => {
+        const body = await source.open(object, { signal, range: { start, end } })
+        if (body === 'changed') throw new Error('changed')
+        expect(body.etag).toBe(object.etag)
+        return await readAll(body)
+      }
+      expect([await read(0, 4), await read(4, 8), await read(8, 10)]).toEqual(['0123', '4567', '89'])
+    })
+
+    it('opens an object of which only the key is known, and says which version that is', async () => {
+      await using fixture = await create()
+      await fixture.put('app/a', 'one')
+      const { etag, sizeBytes } = await onlyObject(fixture)
+      const body = await fixture.source.open({ key: 'app/a', sizeBytes }, { signal })
+      if (body === 'changed') throw new Error('changed')
+      expect(body.etag).toBe(etag)
+      expect(await readAll(body)).toBe('one')
     })
 
     it('gives several bodies side by side', async () => {
@@ -103,7 +127,7 @@ export function artifactSourceContract(create: () => Promise<ArtifactSourceFixtu
       await fixture.put('app/a', 'one')
       const object = await onlyObject(fixture)
       const reason = new Error('stop')
-      await expect(fixture.source.open(object, AbortSignal.abort(reason))).rejects.toBe(reason)
+      await expect(fixture.source.open(object, { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
     })
 
     it('ends a body that is being read when its signal aborts', async () => {
@@ -132,6 +156,36 @@ export function artifactSourceContract(create: () => Promise<ArtifactSourceFixtu
     })
   })
 
+  describe('readSmall', () => {
+    it('answers an object, and that it is unchanged when asked again with its etag', async () => {
+      await using fixture = await create()
+      await fixture.put('app/release.jws', 'one')
+      const options = { signal, maxBytes: 100 }
+      const first = await fixture.source.readSmall('release.jws', options)
+      if (typeof first === 'string') throw new Error(first)
+      expect(Buffer.from(first.bytes).toString()).toBe('one')
+      expect(await fixture.source.readSmall('release.jws', { ...options, etag: first.etag })).toBe('unchanged')
+      await fixture.put('app/release.jws', 'two')
+      const second = await fixture.source.readSmall('release.jws', { ...options, etag: first.etag })
+      if (typeof second === 'string') throw new Error(second)
+      expect(Buffer.from(second.bytes).toString()).toBe('two')
+      expect(second.etag).not.toBe(first.etag)
+    })
+
+    it('answers that there is none', async () => {
+      await using fixture = await create()
+      expect(await fixture.source.readSmall('release.jws', { signal, maxBytes: 100 })).toBe('absent')
+    })
+
+    it('refuses one that is too large', async () => {
+      await using fixture = await create()
+      await fixture.put('app/release.jws', Buffer.alloc(101))
+      await expect(fixture.source.readSmall('release.jws', { signal, maxBytes: 100 })).rejects.toThrow(/100 bytes/)
+      await fixture.put('app/release.jws', Buffer.alloc(100))
+      expect(await fixture.source.readSmall('release.jws', { signal, maxBytes: 100 })).toMatchObject({})
+    })
+  })
+
   async function onlyObject(fixture: ArtifactSourceFixture): Promise<SourceObject> {
     const [object, ...others] = await fixture.source.list(signal)
     if (object === undefined || others.length > 0) throw new Error('expected one object')
@@ -143,7 +197,7 @@ export function artifactSourceContract(create: () => Promise<ArtifactSourceFixtu
     object: SourceObject,
     bodySignal: AbortSignal = signal,
   ): Promise<ObjectBody> {
-    const body = await fixture.source.open(object, bodySignal)
+    const body = await fixture.source.open(object, { signal: bodySignal })
     if (body === 'changed') throw new Error(`${object.key} changed`)
     return body
   }

@@ -224,9 +224,13 @@ class Appliance implements AsyncDisposable {
           await reach(signal)
           return await source.list(signal)
         },
-        open: async (object, signal) => {
-          await reach(signal)
-          return await source.open(object, signal)
+        open: async (object, options) => {
+          await reach(options.signal)
+          return await source.open(object, options)
+        },
+        readSmall: async (path, options) => {
+          await reach(options.signal)
+          return await source.readSmall(path, options)
         },
       },
       folder: join(this.#root, 'artifacts', 'app'),

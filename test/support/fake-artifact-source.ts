@@ -1,7 +1,16 @@
 import { createHash } from 'node:crypto'
 
-import type { ArtifactSource, ObjectBody, SourceObject } from '../../agent/artifacts/artifact-source.ts'
+import type {
+  ArtifactSource,
+  ObjectBody,
+  ObjectVersion,
+  OpenOptions,
+  ReadSmallOptions,
+  SmallObject,
+  SourceObject,
+} from '../../agent/artifacts/artifact-source.ts'
 import { linkedAbort } from '../../agent/lib/abort.ts'
+import { AgentError } from '../../agent/lib/errors.ts'
 
 interface Stored {
   readonly content: Uint8Array
@@ -9,19 +18,22 @@ interface Stored {
 }
 
 /** Called before each chunk; may throw, wait, or change the source. The signal aborts when the body is disposed. */
-export type BeforeChunk = (object: SourceObject, offset: number, signal: AbortSignal) => Promise<void> | void
+export type BeforeChunk = (object: ObjectVersion, offset: number, signal: AbortSignal) => Promise<void> | void
 
 /** An artifact source in memory that counts what it is asked for and misbehaves on request. */
 export class FakeArtifactSource implements ArtifactSource {
   readonly prefix: string
   /** Keys, in the order in which they were opened with success. */
   readonly opened: string[] = []
+  /** What was opened, in the same order. */
+  readonly ranges: { readonly key: string; readonly start: number; readonly end: number }[] = []
   listings = 0
+  smallReads = 0
   openBodies = 0
   maxOpenBodies = 0
   chunkBytes = 1024
   beforeList: () => Promise<void> | void = () => undefined
-  beforeOpen: (object: SourceObject) => Promise<void> | void = () => undefined
+  beforeOpen: (object: ObjectVersion) => Promise<void> | void = () => undefined
   beforeChunk: BeforeChunk = () => undefined
   readonly #objects = new Map<string, Stored>()
 
@@ -29,6 +41,7 @@ export class FakeArtifactSource implements ArtifactSource {
     this.prefix = prefix
   }
 
+  /** Without an etag of its own it gets that of its content, as on S3. */
   put(key: string, content: string | Uint8Array, etag?: string): void {
     const bytes = Buffer.from(content)
     const md5 = createHash('md5').update(bytes).digest('hex')
@@ -54,19 +67,35 @@ export class FakeArtifactSource implements ArtifactSource {
       }))
   }
 
-  async open(object: SourceObject, signal: AbortSignal): Promise<ObjectBody | 'changed'> {
+  async open(object: ObjectVersion, { signal, range }: OpenOptions): Promise<ObjectBody | 'changed'> {
     signal.throwIfAborted()
     await this.beforeOpen(object)
     signal.throwIfAborted()
     const stored = this.#objects.get(object.key)
-    if (stored?.etag !== object.etag) return 'changed'
+    if (stored === undefined || (object.etag !== undefined && stored.etag !== object.etag)) return 'changed'
     this.opened.push(object.key)
+    this.ranges.push({ key: object.key, start: range?.start ?? 0, end: range?.end ?? stored.content.byteLength })
     this.openBodies += 1
     this.maxOpenBodies = Math.max(this.maxOpenBodies, this.openBodies)
-    return this.#body(object, stored.content, signal)
+    return this.#body(object, { ...stored, content: stored.content.subarray(range?.start, range?.end) }, signal)
   }
 
-  #body(object: SourceObject, content: Uint8Array, signal: AbortSignal): ObjectBody {
+  async readSmall(
+    path: string,
+    { signal, etag, maxBytes }: ReadSmallOptions,
+  ): Promise<SmallObject | 'unchanged' | 'absent'> {
+    signal.throwIfAborted()
+    this.smallReads += 1
+    await this.beforeList()
+    signal.throwIfAborted()
+    const stored = this.#objects.get(`${this.prefix}${path}`)
+    if (stored === undefined) return 'absent'
+    if (stored.etag === etag) return 'unchanged'
+    if (stored.content.byteLength > maxBytes) throw new AgentError(`more than ${maxBytes} bytes`)
+    return { etag: stored.etag, bytes: stored.content }
+  }
+
+  #body(object: ObjectVersion, { content, etag }: Stored, signal: AbortSignal): ObjectBody {
     const link = linkedAbort(signal)
     const { controller } = link
     const { chunkBytes } = this
@@ -76,6 +105,7 @@ export class FakeArtifactSource implements ArtifactSource {
     }
     let isOpen = true
     return {
+      etag,
       [Symbol.asyncIterator]: () => this.#chunks(object, content, { chunkBytes, signal: controller.signal }),
       [Symbol.asyncDispose]: async () => {
         close()
@@ -87,7 +117,7 @@ export class FakeArtifactSource implements ArtifactSource {
   }
 
   async *#chunks(
-    object: SourceObject,
+    object: ObjectVersion,
     content: Uint8Array,
     { chunkBytes, signal }: { readonly chunkBytes: number; readonly signal: AbortSignal },
   ): AsyncGenerator<Uint8Array> {

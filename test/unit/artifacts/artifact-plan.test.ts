@@ -3,8 +3,8 @@ import { join, normalize } from 'node:path'
 import { describe, expect, it } from 'vitest'
 
 import { contentKey, planRelease, type Plan } from '../../../agent/artifacts/artifact-plan.ts'
-import type { SourceObject } from '../../../agent/artifacts/artifact-source.ts'
 import { RefusedKeyError } from '../../../agent/artifacts/release-path.ts'
+import { wantedFromListing, type WantedFile } from '../../../agent/artifacts/wanted-release.ts'
 import { sha256 } from './artifact-fixture.ts'
 
 const nothing = (): undefined => undefined
@@ -14,52 +14,56 @@ const never = (): boolean => false
 describe('planning', () => {
   it('fetches what is not known', () => {
     const objects = [object('a'), object('b')]
-    const plan = planRelease({ objects, sha256Of: ({ key }) => known(key, 'a'), isStored: everything })
+    const plan = planRelease({
+      files: objects,
+      sha256Of: ({ object: { key } }) => known(key, 'a'),
+      isStored: everything,
+    })
     expect(keysOf(plan)).toEqual(['app/b'])
   })
 
   it('names the content that the release is known to hold, stored or not', () => {
     const objects = [object('a'), object('b'), object(`${sha256('x')}.tar.gz`)]
     const isStored = ({ sha256: hex }: { readonly sha256: string }): boolean => hex === sha256('a')
-    const plan = planRelease({ objects, sha256Of: ({ key }) => known(key, 'a'), isStored })
+    const plan = planRelease({ files: objects, sha256Of: ({ object: { key } }) => known(key, 'a'), isStored })
     expect([...plan.contents]).toEqual([`${sha256('app/a')}-0444`, `${sha256('x')}-0444`])
   })
 
   it('fetches what is known but not stored any more', () => {
-    const plan = planRelease({ objects: [object('a')], sha256Of: ({ key }) => sha256(key), isStored: never })
+    const plan = planRelease({ files: [object('a')], sha256Of: ({ object: { key } }) => sha256(key), isStored: never })
     expect(keysOf(plan)).toEqual(['app/a'])
   })
 
   it('does not fetch an object whose name is the sha256 of stored content', () => {
     const objects = [object(`binaries/${sha256('x')}.tar.gz`), object(sha256('x')), object(`${sha256('x')}0`)]
-    const plan = planRelease({ objects, sha256Of: nothing, isStored: everything })
+    const plan = planRelease({ files: objects, sha256Of: nothing, isStored: everything })
     expect(keysOf(plan)).toEqual([`app/${sha256('x')}0`])
   })
 
   it('fetches content that several names promise once', () => {
     const objects = [object(`a/${sha256('x')}.json`), object(`b/${sha256('x')}.json`)]
-    const plan = planRelease({ objects, sha256Of: nothing, isStored: never })
-    expect(plan.fetches).toEqual([{ object: objects[0], expectedSha256: sha256('x') }])
+    const plan = planRelease({ files: objects, sha256Of: nothing, isStored: never })
+    expect(plan.fetches).toEqual([objects[0]])
     expect(plan.release(nothing).files.map((file) => file.sha256)).toEqual([sha256('x'), sha256('x')])
   })
 
   it('lists the files of a release by path, none of them executable', () => {
-    const plan = planRelease({ objects: [object('b'), object('a')], sha256Of: nothing, isStored: never })
-    expect(plan.release(({ key }) => sha256(key)).files).toEqual([
+    const plan = planRelease({ files: [object('b'), object('a')], sha256Of: nothing, isStored: never })
+    expect(plan.release(({ object: { key } }) => sha256(key)).files).toEqual([
       { path: 'a', sizeBytes: 1, sha256: sha256('app/a'), executable: false },
       { path: 'b', sizeBytes: 1, sha256: sha256('app/b'), executable: false },
     ])
   })
 
   it('plans a release without files for no objects', () => {
-    const plan = planRelease({ objects: [], sha256Of: nothing, isStored: never })
+    const plan = planRelease({ files: [], sha256Of: nothing, isStored: never })
     expect(plan.fetches).toEqual([])
     expect(plan.release(nothing).files).toEqual([])
   })
 
   it('names a release by the paths and the content of its files', () => {
     const idOf = (...paths: readonly string[]): string =>
-      planRelease({ objects: paths.map((path) => object(path)), sha256Of: nothing, isStored: never }).release(
+      planRelease({ files: paths.map((path) => object(path)), sha256Of: nothing, isStored: never }).release(
         ({ path }) => sha256(path.slice(0, 1)),
       ).releaseId
     expect(idOf('a', 'b')).toMatch(/^[0-9a-f]{64}$/)
@@ -87,14 +91,14 @@ describe('refusing', () => {
     [[`a/${'ü'.repeat(128)}`], 'a path segment is longer than 255 bytes'],
   ])('says why %j cannot be installed', (paths, message) => {
     const objects = paths.map((path) => object(path))
-    const attempt = (): Plan => planRelease({ objects, sha256Of: nothing, isStored: never })
+    const attempt = (): Plan => planRelease({ files: objects, sha256Of: nothing, isStored: never })
     expect(attempt).toThrow(RefusedKeyError)
     expect(attempt).toThrow(message)
   })
 
   it('takes a segment of 255 bytes, and names that only look odd', () => {
     const paths = ['x'.repeat(255), '...', '..a', 'a b', 'a\\b', '-rf', 'a\nb', 'ab/c', 'ab.d/e']
-    const plan = planRelease({ objects: paths.map((path) => object(path)), sha256Of: nothing, isStored: never })
+    const plan = planRelease({ files: paths.map((path) => object(path)), sha256Of: nothing, isStored: never })
     expect(plan.fetches).toHaveLength(paths.length)
   })
 })
@@ -138,14 +142,15 @@ describe('properties', () => {
   it('fetches each key once and each content once, and exactly what is not known and stored', () => {
     fc.assert(
       fc.property(goodListing, fc.func(fc.boolean()), fc.func(fc.boolean()), (objects, isKnown, isStored) => {
-        const sha256Of = ({ key }: SourceObject): string | undefined => (isKnown(key) ? digestOf(key) : undefined)
-        const plan = planRelease({ objects, sha256Of, isStored: ({ sha256: hex }) => isStored(hex) })
+        const sha256Of = ({ object: { key } }: WantedFile): string | undefined =>
+          isKnown(key) ? digestOf(key) : undefined
+        const plan = planRelease({ files: objects, sha256Of, isStored: ({ sha256: hex }) => isStored(hex) })
         const keys = keysOf(plan)
         const digests = keys.map(digestOf)
         expect(new Set(keys).size).toBe(keys.length)
         expect(new Set(digests).size).toBe(digests.length)
         for (const key of keys) expect(isKnown(key) && isStored(digestOf(key))).toBe(false)
-        for (const { sha256: hex } of plan.release(({ key }) => digestOf(key)).files) {
+        for (const { sha256: hex } of plan.release(({ object: { key } }) => digestOf(key)).files) {
           expect(isStored(hex) || digests.includes(hex)).toBe(true)
         }
       }),
@@ -159,7 +164,9 @@ describe('properties', () => {
     fc.assert(
       fc.property(twice, ([objects, shuffled]) => {
         const [one, two] = [objects, shuffled].map((listing) =>
-          planRelease({ objects: listing, sha256Of: nothing, isStored: never }).release(({ key }) => sha256(key)),
+          planRelease({ files: listing, sha256Of: nothing, isStored: never }).release(({ object: { key } }) =>
+            sha256(key),
+          ),
         )
         expect(two).toEqual(one)
       }),
@@ -167,8 +174,10 @@ describe('properties', () => {
   })
 })
 
-function object(path: string): SourceObject {
-  return { key: `app/${path}`, path, etag: '"1"', sizeBytes: 1 }
+function object(path: string): WantedFile {
+  const [wanted] = wantedFromListing([{ key: `app/${path}`, path, etag: '"1"', sizeBytes: 1 }])
+  if (wanted === undefined) throw new Error('no file')
+  return wanted
 }
 
 function known(key: string, ...paths: readonly string[]): string | undefined {
@@ -184,10 +193,10 @@ function keysOf(plan: Plan): readonly string[] {
   return plan.fetches.map(({ object: { key } }) => key)
 }
 
-function filesOrRefusal(objects: readonly SourceObject[]): readonly string[] {
+function filesOrRefusal(objects: readonly WantedFile[]): readonly string[] {
   try {
-    const plan = planRelease({ objects, sha256Of: nothing, isStored: never })
-    return plan.release(({ key }) => sha256(key)).files.map((file) => file.path)
+    const plan = planRelease({ files: objects, sha256Of: nothing, isStored: never })
+    return plan.release(({ object: { key } }) => sha256(key)).files.map((file) => file.path)
   } catch (error) {
     if (error instanceof RefusedKeyError) return []
     throw error

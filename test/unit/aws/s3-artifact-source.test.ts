@@ -51,7 +51,7 @@ describe('listing', () => {
     })
     const hint = expect.stringMatching(/access point policy.*bucket policy.*kms:Decrypt/) as unknown
     await expect(s3.source.list(signal)).rejects.toMatchObject({ failure: 'access-denied', hint })
-    await expect(s3.source.open(object, signal)).rejects.toMatchObject({ failure: 'access-denied', hint })
+    await expect(s3.source.open(object, { signal })).rejects.toMatchObject({ failure: 'access-denied', hint })
   })
 })
 
@@ -70,14 +70,14 @@ describe('opening', () => {
     await using s3 = await startS3((_, response) => {
       response.writeHead(status).end(`<Error><Code>${code}</Code></Error>`)
     })
-    expect(await s3.source.open(object, signal)).toBe('changed')
+    expect(await s3.source.open(object, { signal })).toBe('changed')
   })
 
   it('throws when the access point is gone', async () => {
     await using s3 = await startS3((_, response) => {
       response.writeHead(404).end('<Error><Code>NoSuchAccessPoint</Code></Error>')
     })
-    await expect(s3.source.open(object, signal)).rejects.toMatchObject({ failure: 'not-found' })
+    await expect(s3.source.open(object, { signal })).rejects.toMatchObject({ failure: 'not-found' })
   })
 
   it('fails with a retryable error when the connection is lost in mid-body', async () => {
@@ -171,7 +171,7 @@ function page(keys: readonly string[], { next, truncated, keyCount }: PageOption
 }
 
 async function open(source: ArtifactSource, bodySignal: AbortSignal = signal): Promise<ObjectBody> {
-  const body = await source.open(object, bodySignal)
+  const body = await source.open(object, { signal: bodySignal })
   if (body === 'changed') throw new Error('changed')
   return body
 }

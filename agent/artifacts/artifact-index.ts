@@ -60,8 +60,10 @@ export class ArtifactIndex {
   }
 
   /** Forgets what is neither in the listing nor content that `keep` wants. */
-  prune(listed: readonly SourceObject[], keep: (sha256: string) => boolean): void {
-    const identities = new Set(listed.map(identityOf))
+  prune(listed: readonly ObjectVersion[], keep: (sha256: string) => boolean): void {
+    const identities = new Set(
+      listed.map(({ etag, ...object }) => (etag === undefined ? '' : identityOf({ ...object, etag }))),
+    )
     for (const [identity, { sha256 }] of this.#entries) {
       if (identities.has(identity) || keep(sha256)) continue
       this.#entries.delete(identity)

@@ -11,6 +11,11 @@ export interface WantedFile {
   readonly executable: boolean
 }
 
+/** What the source wants an artifact to be. */
+export interface WantedRelease {
+  readonly files: readonly WantedFile[]
+}
+
 /**
  * What a listing says: every object is a file, folder markers (keys that end in `/`) aside. S3 keeps no permissions, so
  * nothing is executable.

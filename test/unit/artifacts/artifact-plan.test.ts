@@ -175,9 +175,9 @@ describe('properties', () => {
 })
 
 function object(path: string): WantedFile {
-  const [wanted] = wantedFromListing([{ key: `app/${path}`, path, etag: '"1"', sizeBytes: 1 }])
-  if (wanted === undefined) throw new Error('no file')
-  return wanted
+  const listed = { key: `app/${path}`, path, etag: '"1"', sizeBytes: 1 }
+  const [wanted] = wantedFromListing([listed])
+  return wanted ?? { path, object: listed, promised: undefined, executable: false }
 }
 
 function known(key: string, ...paths: readonly string[]): string | undefined {

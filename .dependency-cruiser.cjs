@@ -96,6 +96,21 @@ module.exports = {
       to: { path: 'node_modules/(winston|winston-transport)/' },
     },
     {
+      name: 'what-runs-as-root-stands-alone',
+      comment:
+        'What acts as root is small enough to be read as a whole: node: and its own files, and when it was made.',
+      severity: 'error',
+      from: { path: '^agent/request-handler/' },
+      to: { pathNot: '^agent/(request-handler/|build-info\\.ts$)|^(node:)?[a-z/_]+$' },
+    },
+    {
+      name: 'nobody-imports-what-runs-as-root',
+      comment: 'The agent asks by a file, and shares nothing with who answers.',
+      severity: 'error',
+      from: { path: '^agent/', pathNot: '^agent/request-handler/' },
+      to: { path: '^agent/request-handler/' },
+    },
+    {
       name: 'the-agent-does-not-import-tests',
       comment: 'The product stands alone.',
       severity: 'error',

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
@@ -36,7 +37,10 @@ if (values.help) {
   try {
     const { version, fast: isFast, output: outputFolder } = values
     const sourceDate = process.env['SOURCE_DATE_EPOCH']
-    console.log(await buildPackage({ root, platform, version, isFast, outputFolder, sourceDate }))
+    const { path, sizes } = await buildPackage({ root, platform, version, isFast, outputFolder, sourceDate })
+    process.stdout.write(sizes)
+    console.log(`${((await stat(path)).size / 1_000_000).toFixed(1)} MB`)
+    console.log(path)
   } catch (error) {
     const { message, hint } = reportError(error)
     process.stderr.write(`package: ${message}\n${hint === undefined ? '' : `hint: ${hint}\n`}`)

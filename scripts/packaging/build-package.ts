@@ -1,15 +1,16 @@
-import { createHash } from 'node:crypto'
-import { mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { renderControl } from './control.ts'
+import { listControlFiles } from './control-files.ts'
+import { listDocuments } from './documents.ts'
 import { mergeLibraryVersions } from './library-versions.ts'
-import { listFiles } from './package-files.ts'
+import { listPrograms } from './package-files.ts'
 import { settleTree, writeTree } from './package-tree.ts'
-import { findPlatformModules } from './platform-modules.ts'
+import { findPlatformModules, type PlatformModules } from './platform-modules.ts'
 import type { Platform } from './platform.ts'
 import { runTool } from './run-tool.ts'
+import { renderSizes } from './size-table.ts'
 import { findSourceDate } from './source-date.ts'
 import { findLibraryVersions, stripBinary } from './strip-binary.ts'
 
@@ -26,34 +27,37 @@ export interface PackageOptions {
   readonly sourceDate: string | undefined
 }
 
-/** Builds the package and resolves with its path. The same checkout gives the same bytes, whatever machine builds it. */
-export async function buildPackage(options: PackageOptions): Promise<string> {
+export interface BuiltPackage {
+  readonly path: string
+  /** What takes the space once it is installed, as a table. */
+  readonly sizes: string
+}
+
+/** Builds the package. The same checkout gives the same bytes, whatever machine builds it. */
+export async function buildPackage(options: PackageOptions): Promise<BuiltPackage> {
   const { root, platform, version, outputFolder } = options
   await using resources = new AsyncDisposableStack()
   const work = await mkdtemp(join(tmpdir(), 'panorama-agent-package-'))
   resources.defer(() => rm(work, { recursive: true, force: true }))
-  const modules = await findPlatformModules(root, platform)
-  const binaries = { node: join(work, 'node'), crt: join(work, 'aws-crt-nodejs.node') }
-  await stripBinary(platform, modules.node, binaries.node)
-  await stripBinary(platform, modules.crt, binaries.crt)
-  await runTool(process.execPath, [join(root, 'scripts', 'build.ts'), '--outdir', join(work, 'dist')], {
-    cwd: root,
-    hint: 'run `npm run build` to see more',
-  })
   const sourceDate = await findSourceDate(root, options.sourceDate)
+  const modules = await findPlatformModules(root, platform)
+  const dist = await buildBundles(root, work)
+  const bundleMeta: unknown = JSON.parse(await readFile(join(dist, 'bundle-meta.json'), 'utf8'))
+  const files = [
+    ...(await listPrograms({
+      root,
+      platform,
+      binaries: await stripBinaries(platform, modules, work),
+      bundles: join(dist, 'native'),
+    })),
+    ...(await listDocuments({ root, version, sourceDate, bundleMeta })),
+  ]
   const tree = join(work, 'tree')
-  await writeTree(tree, await listFiles({ root, platform, binaries, bundles: join(work, 'dist', 'native') }))
-  const libraries = await Promise.all(
-    [modules.node, modules.crt].map((binary) => findLibraryVersions(platform, binary)),
-  )
-  const installed = await digestTree(tree)
-  const control = renderControl({
-    platform,
-    version,
-    installedBytes: installed.bytes,
-    libraries: mergeLibraryVersions(libraries),
-  })
-  await writeControl({ root, tree, control, digests: installed.digests })
+  await writeTree(tree, files)
+  const sizes = await renderSizes(tree, files)
+  const needed = [modules.node, modules.crt].map((binary) => findLibraryVersions(platform, binary))
+  const libraries = mergeLibraryVersions(await Promise.all(needed))
+  await writeTree(tree, await listControlFiles({ root, tree, platform, version, libraries }))
   await settleTree(tree, new Date(sourceDate * 1000))
   await mkdir(outputFolder, { recursive: true })
   const path = join(outputFolder, `panorama-agent_${version}_${platform.architecture}.deb`)
@@ -61,49 +65,26 @@ export async function buildPackage(options: PackageOptions): Promise<string> {
     env: { SOURCE_DATE_EPOCH: String(sourceDate) },
     hint: 'install the Debian package dpkg',
   })
-  return path
+  return { path, sizes }
+}
+
+async function buildBundles(root: string, work: string): Promise<string> {
+  const dist = join(work, 'dist')
+  await runTool(process.execPath, [join(root, 'scripts', 'build.ts'), '--outdir', dist], {
+    cwd: root,
+    hint: 'run `npm run build` to see more',
+  })
+  return dist
+}
+
+async function stripBinaries(platform: Platform, modules: PlatformModules, work: string) {
+  const binaries = { node: join(work, 'node'), crt: join(work, 'aws-crt-nodejs.node') }
+  await stripBinary(platform, modules.node, binaries.node)
+  await stripBinary(platform, modules.crt, binaries.crt)
+  return binaries
 }
 
 /** One thread: with more, the bytes depend on the machine. */
 function compression({ isFast }: PackageOptions): readonly string[] {
   return isFast ? ['-Zgzip', '-z1'] : ['-Zxz', '-z9', '-Sextreme', '--threads-max=1']
-}
-
-interface InstalledTree {
-  readonly bytes: number
-  /** The lines of `md5sums`, which dpkg compares what is installed with; nothing about trust. */
-  readonly digests: string
-}
-
-async function digestTree(tree: string): Promise<InstalledTree> {
-  const entries = await readdir(tree, { recursive: true, withFileTypes: true })
-  const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
-  const lines: string[] = []
-  let bytes = 0
-  for (const path of paths.sort()) {
-    const digest = createHash('md5')
-      .update(await readFile(path))
-      .digest('hex')
-    lines.push(`${digest}  ${path.slice(tree.length + 1)}\n`)
-    bytes += (await stat(path)).size
-  }
-  return { bytes, digests: lines.join('') }
-}
-
-interface ControlFiles {
-  readonly root: string
-  readonly tree: string
-  readonly control: string
-  readonly digests: string
-}
-
-async function writeControl({ root, tree, control, digests }: ControlFiles): Promise<void> {
-  const scripts = ['postinst', 'prerm', 'postrm'].map(
-    (name) => ({ path: `DEBIAN/${name}`, mode: 0o755, source: { copyOf: join(root, 'packaging', name) } }) as const,
-  )
-  await writeTree(tree, [
-    ...scripts,
-    { path: 'DEBIAN/control', mode: 0o644, source: { content: control } },
-    { path: 'DEBIAN/md5sums', mode: 0o644, source: { content: digests } },
-  ])
 }

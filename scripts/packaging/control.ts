@@ -9,7 +9,7 @@ export interface ControlOptions {
   readonly libraries: LibraryVersions
 }
 
-const maintainer = 'Panorama agent maintainers <maintainers@panorama-agent.invalid>'
+export const maintainer = 'Panorama agent maintainers <maintainers@panorama-agent.invalid>'
 
 /** What else is needed: systemd runs the agent and makes its user, and procps has the kill that a reload uses. */
 const programs = ['procps', 'systemd (>= 245)']

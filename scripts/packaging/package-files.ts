@@ -15,8 +15,8 @@ export interface PackageSources {
 
 const lib = 'usr/lib/panorama-agent'
 
-/** Everything that the package installs. */
-export async function listFiles(sources: PackageSources): Promise<readonly PackageFile[]> {
+/** Everything that the package installs but what is there to read. */
+export async function listPrograms(sources: PackageSources): Promise<readonly PackageFile[]> {
   const { root, platform, binaries } = sources
   return [
     copy('usr/bin/panorama-agent', join(root, 'packaging', 'panorama-agent'), 0o755),
@@ -24,7 +24,6 @@ export async function listFiles(sources: PackageSources): Promise<readonly Packa
     copy(`${lib}/bin/${platform.crtFolder}/aws-crt-nodejs.node`, binaries.crt, 0o644),
     ...(await copyFolder(`${lib}/native`, sources.bundles, /\.cjs$/)),
     ...(await listUnits(root)),
-    copy('usr/share/panorama-agent/agent.schema.json', join(root, 'config', 'agent.schema.json'), 0o644),
   ]
 }
 

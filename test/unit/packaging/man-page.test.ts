@@ -49,6 +49,14 @@ describe('the man page', () => {
     expect(described.sort()).toEqual([...commands.map(({ path }) => path), 'help'].sort())
   })
 
+  it('describes every request to root', () => {
+    const source = readFileSync(join(root, 'agent', 'request-handler', 'parse-request.ts'), 'utf8')
+    const [, list = ''] = /const verbs: readonly Verb\[\] = \[(.*)\]/.exec(source) ?? []
+    const verbs = [...list.matchAll(/'([^']+)'/g)].map(([, verb]) => verb)
+    expect(verbs.length).toBeGreaterThan(0)
+    expect(section('REQUESTS TO ROOT').flatMap((line) => /^\.It Cm (.+)$/.exec(line)?.[1] ?? [])).toEqual(verbs)
+  })
+
   it('names every exit code', () => {
     const [, codes = ''] = /const exitCodes = \{(.*)\}/.exec(readFileSync(join(root, 'agent', 'main.ts'), 'utf8')) ?? []
     const numbers = [...codes.matchAll(/\d+/g)].map(([number]) => number)

@@ -6,6 +6,7 @@ export default defineConfig({
     include: ['test/system/**/*.test.ts'],
     globalSetup: ['test/system/support/global-setup.ts'],
     pool: 'forks',
+    maxWorkers: 1,
     fileParallelism: false,
     testTimeout: 600_000,
     hookTimeout: 600_000,

@@ -16,6 +16,8 @@ it('never takes a camera file or a release from its readers: not at a restart, a
 
   await unit.restart()
   await appliance.until(isWell)
+  const hasLastWord = (): boolean => appliance.messages('occ_log').some((line) => line.includes('agent is ready'))
+  expect(hasLastWord()).toBe(true) // the last flush of the run before has sent its own log
 
   const pid = await unit.mainPid()
   await unit.send('SIGKILL')
@@ -48,7 +50,10 @@ it('goes on after a reboot where it was, and camera files come back', async () =
   expect(after.artifacts[0]?.fetchedFiles).toBe(0)
   expect(JSON.parse(await appliance.read(paths.camera))).toMatchObject({ password: 'first' })
   await appliance.publish('weights.bin', 'second weights')
-  await pollUntil('the new release is there', async () => (await appliance.read(`${paths.current}/weights.bin`)) === 'second weights')
+  await pollUntil(
+    'the new release is there',
+    async () => (await appliance.read(`${paths.current}/weights.bin`)) === 'second weights',
+  )
 })
 
 it('comes back by itself after the power was cut, in the middle of its work', async () => {

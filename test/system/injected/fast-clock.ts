@@ -109,7 +109,13 @@ type Callback = (...args: readonly unknown[]) => void
 
 function timerFunction(repeats: boolean) {
   return (callback: Callback, ms?: number, ...args: readonly unknown[]): FastTimer =>
-    new FastTimer(() => { callback(...args) }, ms, repeats)
+    new FastTimer(
+      () => {
+        callback(...args)
+      },
+      ms,
+      repeats,
+    )
 }
 
 function clear(real: (timer: NodeJS.Timeout) => void) {
@@ -127,13 +133,15 @@ Object.assign(globalThis, {
   Date: new Proxy(realDate, {
     construct: (target, args, made) =>
       Reflect.construct(target, args.length === 0 ? [realDate.now() + aheadMs()] : args, made) as Date,
-    get: (target, key) => (key === 'now' ? () => Math.round(realDate.now() + aheadMs()) : Reflect.get(target, key)),
+    get: (target, key): unknown =>
+      key === 'now' ? () => Math.round(realDate.now() + aheadMs()) : Reflect.get(target, key),
   }),
 })
 Object.defineProperty(performance, 'now', { value: now })
 process.hrtime = Object.assign(
   (from?: [number, number]): [number, number] => {
-    const nowNs = process.hrtime.bigint() - (from === undefined ? 0n : BigInt(from[0]) * 1_000_000_000n + BigInt(from[1]))
+    const nowNs =
+      process.hrtime.bigint() - (from === undefined ? 0n : BigInt(from[0]) * 1_000_000_000n + BigInt(from[1]))
     return [Number(nowNs / 1_000_000_000n), Number(nowNs % 1_000_000_000n)]
   },
   { bigint: () => realHrtime.bigint() + BigInt(Math.round(aheadMs() * 1e6)) },

@@ -1,4 +1,4 @@
-import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 
@@ -23,9 +23,9 @@ export interface ApplianceOptions {
   readonly prepare?: (image: string) => Promise<void>
 }
 
-export const thingName = 'panorama_dock-1_Thing'
-export const artifactName = 'model'
-export const cameraName = 'dock-1'
+const thingName = 'panorama_dock-1_Thing'
+const artifactName = 'model'
+const cameraName = 'dock-1'
 /** A group of the image that the agent is in. */
 export const readerGroup = 'vision'
 export const paths = {
@@ -37,8 +37,8 @@ export const paths = {
   logs: '/opt/aws/panorama/logs',
 }
 const secretId = `panorama/shared/${cameraName}`
+
 const prefix = 'model/'
-let appliances = 0
 
 /** An appliance with the package in it, and a cloud of its own on the loopback interface that they share. */
 export class Appliance implements AsyncDisposable {
@@ -61,10 +61,9 @@ export class Appliance implements AsyncDisposable {
   static async make({ config, dropIns = {}, prepare }: ApplianceOptions = {}): Promise<Appliance> {
     await using resources = new AsyncDisposableStack()
     const cloud = resources.use(await startCloud())
-    appliances += 1
-    const name = `${ownedPrefix}${process.pid}-${appliances}`
-    const folder = join(tmpdir(), name)
+    const folder = await mkdtemp(join(tmpdir(), `${ownedPrefix}${process.pid}-`))
     resources.defer(() => removeTree(folder))
+    const name = basename(folder)
     const root = join(folder, 'root')
     await copyTree(inject('image'), root)
     const container = resources.use(await Container.make({ root, name }))
@@ -164,13 +163,18 @@ export class Appliance implements AsyncDisposable {
   }
 }
 
+/** The camera of every appliance, as `cameras.streams[]` has it. */
+export function cameraConfig(): { readonly name: string; readonly secretId: string } {
+  return { name: cameraName, secretId }
+}
+
 /** Everything that the agent has to do is done. */
 export function isWell({ credentials, artifacts, cameras, logs }: StatusDocument): boolean {
   return [...credentials, ...artifacts, ...cameras, logs].every(({ state }) => state === 'ok')
 }
 
 /** Adds a drop-in of the agent's unit to a root file system. */
-export async function writeDropIn(root: string, name: string, text: string): Promise<void> {
+async function writeDropIn(root: string, name: string, text: string): Promise<void> {
   const folder = join(root, 'etc/systemd/system/panorama-agent.service.d')
   await mkdir(folder, { recursive: true })
   await writeFile(join(folder, `${name}.conf`), text)
@@ -189,7 +193,7 @@ function baseConfig(cloud: Cloud): Readonly<Record<string, unknown>> {
     endpoints: { ...endpoints },
     role: { alias: names.roleAlias },
     artifacts: [{ name: artifactName, accessPoint: names.accessPointArn, prefix, pollSeconds: 10 }],
-    cameras: { refreshSeconds: 30, streams: [{ name: cameraName, secretId }] },
+    cameras: { refreshSeconds: 30, streams: [cameraConfig()] },
     logs: { flushSeconds: 1, sources: [{ kind: 'file', path: `${paths.logs}/*.log` }] },
   }
 }

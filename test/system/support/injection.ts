@@ -21,7 +21,9 @@ export interface InjectionOptions {
 export function injected(options: InjectionOptions): Required<Pick<ApplianceOptions, 'dropIns' | 'prepare'>> {
   const { modules, env, lines = [] } = options
   const imports = modules.map((name) => `--import=${inImage}/${name}.ts`).join(' ')
-  const settings = Object.entries({ NODE_OPTIONS: imports, ...env }).map(([key, value]) => `Environment="${key}=${value}"`)
+  const settings = Object.entries({ NODE_OPTIONS: imports, ...env }).map(
+    ([key, value]) => `Environment="${key}=${value}"`,
+  )
   return {
     dropIns: { injected: ['[Service]', ...settings, ...lines, ''].join('\n') },
     prepare: async (image) => {

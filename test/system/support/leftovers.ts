@@ -33,7 +33,7 @@ export async function removeLeftovers(names: readonly string[]): Promise<void> {
 }
 
 /** What is mounted in a folder, innermost first. */
-export async function mountsBelow(folder: string): Promise<readonly string[]> {
+async function mountsBelow(folder: string): Promise<readonly string[]> {
   const lines = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n')
   const points = lines.map((line) => line.split(' ')[4] ?? '').filter((point) => point.startsWith(`${folder}/`))
   return points.toReversed()

@@ -1,6 +1,6 @@
-import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 
 import { runCommand } from '../../support/run-command.ts'
 
@@ -18,12 +18,9 @@ export async function buildPackage(): Promise<string> {
   return stdout.trimEnd().split('\n').at(-1) ?? ''
 }
 
-/** Puts the package into a root file system that was never booted, as an image is made. */
+/** Puts the package into a root file system that was never booted, as users do. */
 export async function installIntoImage(packageFile: string, image: string): Promise<void> {
-  const inImage = join('/var/tmp', basename(packageFile))
-  await cp(packageFile, join(image, inImage))
-  await runCommand('chroot', [image, 'dpkg', '--install', inImage])
-  await rm(join(image, inImage))
+  await runCommand(join(root, 'scripts/image-install'), [image, '--deb', packageFile], { withinMs: buildWithinMs })
 }
 
 /** The same package with another version, in `folder`: what an upgrade installs. */

@@ -8,23 +8,26 @@ const groupCamera = 'dock-2'
 const worstExposure = 1.5
 
 describe('an appliance whose image holds the package', () => {
+  const owned = new AsyncDisposableStack()
   let appliance: Appliance
   let hostBefore: string
 
   beforeAll(async () => {
     hostBefore = await hostNetwork()
-    appliance = await Appliance.working({
-      config: () => ({
-        cameras: {
-          refreshSeconds: 30,
-          streams: [cameraConfig(), { ...cameraConfig(), name: groupCamera, group: readerGroup }],
-        },
+    appliance = owned.use(
+      await Appliance.working({
+        config: () => ({
+          cameras: {
+            refreshSeconds: 30,
+            streams: [cameraConfig(), { ...cameraConfig(), name: groupCamera, group: readerGroup }],
+          },
+        }),
       }),
-    })
+    )
   })
 
   afterAll(async () => {
-    await appliance[Symbol.asyncDispose]()
+    await owned.disposeAsync()
   })
 
   it('starts the agent at its first boot, beside every other unit', async () => {

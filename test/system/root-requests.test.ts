@@ -28,15 +28,16 @@ async function allow(image: string): Promise<void> {
 }
 
 describe('root', () => {
+  const owned = new AsyncDisposableStack()
   let appliance: Appliance
 
   beforeAll(async () => {
-    appliance = await Appliance.working({ prepare: allow })
+    appliance = owned.use(await Appliance.working({ prepare: allow }))
     await appliance.container.run('systemctl', 'start', 'app.service')
   })
 
   afterAll(async () => {
-    await appliance[Symbol.asyncDispose]()
+    await owned.disposeAsync()
   })
 
   it('restarts a unit that the image allows', async () => {

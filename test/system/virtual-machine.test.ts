@@ -75,10 +75,10 @@ function portsOf({ cloud }: Appliance): readonly string[] {
 
 async function addUnits(root: string, ports: readonly string[]): Promise<void> {
   await mkdir(join(root, inGuest), { recursive: true })
-  for (const name of ['forward.cjs', 'measure.sh']) await cp(join(guest, name), join(root, inGuest, name))
+  for (const name of ['forward.ts', 'measure.sh']) await cp(join(guest, name), join(root, inGuest, name))
   await chmod(join(root, inGuest, 'measure.sh'), 0o755)
   const units = {
-    forward: `ExecStart=/usr/lib/panorama-agent/node ${inGuest}/forward.cjs ${ports.join(' ')}`,
+    forward: `ExecStart=/usr/lib/panorama-agent/node ${inGuest}/forward.ts ${ports.join(' ')}`,
     measure: `Environment=FILES=${files}\nExecStart=${inGuest}/measure.sh`,
   }
   const folder = join(root, 'etc/systemd/system')

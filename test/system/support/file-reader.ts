@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
 
-import type { Appliance } from './appliance.ts'
-import { paths } from './appliance.ts'
+import { paths, type Appliance } from './appliance.ts'
+import { pollUntil } from './poll-until.ts'
 
 export interface ReaderReport {
   /** Rounds in which everything was read. */
@@ -25,6 +26,7 @@ function look() {
   try {
     if (!JSON.parse(fs.readFileSync(camera, 'utf8')).password) throw new Error('no password')
     if (fs.readFileSync(fs.realpathSync(current) + '/' + file).length === 0) throw new Error('empty file')
+    if (report.reads === 0) fs.writeFileSync(process.argv[5] + '.begun', '')
     report.reads += 1
   } catch (error) {
     if (report.misses.length < 20) report.misses.push(new Date().toISOString() + ' ' + error.message)
@@ -46,7 +48,8 @@ export async function startReader(appliance: Appliance): Promise<FileReader> {
   const report = `/var/tmp/${name}.json`
   await appliance.write(script, program)
   const command = ['/usr/lib/panorama-agent/node', script, paths.camera, paths.current, 'weights.bin', report]
-  await container.run('systemd-run', '--quiet', `--unit=${name}`, '--property=Nice=10', ...command)
+  await container.run('systemd-run', '--quiet', `--unit=${name}`, ...command)
+  await pollUntil('the reader reads', () => existsSync(container.path(`${report}.begun`)))
   return {
     stop: async () => {
       await container.run('systemctl', 'stop', name)

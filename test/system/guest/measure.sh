@@ -39,5 +39,6 @@ for try in $(seq 60); do journalctl -u $unit | grep -q 'oom-kill' && break; slee
 systemctl set-property --runtime $unit MemoryMax=512M
 for try in $(seq 60); do journalctl -u $unit | grep -q 'the run before ended unexpectedly' && break; sleep 1; done
 tell last-run "$(journalctl -u $unit -o cat | grep 'the run before ended unexpectedly' | tail -n 1)"
+for try in $(seq 60); do [ "$(systemctl is-active $unit)" != active ] || break; sleep 1; done
 tell state "$(systemctl is-active $unit)"
 poweroff

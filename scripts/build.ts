@@ -1,27 +1,36 @@
-import { mkdir, rm, stat } from 'node:fs/promises'
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 
 import { build } from 'esbuild'
 
-/** Bundles the two programs, each into one file of dist/native/, beside which the native parts of later releases go. */
-const programs = [
-  { entryPoint: 'agent/main.ts', outfile: 'dist/native/agent.cjs' },
-  { entryPoint: 'agent/request-handler/main.ts', outfile: 'dist/native/request-handler.cjs' },
-]
-await rm('dist', { recursive: true, force: true })
-await mkdir('dist/native', { recursive: true })
-for (const { entryPoint, outfile } of programs) {
-  await build({
-    entryPoints: [entryPoint],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    target: 'node26',
-    format: 'cjs',
-    mainFields: ['module', 'main'], // what is not used is then left out, which saves memory on the appliance
-    minify: true,
-    keepNames: true,
-    legalComments: 'none',
-    logLevel: 'warning',
-  })
+/**
+ * Bundles each program into one file, `native/<name>.cjs` below dist/ or `--outdir`, beside which the native parts go.
+ * `bundle-meta.json` there says what was bundled.
+ */
+const programs = { agent: 'agent/main.ts', 'request-handler': 'agent/request-handler/main.ts' }
+
+const { values } = parseArgs({ options: { outdir: { type: 'string', default: 'dist' } } })
+const outdir = join(values.outdir, 'native')
+await rm(outdir, { recursive: true, force: true })
+await mkdir(outdir, { recursive: true })
+const { metafile } = await build({
+  entryPoints: programs,
+  outdir,
+  outExtension: { '.js': '.cjs' },
+  bundle: true,
+  platform: 'node',
+  target: 'node26',
+  format: 'cjs',
+  mainFields: ['module', 'main'], // what is not used is then left out, which saves memory on the appliance
+  minify: true,
+  keepNames: true,
+  legalComments: 'none',
+  logLevel: 'warning',
+  metafile: true,
+})
+await writeFile(join(values.outdir, 'bundle-meta.json'), JSON.stringify(metafile))
+for (const name of Object.keys(programs)) {
+  const outfile = join(outdir, `${name}.cjs`)
   console.log(`${outfile}: ${Math.round((await stat(outfile)).size / 1024)} KiB`)
 }

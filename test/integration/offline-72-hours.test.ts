@@ -18,6 +18,7 @@ import { LogRing } from '../../agent/logs/log-ring.ts'
 import { createLogWorker, type LogWorker } from '../../agent/logs/log-worker.ts'
 import { FakeArtifactSource } from '../support/fake-artifact-source.ts'
 import { FakeLogDestination } from '../support/fake-log-destination.ts'
+import { fakeCameraGroups } from '../support/fake-camera-groups.ts'
 import { FakeSecretReader } from '../support/fake-secret-reader.ts'
 import { running } from '../support/running-worker.ts'
 import { simulateTime } from '../support/simulated-time.ts'
@@ -240,6 +241,7 @@ class Appliance implements AsyncDisposable {
       cameras: { refreshSeconds: 300, streams: [{ name: 'dock-1', secretId }] },
       reader: this.reader,
       files: new CameraFiles(join(this.#root, 'cameras')),
+      groups: fakeCameraGroups(),
       log: log.child({ worker: 'cameras' }),
     })
   }

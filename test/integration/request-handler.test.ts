@@ -456,6 +456,7 @@ describe('answers', () => {
     await using bench = await requestBench()
     const victim = join(bench.folder, 'victim')
     await mkdir(victim)
+    await chown(victim, bench.agent.uid, bench.agent.gid)
     await rm(bench.answersFolder, { recursive: true })
     await symlink(victim, bench.answersFolder)
     await bench.put('r1.json', '{')

@@ -103,6 +103,20 @@ test('tells requests in parallel apart', async () => {
   expect(await first).toEqual({ result: 'done', code: 'one' })
 })
 
+test('leaves alone what is in flight when another request is made', async () => {
+  await using folder = await tempFolder()
+  const stop = new AbortController()
+  const files = make(folder)
+  const asked: Promise<unknown>[] = []
+  for (const argument of ['first', 'second']) {
+    asked.push(files.request({ verb: 'run-hook', argument }, stop.signal))
+    await until(async () => (await namesOf(folder, 'requests')).length === asked.length)
+  }
+  stop.abort(new Error('enough'))
+  await Promise.allSettled(asked)
+  expect(await namesOf(folder, 'requests')).toEqual([])
+})
+
 test('withdraws the request when it is told to stop', async () => {
   await using folder = await tempFolder()
   const stop = new AbortController()

@@ -1,6 +1,6 @@
 /** The import rules of ARCHITECTURE.md. test/unit/import-rules.test.ts breaks each one on purpose. */
 const root = '^agent/(agent|agent-status|config-reloads|generation|generations|local-requests|service|session)\\.ts$'
-const feature = '^agent/(identity|credentials|artifacts|cameras|logs|jobs|status)/'
+const feature = '^agent/(identity|credentials|artifacts|cameras|logs|jobs|root-requests|status)/'
 
 module.exports = {
   forbidden: [
@@ -94,6 +94,21 @@ module.exports = {
       severity: 'error',
       from: { path: '^agent/', pathNot: '^agent/lib/log\\.ts$' },
       to: { path: 'node_modules/(winston|winston-transport)/' },
+    },
+    {
+      name: 'what-runs-as-root-stands-alone',
+      comment:
+        'What acts as root is small enough to be read as a whole: node: and its own files, and when it was made.',
+      severity: 'error',
+      from: { path: '^agent/request-handler/' },
+      to: { pathNot: '^agent/(request-handler/|build-info\\.ts$)|^(node:)?[a-z/_]+$' },
+    },
+    {
+      name: 'nobody-imports-what-runs-as-root',
+      comment: 'The agent asks by a file, and shares nothing with who answers.',
+      severity: 'error',
+      from: { path: '^agent/', pathNot: '^agent/request-handler/' },
+      to: { path: '^agent/request-handler/' },
     },
     {
       name: 'the-agent-does-not-import-tests',

@@ -35,17 +35,23 @@ export function composeStatus({ config, session, generation, startedMs }: Status
     version: 1,
     agent: { version: agentVersion, pid: process.pid, startedAt: at(startedMs) },
     device: { thingName: config.device.thingName, ...deviceNames(config.device), region: config.device.region },
-    clock: {
-      now: new Date(clock.now()).toISOString(),
-      offsetSeconds: Math.round(clock.offsetMs() / 1000),
-      known: clock.lastKnownMs() !== undefined,
-    },
+    clock: clockPart(session, at),
     identity: identityPart(session, at),
     credentials: credentials.map((each) => credentialsPart(each, at)),
     artifacts: artifactParts(generation, at),
     cameras: cameraParts(generation, at),
     logs: logsPart(generation, at),
     overdue: workers.filter((worker) => worker.overdueMs() > 0).map(({ name }) => name),
+  }
+}
+
+function clockPart({ clock, clockStep }: Session, at: ToInstant): StatusDocument['clock'] {
+  const step = clockStep.status()
+  return {
+    now: new Date(clock.now()).toISOString(),
+    offsetSeconds: Math.round(clock.offsetMs() / 1000),
+    known: clock.lastKnownMs() !== undefined,
+    ...(step === undefined ? {} : { lastStep: { result: step.result, code: step.code, at: at(step.atMs) } }),
   }
 }
 

@@ -6,6 +6,7 @@ import { createCloudWatchLogDestination } from './aws/cloudwatch-log-destination
 import { createS3ArtifactSource } from './aws/s3-artifact-source.ts'
 import { createSecretsManagerReader } from './aws/secrets-manager-reader.ts'
 import { CameraFiles } from './cameras/camera-files.ts'
+import { systemGroups } from './cameras/camera-groups.ts'
 import { CameraWorker } from './cameras/camera-worker.ts'
 import type { Config } from './config/config-schema.ts'
 import { deviceNames } from './config/device-names.ts'
@@ -55,6 +56,7 @@ export function createGeneration({ config, session, log, ring }: GenerationOptio
     cameras: config.cameras,
     reader: createSecretsManagerReader({ client: clients.secretsManager, call }),
     files: new CameraFiles(join(config.paths.runtime, 'cameras')),
+    groups: systemGroups(),
     log: log.child({ worker: 'cameras' }),
   })
   const logGroup = `/aws/panorama/devices/${deviceNames(config.device).id}`

@@ -19,6 +19,8 @@ import { readRootCa } from './identity/identity.ts'
 import type { Log } from './lib/log.ts'
 import { monotonicMs } from './lib/monotonic.ts'
 import type { Worker } from './lib/worker.ts'
+import { ClockStep } from './root-requests/clock-step.ts'
+import { RequestFiles } from './root-requests/request-files.ts'
 
 /** What tests put in the place of the real thing. */
 export interface SessionOverrides {
@@ -40,6 +42,7 @@ export interface SessionOptions {
  */
 export interface Session extends Disposable {
   readonly clock: ServerClock
+  readonly clockStep: Pick<ClockStep, 'status'>
   readonly identity: IdentityKeeper
   /** The base role's first, then the chained role's if there is one. */
   readonly credentials: readonly RoleCredentials[]
@@ -54,6 +57,11 @@ export async function createSession({ config, log, overrides = {} }: SessionOpti
   const clock = new ServerClock({
     releasedAtMs: overrides.releasedAtMs ?? releasedAtMs,
     lastKnownMs,
+    log: log.child({ worker: 'clock' }),
+  })
+  const clockStep = new ClockStep({
+    clock: { now: () => clock.now(), offsetMs: () => clock.offsetMs(), lastKnownMs: () => clock.lastKnownMs() },
+    requests: new RequestFiles({ runtimeFolder: paths.runtime }),
     log: log.child({ worker: 'clock' }),
   })
   const identity = new IdentityKeeper({
@@ -77,13 +85,15 @@ export async function createSession({ config, log, overrides = {} }: SessionOpti
     requestHandler,
     clockOffsetMs: () => clock.offsetMs(),
   })
+  const clockWorkers = [clockWorker({ folder: paths.state, log, clock }), clockStep.worker]
   return {
     clock,
+    clockStep,
     identity,
     credentials,
     clients,
     call: callWith(inUse, requestHandler),
-    workers: [...credentials.map(({ worker }) => worker), clockWorker({ folder: paths.state, log, clock })],
+    workers: [...credentials.map(({ worker }) => worker), ...clockWorkers],
     [Symbol.dispose]() {
       clients[Symbol.dispose]()
     },

@@ -1,14 +1,23 @@
-import { mkdir, rm, stat } from 'node:fs/promises'
+import { mkdir, rm, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 
 import { build } from 'esbuild'
 
-/** Bundles the agent into one file, dist/native/agent.cjs, beside which the native parts of later releases go. */
-const outfile = 'dist/native/agent.cjs'
-await rm('dist', { recursive: true, force: true })
-await mkdir('dist/native', { recursive: true })
-await build({
-  entryPoints: ['agent/main.ts'],
-  outfile,
+/**
+ * Bundles each program into one file, `native/<name>.cjs` below dist/ or `--outdir`, beside which the native parts go.
+ * `bundle-meta.json` there says what was bundled.
+ */
+const programs = { agent: 'agent/main.ts', 'request-handler': 'agent/request-handler/main.ts' }
+
+const { values } = parseArgs({ options: { outdir: { type: 'string', default: 'dist' } } })
+const outdir = join(values.outdir, 'native')
+await rm(outdir, { recursive: true, force: true })
+await mkdir(outdir, { recursive: true })
+const { metafile } = await build({
+  entryPoints: programs,
+  outdir,
+  outExtension: { '.js': '.cjs' },
   bundle: true,
   platform: 'node',
   target: 'node26',
@@ -18,5 +27,10 @@ await build({
   keepNames: true,
   legalComments: 'none',
   logLevel: 'warning',
+  metafile: true,
 })
-console.log(`${outfile}: ${Math.round((await stat(outfile)).size / 1024)} KiB`)
+await writeFile(join(values.outdir, 'bundle-meta.json'), JSON.stringify(metafile))
+for (const name of Object.keys(programs)) {
+  const outfile = join(outdir, `${name}.cjs`)
+  console.log(`${outfile}: ${Math.round((await stat(outfile)).size / 1024)} KiB`)
+}

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 import * as z from 'zod'
@@ -49,14 +49,26 @@ export class CameraFiles {
     }
   }
 
-  /** Replaces the file. Readable by the agent's user alone. */
-  async write(name: string, file: CameraFile): Promise<void> {
-    await writeFileAtomic(this.#path(name), `${JSON.stringify(file)}\n`, { mode: 0o600 })
+  /** Whether the file, if it is there, has just the readers that `write` would give it. */
+  async hasReaders(name: string, gid: number | undefined): Promise<boolean> {
+    const found = await stat(this.#path(name)).catch(() => undefined)
+    if (found === undefined || (found.mode & 0o7777) !== modeFor(gid)) return false
+    return gid === undefined || found.gid === gid
+  }
+
+  /** Replaces the file. Readable by the agent's user alone, and by a group if one is given. */
+  async write(name: string, file: CameraFile, gid?: number): Promise<void> {
+    const options = { mode: modeFor(gid), ...(gid === undefined ? {} : { gid }) }
+    await writeFileAtomic(this.#path(name), `${JSON.stringify(file)}\n`, options)
   }
 
   #path(name: string): string {
     return join(this.#folder, `${name}${suffix}`)
   }
+}
+
+function modeFor(gid: number | undefined): number {
+  return gid === undefined ? 0o600 : 0o640
 }
 
 /** A camera's file, or one that lib/atomic-file has not finished. */

@@ -7,6 +7,7 @@ import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
 import type { CameraFiles } from './camera-files.ts'
+import type { CameraGroups } from './camera-groups.ts'
 import { parseCameraSecret } from './secret-document.ts'
 import type { SecretReader, SecretVersion } from './secret-reader.ts'
 
@@ -14,6 +15,7 @@ export interface CameraWorkerDeps {
   readonly cameras: Config['cameras']
   readonly reader: SecretReader
   readonly files: CameraFiles
+  readonly groups: CameraGroups
   readonly log: Log
 }
 
@@ -116,23 +118,35 @@ export class CameraWorker {
   async #refresh(secretId: string, cameras: readonly CameraConfig[], signal: AbortSignal): Promise<void> {
     try {
       const version = await this.#deps.reader.current(secretId, signal)
-      for (const { name } of cameras) await this.#apply(name, version)
+      for (const camera of cameras) await this.#apply(camera, version)
     } catch (error) {
       if (signal.aborted) return
       for (const { name } of cameras) this.#failed(name, error)
     }
   }
 
-  async #apply(name: string, { versionId, text }: SecretVersion): Promise<void> {
-    const { files } = this.#deps
-    if ((await files.read(name))?.versionId !== versionId) {
-      await files.write(name, { ...parseCameraSecret(text), versionId })
-      this.#update(name, { versionId, changedMs: monotonicMs() })
-      this.#deps.log.info('camera credentials written', { camera: name, versionId })
+  /** A fault of one camera, such as its group's, is none of another with the same secret. */
+  async #apply(camera: CameraConfig, version: SecretVersion): Promise<void> {
+    const { name } = camera
+    try {
+      await this.#write(camera, version)
+    } catch (error) {
+      this.#failed(name, error)
+      return
     }
     this.#mayRecover.delete(name)
     this.#enter(name, 'ok', undefined)
     this.#failures.get(name)?.recovered('camera refreshed again', { camera: name })
+  }
+
+  /** Writes the file where the version, or who may read it, has changed. */
+  async #write({ name, group }: CameraConfig, { versionId, text }: SecretVersion): Promise<void> {
+    const { files, groups, log } = this.#deps
+    const gid = group === undefined ? undefined : await groups.idOf(group)
+    if ((await files.read(name))?.versionId === versionId && (await files.hasReaders(name, gid))) return
+    await files.write(name, { ...parseCameraSecret(text), versionId }, gid)
+    this.#update(name, { versionId, changedMs: monotonicMs() })
+    log.info('camera credentials written', { camera: name, versionId, ...(group === undefined ? {} : { group }) })
   }
 
   #failed(name: string, error: unknown): void {

@@ -44,6 +44,11 @@ const artifact = z.strictObject({
 const camera = z.strictObject({
   name: fileName.describe('The file <runtime>/cameras/<name>.json.'),
   secretId: z.string().min(1).max(2048).describe('Name or full ARN of the secret.'),
+  group: z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/, 'must be the name of a group, not its number')
+    .optional()
+    .describe('Its members may read the file (0640). A group in /etc/group that the agent is in.'),
 })
 
 const logSource = z.strictObject({

@@ -7,6 +7,8 @@ import { AgentError, errorCode } from './errors.ts'
 export interface AtomicFileOptions {
   /** Permission bits, set explicitly so that the umask has no say. */
   readonly mode: number
+  /** The group that the file gets. Without privileges, only a group that the process is in. */
+  readonly gid?: number
 }
 
 /** A file could not be written. Names the file itself, never the temporary one, so that repetitions look alike. */
@@ -29,11 +31,12 @@ class WriteError extends AgentError {
 export async function writeFileAtomic(
   path: string,
   content: string | Uint8Array,
-  { mode }: AtomicFileOptions,
+  { mode, gid }: AtomicFileOptions,
 ): Promise<void> {
   const temporary = join(dirname(path), `.${randomBytes(6).toString('hex')}.tmp`)
   try {
     await using file = await openForWriting(temporary)
+    if (gid !== undefined) await file.chown(-1, gid) // the owner stays
     await file.chmod(mode)
     await file.writeFile(content)
     await file.sync()

@@ -6,7 +6,7 @@ export function renderStatus(status: StatusDocument): string {
   const rows = [
     row('agent', 'running', `version ${agent.version}, pid ${agent.pid}, since ${agent.startedAt}`),
     row('device', device.name, `thing ${device.thingName}, id ${device.id}, region ${device.region}`),
-    row('clock', clock.known ? 'known' : 'unconfirmed', `${clock.now}${offsetText(clock.offsetSeconds)}`),
+    row('clock', clock.known ? 'known' : 'unconfirmed', `${clock.now}${offsetText(clock)}`),
     ...part('identity', identity, expiryText('certificate valid until', identity.certificateExpiresAt)),
     ...status.credentials.flatMap((each) =>
       part(each.name, each, `${expiryText('valid until', each.expiresAt)}, ${count(each.fetches, 'fetch', 'fetches')}`),
@@ -55,8 +55,10 @@ function expiryText(words: string, instant: string | undefined): string {
   return instant === undefined ? 'none yet' : `${words} ${instant}`
 }
 
-function offsetText(offsetSeconds: number): string {
-  return offsetSeconds === 0 ? '' : `, the system clock is off by ${offsetSeconds} s`
+function offsetText({ offsetSeconds, lastStep }: StatusDocument['clock']): string {
+  if (offsetSeconds === 0) return ''
+  const step = lastStep === undefined ? '' : `, setting it: ${lastStep.result}, ${lastStep.code} (${lastStep.at})`
+  return `, the system clock is off by ${offsetSeconds} s${step}`
 }
 
 function count(number: number, one: string, many = `${one}s`): string {

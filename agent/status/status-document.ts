@@ -61,13 +61,21 @@ export interface LogsPart extends PartStatus {
   readonly sources: readonly LogSourcePart[]
 }
 
+/** Cloud time and how far the system clock is off; `known` once a server has told the time. */
+export interface ClockPart {
+  readonly now: string
+  readonly offsetSeconds: number
+  readonly known: boolean
+  /** What came of the last request to root to set the system clock. */
+  readonly lastStep?: { readonly result: string; readonly code: string; readonly at: string }
+}
+
 /** What `panorama-agent status --json` prints. Fields are only ever added; `version` changes when one must go. */
 export interface StatusDocument {
   readonly version: 1
   readonly agent: { readonly version: string; readonly pid: number; readonly startedAt: string }
   readonly device: { readonly thingName: string; readonly id: string; readonly name: string; readonly region: string }
-  /** Cloud time and how far the system clock is off; `known` once a server has told the time. */
-  readonly clock: { readonly now: string; readonly offsetSeconds: number; readonly known: boolean }
+  readonly clock: ClockPart
   readonly identity: PartStatus & { readonly origin?: string; readonly certificateExpiresAt?: string }
   readonly credentials: readonly CredentialsPart[]
   readonly artifacts: readonly ArtifactPart[]

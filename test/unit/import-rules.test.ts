@@ -69,6 +69,8 @@ const violations: Readonly<Record<string, readonly [string, string]>> = {
   'lib-knows-no-product': ['agent/lib/product.ts', `import type { A } from '../cameras/port.ts'\nexport type B = A`],
   'lib-imports-node-only': ['agent/lib/checks.ts', `import 'zod'`],
   'only-log-imports-winston': ['agent/status/prints.ts', `import 'winston'`],
+  'what-runs-as-root-stands-alone': ['agent/request-handler/rich.ts', `import '../lib/log.ts'`],
+  'nobody-imports-what-runs-as-root': ['agent/status/asks.ts', `import '../request-handler/act.ts'`],
   'the-agent-does-not-import-tests': ['agent/tested.ts', `import '../test/fake.ts'`],
   'no-unresolvable': ['agent/lost.ts', `import './not-there.ts'`],
 }
@@ -86,6 +88,8 @@ const allowed: Readonly<Record<string, string>> = {
   'agent/logs/port.ts': port,
   'agent/config/config-schema.ts': `${port}import 'zod'`,
   'agent/config/load-config.ts': `${port}import './config-schema.ts'`,
+  'agent/build-info.ts': port,
+  'agent/request-handler/act.ts': `import 'node:fs'\nimport '../build-info.ts'`,
   'agent/lib/log.ts': `import 'node:fs'\nimport 'winston'`,
   'agent/lib/circle-b.ts': '',
   'test/fake.ts': port,

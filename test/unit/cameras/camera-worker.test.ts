@@ -1,12 +1,14 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 
 import { CameraFiles } from '../../../agent/cameras/camera-files.ts'
 import { CameraWorker, type CameraStatus } from '../../../agent/cameras/camera-worker.ts'
 import type { SecretVersion } from '../../../agent/cameras/secret-reader.ts'
+import type { Config } from '../../../agent/config/config-schema.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
+import { fakeCameraGroups } from '../../support/fake-camera-groups.ts'
 import { FakeSecretReader } from '../../support/fake-secret-reader.ts'
 import { RecordingLog } from '../../support/recording-log.ts'
 import { running } from '../../support/running-worker.ts'
@@ -29,7 +31,8 @@ function make(folder: TempFolder, streams: Readonly<Record<string, string>>, rea
     refreshSeconds: 300,
     streams: Object.entries(streams).map(([name, secretId]) => ({ name, secretId })),
   }
-  const worker = new CameraWorker({ cameras, reader, files: new CameraFiles(folder.path), log })
+  const files = new CameraFiles(folder.path)
+  const worker = new CameraWorker({ cameras, reader, files, groups: fakeCameraGroups(), log })
   const status = (name: string): CameraStatus | undefined => worker.status().find((camera) => camera.name === name)
   return { worker, reader, log, status }
 }
@@ -236,4 +239,98 @@ test('rests well when there are no cameras', async () => {
   await worker.refreshNow(undefined)
   expect(worker.worker.health().state).toBe('ok')
   expect(reader.calls).toEqual([])
+})
+
+describe('a camera with a group', () => {
+  const isRoot = process.getuid?.() === 0
+  if (!isRoot) console.log('skipped, because only root can give files to any group: camera files with a group')
+  const viewers = 60_124
+  const others = 60_125
+
+  interface Readers {
+    readonly mode: number
+    readonly gid: number
+  }
+
+  async function readersOf(folder: TempFolder, name: string): Promise<Readers> {
+    const { mode, gid } = await stat(join(folder.path, `${name}.json`))
+    return { mode: mode & 0o7777, gid }
+  }
+
+  /** A pass of a worker of its own, as after a change of the configuration. */
+  async function refresh(folder: TempFolder, streams: Config['cameras']['streams'], reader: FakeSecretReader) {
+    const log = new RecordingLog()
+    const cameras = { refreshSeconds: 300, streams }
+    const groups = fakeCameraGroups({ viewers, others })
+    const worker = new CameraWorker({ cameras, reader, files: new CameraFiles(folder.path), groups, log })
+    await using _ = running(worker.worker)
+    await worker.refreshNow(undefined).catch(() => undefined)
+    return { log, statuses: worker.status() }
+  }
+
+  const own = process.getegid?.() ?? 0
+  const secretId = 'secret-a'
+
+  test.runIf(isRoot)('has a file that its group may read', async () => {
+    await using folder = await tempFolder()
+    const reader = new FakeSecretReader()
+    reader.set(secretId, version('v1'))
+    await refresh(folder, [{ name: 'dock-3', secretId, group: 'viewers' }], reader)
+    expect(await readersOf(folder, 'dock-3')).toEqual({ mode: 0o640, gid: viewers })
+    expect(await fileOf(folder, 'dock-3')).toMatchObject({ password: 'hunter2' })
+  })
+
+  test.runIf(isRoot)('has other readers when its group changes, though the version does not', async () => {
+    await using folder = await tempFolder()
+    const reader = new FakeSecretReader()
+    reader.set(secretId, version('v1'))
+    const camera = { name: 'dock-3', secretId }
+    const seen: Readers[] = []
+    for (const stream of [camera, { ...camera, group: 'viewers' }, { ...camera, group: 'others' }, camera]) {
+      await refresh(folder, [stream], reader)
+      seen.push(await readersOf(folder, 'dock-3'))
+    }
+    expect(seen).toEqual([
+      { mode: 0o600, gid: own },
+      { mode: 0o640, gid: viewers },
+      { mode: 0o640, gid: others },
+      { mode: 0o600, gid: own },
+    ])
+  })
+
+  test.runIf(isRoot)('is not written again while nothing changes', async () => {
+    await using folder = await tempFolder()
+    const reader = new FakeSecretReader()
+    reader.set(secretId, version('v1'))
+    const streams = [{ name: 'dock-3', secretId, group: 'viewers' }]
+    await refresh(folder, streams, reader)
+    const before = await stat(join(folder.path, 'dock-3.json'))
+    await refresh(folder, streams, reader)
+    const after = await stat(join(folder.path, 'dock-3.json'))
+    expect(after.ino).toBe(before.ino)
+  })
+
+  test('that is missing is at fault by name, keeps its file, and holds up no camera with the same secret', async () => {
+    await using folder = await tempFolder()
+    const reader = new FakeSecretReader()
+    reader.set(secretId, version('v1'))
+    await refresh(folder, [{ name: 'dock-3', secretId }], reader)
+    reader.set(secretId, version('v2', 'newer'))
+    const streams = [
+      { name: 'dock-3', secretId, group: 'nobody-here' },
+      { name: 'dock-4', secretId },
+    ]
+    const { statuses, log } = await refresh(folder, streams, reader)
+    expect(statuses).toMatchObject([
+      {
+        name: 'dock-3',
+        state: 'failing',
+        versionId: 'v1',
+        lastError: { message: 'the group nobody-here is missing', hint: 'join nobody-here' },
+      },
+      { name: 'dock-4', state: 'ok', versionId: 'v2' },
+    ])
+    expect(await fileOf(folder, 'dock-3')).toMatchObject({ versionId: 'v1' })
+    expect(log.messages('error')).toEqual(['camera keeps its last credentials'])
+  })
 })

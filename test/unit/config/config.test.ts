@@ -141,6 +141,19 @@ describe('faults', () => {
     ])
   })
 
+  test.each(['44', '', 'a b', 'a:b', '../x', 'a'.repeat(33), 44])('refuses %j as the group of a camera', (group) => {
+    const streams = [{ ...configDocument().cameras.streams[0], group }]
+    expect(faultsOf({ ...configDocument(), cameras: { streams } })).toHaveLength(1)
+  })
+
+  test.each(['video', 'systemd-journal', '_apt', 'www-data', 'a.b_C9'])(
+    'takes %s as the group of a camera',
+    (group) => {
+      const streams = [{ ...configDocument().cameras.streams[0], group }]
+      expect(faultsOf({ ...configDocument(), cameras: { streams } })).toEqual([])
+    },
+  )
+
   test.each([
     'http://example.com',
     'http://127.0.0.1.example.com',

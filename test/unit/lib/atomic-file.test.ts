@@ -5,6 +5,9 @@ import { expect, test } from 'vitest'
 import { writeFileAtomic } from '../../../agent/lib/atomic-file.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 
+if (process.getuid?.() !== 0)
+  console.log('skipped, because only root can give files to any group: writing with a group')
+
 test('replaces the content and leaves nothing else in the folder', async () => {
   await using folder = await tempFolder()
   const path = join(folder.path, 'state.json')
@@ -33,6 +36,14 @@ test.each([0o600, 0o640, 0o666])('gives the file mode %o whatever the umask and 
     process.umask(umask)
   }
   expect((await stat(path)).mode & 0o7777).toBe(mode)
+})
+
+test.runIf(process.getuid?.() === 0)('gives the file to a group before anybody can see it', async () => {
+  await using folder = await tempFolder()
+  const path = join(folder.path, 'file')
+  await writeFileAtomic(path, 'content', { mode: 0o640, gid: 60_124 })
+  const { mode, gid, uid } = await stat(path)
+  expect({ mode: mode & 0o7777, gid, uid }).toEqual({ mode: 0o640, gid: 60_124, uid: 0 })
 })
 
 test('leaves no temporary file behind when the rename fails', async () => {

@@ -20,6 +20,14 @@ test('shows agent, device and identity, and ends with a line break', () => {
   expect(renderStatus(statusDocument())).toMatch(/[^\n]\n$/)
 })
 
+test('shows what came of setting a clock that is off', () => {
+  const lastStep = { result: 'refused', code: 'verb-not-allowed', at: since }
+  const clock = { now: since, offsetSeconds: 7_200, known: true, lastStep }
+  expect(linesOf({ clock })).toContain(
+    `clock known ${since}, the system clock is off by 7200 s, setting it: refused, verb-not-allowed (${since})`,
+  )
+})
+
 test('shows whether the time is known and how far the system clock is off', () => {
   expect(linesOf()).toContain('clock known 2027-01-01T01:00:00.000Z')
   const clock = { now: since, offsetSeconds: -7_200, known: false }

@@ -1,0 +1,49 @@
+import { stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+
+import { agentVersion } from '../agent/build-info.ts'
+import { reportError } from '../agent/lib/errors.ts'
+import { buildPackage } from './packaging/build-package.ts'
+import { findPlatform } from './packaging/platform.ts'
+
+const usage = `Usage: scripts/package --platform amd64|arm64 [--fast] [--version VERSION] [--output FOLDER]
+
+Builds the Debian package of one platform, on a machine of either, and prints its path as the last line.
+
+  --fast             compress quickly: for tests, not for release
+  --version VERSION  of the package; default ${agentVersion}
+  --output FOLDER    default dist/packages
+`
+
+const root = join(import.meta.dirname, '..')
+const { values } = parseArgs({
+  options: {
+    platform: { type: 'string' },
+    fast: { type: 'boolean', default: false },
+    version: { type: 'string', default: agentVersion },
+    output: { type: 'string', default: join(root, 'dist', 'packages') },
+    help: { type: 'boolean', default: false },
+  },
+})
+const platform = findPlatform(values.platform ?? '')
+
+if (values.help) {
+  process.stdout.write(usage)
+} else if (platform === undefined) {
+  process.stderr.write(usage)
+  process.exitCode = 64
+} else {
+  try {
+    const { version, fast: isFast, output: outputFolder } = values
+    const sourceDate = process.env['SOURCE_DATE_EPOCH']
+    const { path, sizes } = await buildPackage({ root, platform, version, isFast, outputFolder, sourceDate })
+    process.stdout.write(sizes)
+    console.log(`${((await stat(path)).size / 1_000_000).toFixed(1)} MB`)
+    console.log(path)
+  } catch (error) {
+    const { message, hint } = reportError(error)
+    process.stderr.write(`package: ${message}\n${hint === undefined ? '' : `hint: ${hint}\n`}`)
+    process.exitCode = 1
+  }
+}

@@ -1,0 +1,114 @@
+import { readFile } from 'node:fs/promises'
+import { PassThrough } from 'node:stream'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+
+import { createProgram } from '../../agent/commands/command-line.ts'
+import { renderChangelog } from './changelog.ts'
+import { outlineCommands, renderCompletion } from './completion.ts'
+import { maintainer } from './control.ts'
+import { renderCopyright } from './copyright.ts'
+import { bundledFolders, findIngredients } from './ingredients.ts'
+import type { PackageFile } from './package-tree.ts'
+import { renderSbom } from './sbom.ts'
+
+export interface DocumentSources {
+  /** The checkout. */
+  readonly root: string
+  readonly version: string
+  /** In seconds since 1970. */
+  readonly sourceDate: number
+  /** esbuild's metafile of the bundles. */
+  readonly bundleMeta: unknown
+}
+
+/** Linked into aws-crt's binary, which does not say in which versions (seen in it: the names of their source files). */
+const linkedIntoCrt = [
+  ...['auth', 'cal', 'common', 'compression', 'event-stream', 'http', 'io', 'mqtt', 'sdkutils'].map(
+    (name) => `aws-c-${name}`,
+  ),
+  ...['aws-checksums', 'aws-lc', 's2n-tls'],
+]
+
+const doc = 'usr/share/doc/panorama-agent'
+
+/** Everything to read, for people and for tools. The same for every platform. */
+export async function listDocuments(sources: DocumentSources): Promise<readonly PackageFile[]> {
+  const { root } = sources
+  const completion = renderCompletion('panorama-agent', outlineCommands(createProgram(unusedContext)))
+  return [
+    text('usr/share/panorama-agent/agent.schema.json', await read(root, 'config/agent.schema.json')),
+    text('usr/share/bash-completion/completions/panorama-agent', completion),
+    text('usr/share/lintian/overrides/panorama-agent', await read(root, 'packaging/lintian-overrides')),
+    text('usr/share/man/man8/panorama-agent.8.gz', compress(await read(root, 'packaging/panorama-agent.8'))),
+    text(
+      `${doc}/changelog.gz`,
+      compress(renderChangelog({ ...sources, text: await read(root, 'CHANGELOG.md'), maintainer })),
+    ),
+    text(`${doc}/examples/config.json`, await renderExample(root)),
+    ...(await listNotices(sources)),
+  ]
+}
+
+/** Copyright file and SBOM speak of the npm packages that are bundled, of the runtime, and of aws-crt. */
+async function listNotices({ root, version, bundleMeta }: DocumentSources): Promise<readonly PackageFile[]> {
+  const runtime = `node_modules/node-linux-${process.arch}`
+  const folders = new Set([...bundledFolders(bundleMeta), 'node_modules/aws-crt', runtime])
+  const linked = await Promise.all(
+    ['aws-lc.txt', 'aws-c-common.txt'].map((name) => read(root, `packaging/licenses/${name}`)),
+  )
+  const extras: Readonly<Record<string, Extras>> = {
+    'node_modules/aws-crt': {
+      inside: linked.map((licenses) => `Linked into its binary:\n\n${licenses}`),
+      contains: Object.fromEntries(linkedIntoCrt.map((name) => [name, undefined])),
+    },
+    [runtime]: { contains: linkedIntoNode() },
+  }
+  const ingredients = (await findIngredients(root, [...folders].sort())).map((ingredient) => ({
+    ...ingredient,
+    ...extras[ingredient.path],
+  }))
+  return [
+    text(`${doc}/copyright`, renderCopyright({ ingredients })),
+    text(`${doc}/sbom.cdx.json`, renderSbom({ version, ingredients })),
+  ]
+}
+
+interface Extras {
+  readonly inside?: readonly string[]
+  readonly contains: Readonly<Record<string, string | undefined>>
+}
+
+/** What `process.versions` has besides libraries. */
+const notLibraries = ['node', 'modules', 'napi', 'unicode', 'tz', 'cldr']
+
+/** The build runs on the runtime that the package carries, which knows what is in it. */
+function linkedIntoNode(): Readonly<Record<string, string | undefined>> {
+  return Object.fromEntries(Object.entries(process.versions).filter(([name]) => !notLibraries.includes(name)))
+}
+
+async function renderExample(root: string): Promise<string> {
+  const example = await read(root, 'config/example.json')
+  return example.replace('./agent.schema.json', '/usr/share/panorama-agent/agent.schema.json')
+}
+
+/** Asked for its shape only, the command line runs nothing. */
+const unusedContext = {
+  signal: AbortSignal.abort(),
+  stdout: new PassThrough(),
+  service: {},
+  onHangup: () => undefined,
+}
+
+/** gzip as Node writes it has no time and no name in it. */
+function compress(content: string): Uint8Array {
+  return gzipSync(content, { level: 9 })
+}
+
+async function read(root: string, path: string): Promise<string> {
+  return await readFile(join(root, path), 'utf8')
+}
+
+function text(path: string, content: string | Uint8Array): PackageFile {
+  return { path, mode: 0o644, source: { content } }
+}

@@ -1,0 +1,131 @@
+import { spawnSync } from 'node:child_process'
+import { mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+import { runCommand } from '../support/run-command.ts'
+import { tempFolder, type TempFolder } from '../support/temp-folder.ts'
+import { packageFile } from './support/package-file.ts'
+import { baseRootFileSystem, copyTree, removeTree } from './support/root-file-system.ts'
+
+const root = join(import.meta.dirname, '..', '..')
+const installer = join(root, 'scripts', 'image-install')
+const units = ['panorama-agent.service', 'panorama-agent-request.path', 'panorama-agent-request.service']
+const hostPolicy = '#!/bin/sh\nexit 104\n'
+
+describe('a package that is put into an image', () => {
+  let folder: TempFolder
+  let deb: string
+  let image: string
+  let printed: string
+  let before: readonly string[]
+
+  beforeAll(async () => {
+    folder = await tempFolder()
+    deb = await packageFile({ folder: folder.path })
+    image = join(folder.path, 'image')
+    await copyTree(await baseRootFileSystem(), image)
+    await rm(join(image, 'etc/resolv.conf'), { force: true })
+    await symlink('../run/systemd/resolve/stub-resolv.conf', join(image, 'etc/resolv.conf'))
+    await writeFile(join(image, 'usr/sbin/policy-rc.d'), hostPolicy, { mode: 0o755 })
+    before = await everythingIn(image)
+    printed = (await runCommand(installer, [image, '--deb', deb], { withinMs: 300_000 })).stdout
+  })
+
+  afterAll(async () => {
+    await removeTree(image)
+    await folder[Symbol.asyncDispose]()
+  })
+
+  it('is installed, with both units enabled, and says what is missing yet', async () => {
+    expect(printed).toContain('the image has no /etc/panorama-agent/config.json yet')
+    const wanted = await readdir(join(image, 'etc/systemd/system/multi-user.target.wants'))
+    expect(wanted).toEqual(expect.arrayContaining(['panorama-agent.service', 'panorama-agent-request.path']))
+    const { gid } = await ownerIn(image)
+    expect(await stat(join(image, 'etc/panorama-agent/identity'))).toMatchObject({ mode: 0o40750, uid: 0, gid })
+  })
+
+  it('leaves what the image had as it was, and nothing of the machine that made it', async () => {
+    expect(await readlink(join(image, 'etc/resolv.conf'))).toBe('../run/systemd/resolve/stub-resolv.conf')
+    expect(await readFile(join(image, 'usr/sbin/policy-rc.d'), 'utf8')).toBe(hostPolicy)
+    const allowed =
+      /panorama-agent|^(etc|var\/lib\/(dpkg|apt|systemd)|var\/log|var\/cache\/(ldconfig|apt|debconf))(\/|$)|\/(locale|mime)\//
+    const added = (await everythingIn(image)).filter((path) => !before.includes(path))
+    expect(added.filter((path) => !allowed.test(path))).toEqual([])
+    expect(added.filter((path) => path.endsWith('.deb') || path.startsWith('var/lib/apt/lists/'))).toEqual([])
+    expect(await readFile('/proc/self/mountinfo', 'utf8')).not.toContain(image)
+  })
+
+  it('has units that systemd finds no fault with', async () => {
+    const { stdout, stderr } = await runCommand('systemd-analyze', ['verify', '--man=no', `--root=${image}`, ...units])
+    expect(`${stdout}${stderr}`).toBe('')
+  })
+
+  it('has a service that is exposed by no more than 1.5 of 10', () => {
+    expect(exposureIsBelow(15, image)).toBe(true)
+    // so that the threshold is known to be looked at
+    expect(exposureIsBelow(13, image)).toBe(false)
+  })
+
+  it('keeps configuration, identity and what the operator disabled when it is installed again', async () => {
+    const config = join(image, 'etc/panorama-agent/config.json')
+    await writeFile(config, '{}\n')
+    await writeFile(join(image, 'etc/panorama-agent/identity/private.key'), 'key\n', { mode: 0o640 })
+    await runCommand('systemctl', [`--root=${image}`, 'disable', 'panorama-agent-request.path'])
+    const { stdout: said } = await runCommand(installer, [image, '--deb', deb], { withinMs: 300_000 })
+    expect(said).toContain('panorama-agent-request.path stays disabled')
+    expect(await readFile(config, 'utf8')).toBe('{}\n')
+    expect(await readFile(join(image, 'etc/panorama-agent/identity/private.key'), 'utf8')).toBe('key\n')
+    const { stdout } = await runCommand('sh', ['-c', `systemctl --root=${image} is-enabled ${units.join(' ')} || true`])
+    expect(stdout).toBe('enabled\ndisabled\nstatic\n')
+  })
+
+  it('keeps everything at a removal, and wipes identity, secrets and state at a purge', async () => {
+    const places = ['etc/panorama-agent', 'var/lib/panorama-agent', 'run/panorama-agent', 'run/panorama-agent-root']
+    const key = 'etc/credstore.encrypted/panorama-agent.sealing-key'
+    for (const path of [...places, 'etc/credstore.encrypted']) await mkdir(join(image, path), { recursive: true })
+    for (const path of [...places.map((place) => join(place, 'secret')), key])
+      await writeFile(join(image, path), 'secret')
+    await dpkg(image, '--remove')
+    expect(await readFile(join(image, 'var/lib/panorama-agent/secret'), 'utf8')).toBe('secret')
+    await dpkg(image, '--purge')
+    const left = (await everythingIn(image)).filter((path) => path.includes('panorama-agent'))
+    expect(left).toEqual([])
+    expect(await ownerIn(image)).toMatchObject({ name: 'panorama-agent' })
+  })
+})
+
+describe('scripts/image-install', () => {
+  it.each([
+    { what: 'no folder', args: ['/nowhere-at-all'], says: /there is no folder \/nowhere-at-all/ },
+    { what: 'a folder that is no root file system', args: [root], says: /is no root file system of Debian/ },
+    { what: 'this machine', args: ['/'], says: /is this machine/ },
+    { what: 'nothing', args: [], says: /Usage/ },
+    { what: 'an option that it does not know', args: ['--start', '/nowhere-at-all'], says: /Usage/ },
+  ])('refuses $what', ({ args, says }) => {
+    const { status, stderr } = spawnSync(installer, args, { encoding: 'utf8' })
+    expect(stderr).toMatch(says)
+    expect(status).toBe(args.length === 1 ? 1 : 64)
+  })
+})
+
+function exposureIsBelow(threshold: number, image: string): boolean {
+  const args = ['security', '--offline=true', `--root=${image}`, `--threshold=${threshold}`, 'panorama-agent.service']
+  return spawnSync('systemd-analyze', args).status === 0
+}
+
+async function dpkg(image: string, action: string): Promise<void> {
+  await runCommand('chroot', [image, 'dpkg', action, 'panorama-agent'])
+}
+
+async function everythingIn(image: string): Promise<readonly string[]> {
+  const { stdout } = await runCommand('find', [image, '-xdev', '-mindepth', '1', '-printf', '%P\n'])
+  return stdout.trimEnd().split('\n')
+}
+
+async function ownerIn(image: string): Promise<{ readonly name: string; readonly gid: number }> {
+  const lines = (await readFile(join(image, 'etc/passwd'), 'utf8')).split('\n')
+  const [name = '', , , gid] = lines.find((line) => line.startsWith('panorama-agent:'))?.split(':') ?? []
+  return { name, gid: Number(gid) }
+}

@@ -1,0 +1,15 @@
+import { defineConfig } from 'vitest/config'
+
+/** The built package under systemd, in a booted image: `npm run test:system`, as root. */
+export default defineConfig({
+  test: {
+    include: ['test/system/**/*.test.ts'],
+    globalSetup: ['test/system/support/global-setup.ts'],
+    pool: 'forks',
+    maxWorkers: 1,
+    fileParallelism: false,
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
+    sequence: { shuffle: true },
+  },
+})

@@ -69,30 +69,35 @@ describe('a package that is put into an image', () => {
   })
 
   it('keeps configuration, identity and what the operator disabled when it is installed again', async () => {
-    const config = join(image, 'etc/panorama-agent/config.json')
+    await using own = await copyOf(image)
+    const config = join(own.path, 'etc/panorama-agent/config.json')
     await writeFile(config, '{}\n')
-    await writeFile(join(image, 'etc/panorama-agent/identity/private.key'), 'key\n', { mode: 0o640 })
-    await runCommand('systemctl', [`--root=${image}`, 'disable', 'panorama-agent-request.path'])
-    const { stdout: said } = await runCommand(installer, [image, '--deb', deb], { withinMs: 300_000 })
+    await writeFile(join(own.path, 'etc/panorama-agent/identity/private.key'), 'key\n', { mode: 0o640 })
+    await runCommand('systemctl', [`--root=${own.path}`, 'disable', 'panorama-agent-request.path'])
+    const { stdout: said } = await runCommand(installer, [own.path, '--deb', deb], { withinMs: 300_000 })
     expect(said).toContain('panorama-agent-request.path stays disabled')
     expect(await readFile(config, 'utf8')).toBe('{}\n')
-    expect(await readFile(join(image, 'etc/panorama-agent/identity/private.key'), 'utf8')).toBe('key\n')
-    const { stdout } = await runCommand('sh', ['-c', `systemctl --root=${image} is-enabled ${units.join(' ')} || true`])
+    expect(await readFile(join(own.path, 'etc/panorama-agent/identity/private.key'), 'utf8')).toBe('key\n')
+    const { stdout } = await runCommand('sh', [
+      '-c',
+      `systemctl --root=${own.path} is-enabled ${units.join(' ')} || true`,
+    ])
     expect(stdout).toBe('enabled\ndisabled\nstatic\n')
   })
 
   it('keeps everything at a removal, and wipes identity, secrets and state at a purge', async () => {
+    await using own = await copyOf(image)
     const places = ['etc/panorama-agent', 'var/lib/panorama-agent', 'run/panorama-agent', 'run/panorama-agent-root']
     const key = 'etc/credstore.encrypted/panorama-agent.sealing-key'
-    for (const path of [...places, 'etc/credstore.encrypted']) await mkdir(join(image, path), { recursive: true })
+    for (const path of [...places, 'etc/credstore.encrypted']) await mkdir(join(own.path, path), { recursive: true })
     for (const path of [...places.map((place) => join(place, 'secret')), key])
-      await writeFile(join(image, path), 'secret')
-    await dpkg(image, '--remove')
-    expect(await readFile(join(image, 'var/lib/panorama-agent/secret'), 'utf8')).toBe('secret')
-    await dpkg(image, '--purge')
-    const left = (await everythingIn(image)).filter((path) => path.includes('panorama-agent'))
+      await writeFile(join(own.path, path), 'secret')
+    await dpkg(own.path, '--remove')
+    expect(await readFile(join(own.path, 'var/lib/panorama-agent/secret'), 'utf8')).toBe('secret')
+    await dpkg(own.path, '--purge')
+    const left = (await everythingIn(own.path)).filter((path) => path.includes('panorama-agent'))
     expect(left).toEqual([])
-    expect(await ownerIn(image)).toMatchObject({ name: 'panorama-agent' })
+    expect(await ownerIn(own.path)).toMatchObject({ name: 'panorama-agent' })
   })
 })
 
@@ -109,6 +114,17 @@ describe('scripts/image-install', () => {
     expect(status).toBe(args.length === 1 ? 1 : 64)
   })
 })
+
+/** For a test that changes it. */
+async function copyOf(image: string): Promise<TempFolder> {
+  await using owned = new AsyncDisposableStack()
+  const { path: parent } = owned.use(await tempFolder())
+  const path = join(parent, 'image')
+  owned.defer(() => removeTree(path))
+  await copyTree(image, path)
+  const kept = owned.move()
+  return { path, [Symbol.asyncDispose]: () => kept.disposeAsync() }
+}
 
 function exposureIsBelow(threshold: number, image: string): boolean {
   const args = ['security', '--offline=true', `--root=${image}`, `--threshold=${threshold}`, 'panorama-agent.service']

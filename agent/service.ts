@@ -100,10 +100,11 @@ export class Service implements Disposable {
       overdue.map(({ name }) => name),
       watched.runtimeFolder,
     )
+    // apart from the status: systemd ignores a message as a whole, such as one that is too long
+    const isWatched = this.#environment.watchdogMs !== undefined
+    if (isWatched && this.#overdue.length === 0) this.#notify?.send('WATCHDOG=1')
     const line = statusLine(watched.status())
-    const news = line === this.#lastLine ? [] : [`STATUS=${line}`]
-    const kick = this.#overdue.length === 0 && this.#environment.watchdogMs !== undefined ? ['WATCHDOG=1'] : []
-    if (news.length + kick.length > 0 && this.#notify?.send(...kick, ...news) === true) this.#lastLine = line
+    if (line !== this.#lastLine && this.#notify?.send(`STATUS=${line}`) === true) this.#lastLine = line
   }
 
   /** While a worker is overdue the watchdog is not kicked; what the next run needs to know is written down first. */

@@ -64,7 +64,7 @@ test('sends nothing before it is ready, then READY, the watchdog and one line of
   vi.advanceTimersByTime(watchdogMs)
   expect(it.socket.take()).toEqual([])
   it.ready()
-  expect(it.socket.take()).toEqual([['READY=1'], ['WATCHDOG=1', allWell]])
+  expect(it.socket.take()).toEqual([['READY=1'], ['WATCHDOG=1'], [allWell]])
 })
 
 test('kicks the watchdog four times in its period, and repeats no status that is no news', async () => {
@@ -96,7 +96,7 @@ test('goes on kicking when the worker goes on, and takes the note back', async (
   it.socket.take()
   it.overdueMs.set('cameras', -1)
   vi.advanceTimersByTime(watchdogMs / 4)
-  expect(it.socket.take()).toEqual([['WATCHDOG=1', allWell]])
+  expect(it.socket.take()).toEqual([['WATCHDOG=1'], [allWell]])
   expect(it.log.messages('info')).toEqual(['no worker is overdue any more'])
   const nextLog = new RecordingLog()
   await reportLastRun({ runtimeFolder: it.folder.path, log: nextLog })

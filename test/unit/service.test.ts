@@ -22,7 +22,7 @@ interface Bench extends AsyncDisposable {
 }
 
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
 })
 afterEach(() => {
   vi.useRealTimers()
@@ -114,6 +114,33 @@ test('frames a reload with RELOADING, with the time on the monotonic clock, and 
   expect([reloading, ready]).toEqual(['RELOADING=1', ['READY=1']])
   const at = BigInt(atUsec.replace('MONOTONIC_USEC=', ''))
   expect(at >= before && at <= process.hrtime.bigint() / 1_000n).toBe(true)
+})
+
+test('stops kicking when a reload does not end, and leaves a note of it', async () => {
+  await using it = await bench()
+  it.ready()
+  it.service.reloading()
+  vi.advanceTimersByTime(120_000)
+  it.socket.take()
+  vi.advanceTimersByTime(watchdogMs)
+  expect(it.socket.take()).toEqual([])
+  const nextLog = new RecordingLog()
+  await reportLastRun({ runtimeFolder: it.folder.path, log: nextLog })
+  expect(nextLog.entries).toMatchObject([{ fields: { stuck: 'worker reload' } }])
+  it.service.kept()
+  vi.advanceTimersByTime(watchdogMs / 4)
+  expect(it.socket.take()).toEqual([['READY=1'], ['WATCHDOG=1']])
+})
+
+test('does not count the time between reloads', async () => {
+  await using it = await bench()
+  it.ready()
+  for (let round = 0; round < 3; round += 1) {
+    it.service.reloading()
+    vi.advanceTimersByTime(100_000)
+    it.ready()
+  }
+  expect(it.log.entries).toEqual([])
 })
 
 test('says that it is stopping, and nothing after that', async () => {

@@ -44,6 +44,8 @@ export class Service implements Disposable {
   #overdue: readonly string[] = []
   #lastLine = ''
   #reloadingSinceMs: number | undefined
+  /** The last READY or RELOADING, while the service manager's queue has no room for it. */
+  #untold: readonly string[] | undefined
 
   constructor(environment: ServiceEnvironment, log: Log) {
     this.#environment = environment
@@ -68,13 +70,13 @@ export class Service implements Disposable {
   /** systemd wants to know when, on the monotonic clock, the reload began. */
   reloading(): void {
     this.#reloadingSinceMs ??= monotonicMs()
-    this.#notify?.send('RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1_000n}`)
+    this.#tell('RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1_000n}`)
   }
 
   /** The reload changed nothing. */
   kept(): void {
     this.#reloadingSinceMs = undefined
-    this.#notify?.send('READY=1')
+    this.#tell('READY=1')
   }
 
   stopping(): void {
@@ -99,9 +101,14 @@ export class Service implements Disposable {
     }
   }
 
+  #tell(...state: readonly string[]): void {
+    this.#untold = this.#notify?.send(...state) === false ? state : undefined
+  }
+
   #tick(): void {
     const watched = this.#watched
     if (watched === undefined) return
+    if (this.#untold !== undefined) this.#tell(...this.#untold)
     const overdue = watched.workers().filter((worker) => worker.overdueMs() > 0)
     const names = overdue.map(({ name }) => name)
     this.#judge(this.#isReloadOverdue() ? [...names, 'reload'] : names, watched.runtimeFolder)

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 
+import { openSdNotify } from '../../agent/lib/sd-notify.ts'
 import { Service } from '../../agent/service.ts'
 import { reportLastRun } from '../../agent/status/last-run.ts'
 import { listenForNotify, type NotifySocket } from '../support/notify-socket.ts'
@@ -101,6 +102,18 @@ test('goes on kicking when the worker goes on, and takes the note back', async (
   const nextLog = new RecordingLog()
   await reportLastRun({ runtimeFolder: it.folder.path, log: nextLog })
   expect(nextLog.entries).toEqual([])
+})
+
+test('says READY again when the service manager had no room for it', async () => {
+  await using it = await bench()
+  using others = openSdNotify(join(it.folder.path, 'notify'))
+  while (others.send('X=1'));
+  it.ready()
+  it.socket.take()
+  vi.advanceTimersByTime(watchdogMs / 4)
+  expect(it.socket.take()).toEqual([['READY=1'], ['WATCHDOG=1'], [allWell]])
+  vi.advanceTimersByTime(watchdogMs / 4)
+  expect(it.socket.take()).toEqual([['WATCHDOG=1']])
 })
 
 test('frames a reload with RELOADING, with the time on the monotonic clock, and READY', async () => {

@@ -76,7 +76,8 @@ export class Generations implements Watched {
   async run(signal: AbortSignal): Promise<Config | undefined> {
     for (;;) {
       const next = await this.#runOne(signal)
-      if (next === undefined || !isSameSession(this.#config, next)) return next
+      if (next === undefined || signal.aborted) return undefined
+      if (!isSameSession(this.#config, next)) return next
       this.#config = next
       this.#current = this.#create()
     }

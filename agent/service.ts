@@ -46,6 +46,7 @@ export class Service implements Disposable {
   #reloadingSinceMs: number | undefined
   /** The last READY or RELOADING, while the service manager's queue has no room for it. */
   #untold: readonly string[] | undefined
+  #isStopping = false
 
   constructor(environment: ServiceEnvironment, log: Log) {
     this.#environment = environment
@@ -62,6 +63,7 @@ export class Service implements Disposable {
 
   /** Everything of one configuration is up; the network need not be. */
   ready(watched: Watched): void {
+    if (this.#isStopping) return
     this.#watched = watched
     this.kept()
     this.#tick()
@@ -79,7 +81,9 @@ export class Service implements Disposable {
     this.#tell('READY=1')
   }
 
+  /** Nothing is said after it: systemd takes it as final. */
   stopping(): void {
+    this.#isStopping = true
     this.#notify?.send('STOPPING=1', 'STATUS=Stopping')
     this.#watched = undefined
   }
@@ -102,6 +106,7 @@ export class Service implements Disposable {
   }
 
   #tell(...state: readonly string[]): void {
+    if (this.#isStopping) return
     this.#untold = this.#notify?.send(...state) === false ? state : undefined
   }
 

@@ -179,6 +179,21 @@ describe('under a service manager', () => {
     await untilTold(/^STOPPING=1$/)
   })
 
+  it('says nothing after it said that it stops, also when a reload is on its way, and stops in time', async () => {
+    await using site = await createAgentSite()
+    const address = join(site.folder, 'notify')
+    using socket = listenForNotify(address)
+    const agent = site.start({ env: { NOTIFY_SOCKET: address, WATCHDOG_USEC: '2000000' } })
+    await agent.until(({ credentials }) => credentials[0]?.state === 'ok')
+    using _ = site.cloud.faults.inject({ kind: 'latency', delayMs: 60_000 }, { service: 'logs' })
+    await reload(site, agent, bothCameras)
+    await waitUntil('the reload has begun', () => agent.output.includes('configuration is read anew'))
+    agent.kill('SIGTERM')
+    expect(await exitOf(agent)).toEqual({ code: 0, signal: null })
+    expect(agent.output).not.toContain('was cut off')
+    expect(socket.take().at(-1)).toEqual(['STOPPING=1', 'STATUS=Stopping'])
+  })
+
   it('kicks no watchdog that is meant for another process', async () => {
     await using site = await createAgentSite()
     const address = join(site.folder, 'notify')

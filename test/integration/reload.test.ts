@@ -1,4 +1,4 @@
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { describe, expect, it } from 'vitest'
@@ -91,12 +91,17 @@ describe('a reload', () => {
     expect(status.agent.pid).toBe(agent.pid)
   })
 
-  it('goes back to the configuration before when the new one cannot be started', async () => {
+  it.each([
+    { why: 'its folders cannot be made', paths: { state: 'a-file/state', runtime: 'run' } },
+    { why: 'its socket cannot be made', paths: { state: 'state', runtime: 'taken' } },
+  ])('goes back to the configuration before when the new one cannot be started: $why', async ({ paths }) => {
     await using running = await runningSite()
     const { site, agent } = running
-    const file = join(site.folder, 'a-file')
-    await writeFile(file, '')
-    await reload(site, agent, { paths: { state: join(file, 'state'), runtime: site.appliance.runtimeFolder } })
+    await writeFile(join(site.folder, 'a-file'), '')
+    await mkdir(join(site.folder, 'taken', 'agent.sock'), { recursive: true })
+    await reload(site, agent, {
+      paths: { state: join(site.folder, paths.state), runtime: join(site.folder, paths.runtime) },
+    })
     await waitUntil('the failure is logged', () => agent.output.includes('the one before is taken up again'))
     expect((await agent.until(isWell)).agent.pid).toBe(agent.pid)
   })

@@ -15,7 +15,10 @@ import { socketPathIn } from './status/status-client.ts'
 import { startStatusServer } from './status/status-server.ts'
 
 /** `ring` is where `log` keeps what CloudWatch has not got yet. */
-export interface AgentOptions extends Pick<GenerationsOptions, 'config' | 'log' | 'ring' | 'service' | 'reloads'> {
+export interface AgentOptions extends Pick<
+  GenerationsOptions,
+  'config' | 'log' | 'ring' | 'service' | 'reloads' | 'endWithinMs'
+> {
   readonly overrides?: SessionOverrides
 }
 

@@ -81,6 +81,11 @@ export class Service implements Disposable {
     this.#tell('READY=1')
   }
 
+  /** The agent gives up because of these workers: the next run tells of them. */
+  stuck(workers: readonly string[]): void {
+    if (this.#watched !== undefined) this.#note(workers, this.#watched.runtimeFolder)
+  }
+
   /** Nothing is said after it: systemd takes it as final. */
   stopping(): void {
     this.#isStopping = true
@@ -133,13 +138,17 @@ export class Service implements Disposable {
     const isSame = overdue.join() === this.#overdue.join()
     this.#overdue = overdue
     if (isSame) return
+    this.#note(overdue, runtimeFolder)
+    if (overdue.length === 0) this.#log.info('no worker is overdue any more')
+    else this.#log.error('a worker is overdue: the watchdog is left to restart the agent', { overdue })
+  }
+
+  #note(workers: readonly string[], runtimeFolder: string): void {
     try {
-      if (overdue.length === 0) forgetOverdue(runtimeFolder)
-      else noteOverdue(runtimeFolder, overdue)
+      if (workers.length === 0) forgetOverdue(runtimeFolder)
+      else noteOverdue(runtimeFolder, workers)
     } catch (error) {
       this.#log.warn('the note about overdue workers cannot be written', { error })
     }
-    if (overdue.length === 0) this.#log.info('no worker is overdue any more')
-    else this.#log.error('a worker is overdue: the watchdog is left to restart the agent', { overdue })
   }
 }

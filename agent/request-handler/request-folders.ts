@@ -14,7 +14,7 @@ import {
 } from 'node:fs'
 
 import type { Outcome } from './outcome.ts'
-import { discard, FolderHandle } from './folder-handle.ts'
+import { discard, FolderHandle, type Clearing } from './folder-handle.ts'
 import type { Owner } from './trusted-list.ts'
 
 export interface RequestFoldersOptions {
@@ -23,12 +23,15 @@ export interface RequestFoldersOptions {
   /** `/run/panorama-agent-root`: root's alone, on the same file system. */
   readonly workFolder: string
   readonly owner: Owner
+  /** How many entries one run may clear away. Default 10,000, which takes less than a second. */
+  readonly maxCleared?: number
 }
 
 /** What systemd's glob matches, and what it does not see for a dot in front. */
 const suffix = '.json'
 const maxWaiting = 256
 const maxLeftovers = 1_000
+const defaultMaxCleared = 10_000
 
 /**
  * The agent's folders, as root may use them: the agent owns them, so everything in them, and they themselves, may be
@@ -38,13 +41,15 @@ export class RequestFolders implements Disposable {
   readonly #runtime: FolderHandle
   readonly #work: FolderHandle
   readonly #agent: Stats
+  readonly #clearing: Clearing
 
   /** Throws when the folders are not there, or the work folder is not root's alone. */
-  constructor({ runtimeFolder, workFolder, owner }: RequestFoldersOptions) {
+  constructor({ runtimeFolder, workFolder, owner, maxCleared = defaultMaxCleared }: RequestFoldersOptions) {
     this.#work = openWorkFolder(workFolder, owner)
     this.#runtime = new FolderHandle(runtimeFolder)
     this.#agent = this.#runtime.stat()
-    for (const name of this.#work.names(maxLeftovers)) discard(this.#work, name) // of a run that was cut off
+    this.#clearing = { entriesLeft: maxCleared, top: this.#work }
+    this.#clear()
   }
 
   get agentUid(): number {
@@ -77,7 +82,7 @@ export class RequestFolders implements Disposable {
     return {
       path,
       [Symbol.dispose]: () => {
-        discard(this.#work, taken)
+        discard(this.#work, taken, this.#clearing)
       },
     }
   }
@@ -94,7 +99,7 @@ export class RequestFolders implements Disposable {
       fchmodSync(file, 0o600)
       renameSync(this.#work.at(made), answers.at(`${id}${suffix}`))
     } catch (error) {
-      discard(this.#work, made)
+      discard(this.#work, made, this.#clearing)
       throw error
     } finally {
       closeSync(file)
@@ -104,6 +109,15 @@ export class RequestFolders implements Disposable {
   [Symbol.dispose](): void {
     this.#runtime[Symbol.dispose]()
     this.#work[Symbol.dispose]()
+  }
+
+  /** Removes what runs before have left: they were cut off, or it was more than one may remove. */
+  #clear(): void {
+    while (this.#clearing.entriesLeft > 0) {
+      const leftovers = this.#work.names(maxLeftovers)
+      if (leftovers.length === 0) return
+      for (const name of leftovers) discard(this.#work, name, this.#clearing)
+    }
   }
 
   #open(name: string): FolderHandle | undefined {

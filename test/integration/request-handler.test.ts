@@ -548,6 +548,22 @@ describe("root's own folder", () => {
     expect(await bench.systemctlCalls()).toEqual([])
   })
 
+  test('is cleared, run by run, of a tree that is more than one may remove, and requests go on', async () => {
+    await using bench = await requestBench()
+    const tree = join(bench.requestsFolder, 'tree.json', ...Array.from({ length: 12 }, () => 'deeper'))
+    for (let count = 0; count < 100; count += 1) await mkdir(join(tree, String(count)), { recursive: true })
+    await bench.put('r0.json', reboot)
+    await bench.handle({ maxCleared: 50 })
+    expect(await bench.answer('r0')).toEqual(done)
+    expect(await namesIn(bench.workFolder)).not.toEqual([])
+    for (const run of ['r1', 'r2', 'r3']) {
+      await bench.put(`${run}.json`, reboot)
+      await bench.handle({ maxCleared: 50 })
+      expect(await bench.answer(run)).toEqual(done)
+    }
+    await expectNothingLeft(bench)
+  })
+
   test('is cleared of what a run left that was cut off', async () => {
     await using bench = await requestBench()
     await mkdir(join(bench.workFolder, 'taken-1', 'deep'), { recursive: true })

@@ -67,17 +67,17 @@ export class RequestFolders implements Disposable {
 
   /**
    * Moves an entry, whatever it is, out of the agent's reach, and removes what cannot be moved. Answers where it is now;
-   * `gone` when there is nothing any more, `stuck` when it is still there.
+   * `gone` when there was nothing any more, `removed` and `stuck` when it could not be moved.
    */
-  take(name: Buffer): TakenEntry | 'gone' | 'stuck' {
+  take(name: Buffer): TakenEntry | 'gone' | 'removed' | 'stuck' {
     using requests = this.#open('requests')
     if (requests === undefined) return 'gone'
     const taken = `taken-${randomBytes(8).toString('hex')}`
     const path = this.#work.at(taken)
     try {
       renameSync(requests.at(name), path)
-    } catch {
-      return remove(requests.at(name))
+    } catch (error) {
+      return isMissing(error) ? 'gone' : remove(requests.at(name))
     }
     return {
       path,
@@ -156,12 +156,17 @@ function modifiedMs(path: Buffer): number {
   return lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0
 }
 
+/** The agent may have withdrawn it. */
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+}
+
 /** For what cannot be moved, such as to another file system. */
-function remove(path: Buffer): 'gone' | 'stuck' {
+function remove(path: Buffer): 'removed' | 'stuck' {
   try {
     unlinkSync(path)
   } catch {
     // told below by what is left
   }
-  return lstatSync(path, { throwIfNoEntry: false }) === undefined ? 'gone' : 'stuck'
+  return lstatSync(path, { throwIfNoEntry: false }) === undefined ? 'removed' : 'stuck'
 }

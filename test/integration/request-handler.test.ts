@@ -520,7 +520,7 @@ describe('the folder of the requests', () => {
     ])
   })
 
-  test.skipIf(noMount !== undefined)('loses what cannot be moved to another file system', async () => {
+  test.skipIf(noMount !== undefined)('loses what cannot be moved to another file system, and says so', async () => {
     await using bench = await requestBench()
     await using _ = await mountSmallDisk(bench.workFolder)
     await chmod(bench.workFolder, 0o700)
@@ -528,6 +528,7 @@ describe('the folder of the requests', () => {
     expect(await bench.handle()).toBe('finished')
     expect(await namesIn(bench.requestsFolder)).toEqual([])
     expect(await bench.systemctlCalls()).toEqual([])
+    expect(bench.lines).toEqual([`r1.json: removed unread: it cannot be moved to ${bench.workFolder}`])
   })
 })
 

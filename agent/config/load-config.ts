@@ -25,10 +25,18 @@ export class ConfigError extends AgentError {
   }
 }
 
-/** Reads, checks and completes a configuration file. Throws a ConfigError. */
+/** The system was short of something, or a disk did not answer: another try may go well. */
+const passing = new Set(['EAGAIN', 'EBUSY', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM', 'ESTALE', 'ETIMEDOUT'])
+
+/**
+ * Reads, checks and completes a configuration file. Throws a ConfigError, or a retryable AgentError when what keeps the
+ * file from being read may pass by itself.
+ */
 export async function loadConfig(file: string): Promise<Config> {
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new ConfigError(file, [{ path: '', message: `cannot be read (${errorCode(error) ?? 'unknown error'})` }])
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    const code = errorCode(cause) ?? 'unknown error'
+    if (passing.has(code)) throw new AgentError(`${file} cannot be read at the moment`, { retryable: true, cause })
+    throw new ConfigError(file, [{ path: '', message: `cannot be read (${code})` }])
   })
   return parseConfig(parseJson(text, file), file)
 }

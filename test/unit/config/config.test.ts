@@ -264,3 +264,9 @@ describe('device names', () => {
     )
   })
 })
+
+test('takes a file that cannot be read at the moment for no fault of the configuration', async () => {
+  const error = await loadConfig('/proc/self/mem').catch((thrown: unknown) => thrown) // nothing is mapped at 0: EIO
+  expect(error).not.toBeInstanceOf(ConfigError)
+  expect(error).toMatchObject({ retryable: true, cause: { code: 'EIO' } })
+})

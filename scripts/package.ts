@@ -1,11 +1,11 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 
 import { agentVersion } from '../agent/build-info.ts'
 import { reportError } from '../agent/lib/errors.ts'
 import { buildPackage } from './packaging/build-package.ts'
 import { findPlatform } from './packaging/platform.ts'
+import { parseCommandLine } from './parse-command-line.ts'
 
 const usage = `Usage: scripts/package --platform amd64|arm64 [--fast] [--version VERSION] [--output FOLDER]
 
@@ -17,7 +17,7 @@ Builds the Debian package of one platform, on a machine of either, and prints it
 `
 
 const root = join(import.meta.dirname, '..')
-const { values } = parseArgs({
+const { values } = parseCommandLine(usage, {
   options: {
     platform: { type: 'string' },
     fast: { type: 'boolean', default: false },

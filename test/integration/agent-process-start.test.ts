@@ -30,7 +30,7 @@ describe('an agent without identity', () => {
     await chmod(key, 0o644)
     const agent = site.start()
     const { identity, credentials } = await agent.until(({ identity: { state } }) => state === 'unusable')
-    expect(identity.lastError?.hint).toBe(`chmod 600 ${key}`)
+    expect(identity.lastError?.hint).toBe(`chmod g-w,o= ${key}`)
     await agent.until((status) => status.credentials[0]?.state === 'failing')
     expect(credentials[0]?.fetches).toBe(0)
     expect(site.cloud.requests.count()).toBe(0)

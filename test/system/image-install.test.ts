@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -6,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { runCommand } from '../support/run-command.ts'
 import { tempFolder, type TempFolder } from '../support/temp-folder.ts'
+import { pollUntil } from './support/poll-until.ts'
 import { packageFile } from './support/package-file.ts'
 import { baseRootFileSystem, copyTree, removeTree } from './support/root-file-system.ts'
 
@@ -83,6 +85,22 @@ describe('a package that is put into an image', () => {
       `systemctl --root=${own.path} is-enabled ${units.join(' ')} || true`,
     ])
     expect(stdout).toBe('enabled\ndisabled\nstatic\n')
+  })
+
+  it('lets dpkg end when it is interrupted, and says so', async () => {
+    const installing = spawn(installer, [image, '--deb', deb], { detached: true, stdio: ['ignore', 'ignore', 'pipe'] })
+    let said = ''
+    installing.stderr.setEncoding('utf8').on('data', (text: string) => {
+      said += text
+    })
+    const ended = once(installing, 'close')
+    await pollUntil('dpkg unpacks', async () => (await everythingIn(image)).some((path) => path.endsWith('.dpkg-new')))
+    process.kill(-(installing.pid ?? Number.NaN), 'SIGINT')
+    expect(await ended).toEqual([130, null])
+    expect(said).toBe('image-install: interrupted: install again before the image is used\n')
+    expect((await runCommand('chroot', [image, 'dpkg', '--audit'])).stdout).toBe('')
+    expect(await readFile(join(image, 'usr/sbin/policy-rc.d'), 'utf8')).toBe(hostPolicy)
+    expect(await readFile('/proc/self/mountinfo', 'utf8')).not.toContain(image)
   })
 
   it('keeps everything at a removal, and wipes identity, secrets and state at a purge', async () => {

@@ -36,7 +36,11 @@ export async function loadConfig(file: string): Promise<Config> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     const code = errorCode(cause) ?? 'unknown error'
     if (passing.has(code)) throw new AgentError(`${file} cannot be read at the moment`, { retryable: true, cause })
-    throw new ConfigError(file, [{ path: '', message: `cannot be read (${code})` }])
+    const message =
+      code === 'ENOENT'
+        ? 'is not there; there is an example in /usr/share/doc/panorama-agent/examples'
+        : `cannot be read (${code})`
+    throw new ConfigError(file, [{ path: '', message }])
   })
   return parseConfig(parseJson(text, file), file)
 }

@@ -40,6 +40,9 @@ export class Service implements Disposable {
   readonly #log: Log
   readonly #notify: SdNotify | undefined
   readonly #timer: NodeJS.Timeout
+  readonly #tickMs: number
+  #tickedAtMs = monotonicMs()
+  #wasLate = false
   #watched: Watched | undefined
   #overdue: readonly string[] = []
   #lastLine = ''
@@ -53,12 +56,10 @@ export class Service implements Disposable {
     this.#log = log
     this.#notify = this.#open()
     const { watchdogMs = Infinity } = environment
-    this.#timer = setInterval(
-      () => {
-        this.#tick()
-      },
-      Math.min(watchdogMs / kicksPerWatchdog, longestTickMs),
-    )
+    this.#tickMs = Math.min(watchdogMs / kicksPerWatchdog, longestTickMs)
+    this.#timer = setInterval(() => {
+      this.#tick()
+    }, this.#tickMs)
   }
 
   /** Everything of one configuration is up; the network need not be. */
@@ -119,9 +120,7 @@ export class Service implements Disposable {
     const watched = this.#watched
     if (watched === undefined) return
     if (this.#untold !== undefined) this.#tell(...this.#untold)
-    const overdue = watched.workers().filter((worker) => worker.overdueMs() > 0)
-    const names = overdue.map(({ name }) => name)
-    this.#judge(this.#isReloadOverdue() ? [...names, 'reload'] : names, watched.runtimeFolder)
+    if (!this.#isLate()) this.#judge(this.#overdueNow(watched), watched.runtimeFolder)
     // apart from the status: systemd ignores a message as a whole, such as one that is too long
     const isWatched = this.#environment.watchdogMs !== undefined
     if (isWatched && this.#overdue.length === 0) this.#notify?.send('WATCHDOG=1')
@@ -129,8 +128,22 @@ export class Service implements Disposable {
     if (line !== this.#lastLine && this.#notify?.send(`STATUS=${line}`) === true) this.#lastLine = line
   }
 
-  #isReloadOverdue(): boolean {
-    return this.#reloadingSinceMs !== undefined && monotonicMs() - this.#reloadingSinceMs > longestReloadMs
+  /**
+   * After a stop of the whole process, or of its machine, every worker is late as well, and has had no chance yet. Never
+   * so twice in a row: workers that are stuck are found out all the same.
+   */
+  #isLate(): boolean {
+    const nowMs = monotonicMs()
+    this.#wasLate = !this.#wasLate && nowMs - this.#tickedAtMs > 2 * this.#tickMs
+    this.#tickedAtMs = nowMs
+    return this.#wasLate
+  }
+
+  #overdueNow(watched: Watched): readonly string[] {
+    const overdue = watched.workers().filter((worker) => worker.overdueMs() > 0)
+    const names = overdue.map(({ name }) => name)
+    const sinceMs = this.#reloadingSinceMs ?? Infinity
+    return monotonicMs() - sinceMs > longestReloadMs ? [...names, 'reload'] : names
   }
 
   /** While a worker is overdue the watchdog is not kicked; what the next run needs to know is written down first. */

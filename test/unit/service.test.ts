@@ -26,6 +26,7 @@ beforeEach(() => {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] })
 })
 afterEach(() => {
+  vi.restoreAllMocks()
   vi.useRealTimers()
 })
 
@@ -87,6 +88,21 @@ test('stops kicking while a worker is overdue, says which, and leaves a note for
   const nextLog = new RecordingLog()
   await reportLastRun({ runtimeFolder: it.folder.path, log: nextLog })
   expect(nextLog.entries).toMatchObject([{ fields: { stuck: 'worker cameras' } }])
+})
+
+test('blames no worker for a time in which nothing ran at all, but does so when it is overdue a tick later', async () => {
+  await using it = await bench()
+  it.ready()
+  vi.advanceTimersByTime(watchdogMs)
+  it.socket.take()
+  const now = performance.now.bind(performance)
+  vi.spyOn(performance, 'now').mockImplementation(() => now() + 40_000)
+  it.overdueMs.set('cameras', 10_000)
+  vi.advanceTimersByTime(watchdogMs / 4)
+  expect(it.socket.take()).toContainEqual(['WATCHDOG=1'])
+  expect(it.log.entries).toEqual([])
+  vi.advanceTimersByTime(watchdogMs / 4)
+  expect(it.log.entries).toMatchObject([{ level: 'error', fields: { overdue: ['cameras'] } }])
 })
 
 test('goes on kicking when the worker goes on, and takes the note back', async () => {

@@ -55,7 +55,7 @@ describe('a faulty configuration', () => {
   })
 
   it.each([
-    ['is missing', undefined, 'ENOENT'],
+    ['is missing', undefined, 'is not there'],
     ['is not JSON', '{ "device": ', 'is not JSON'],
   ])('ends the agent with exit code 78 when the file %s', async (_, text, message) => {
     await using site = await createAgentSite()

@@ -10,12 +10,15 @@ import type { Log } from './lib/log.ts'
 import { monotonicMs } from './lib/monotonic.ts'
 import { superviseAll } from './lib/worker.ts'
 import { localRequests } from './local-requests.ts'
-import { createSession, type SessionOverrides } from './session.ts'
+import { createSession, type Session, type SessionOverrides } from './session.ts'
 import { socketPathIn } from './status/status-client.ts'
 import { startStatusServer } from './status/status-server.ts'
 
 /** `ring` is where `log` keeps what CloudWatch has not got yet. */
-export interface AgentOptions extends Pick<GenerationsOptions, 'config' | 'log' | 'ring' | 'service' | 'reloads'> {
+export interface AgentOptions extends Pick<
+  GenerationsOptions,
+  'config' | 'log' | 'ring' | 'service' | 'reloads' | 'endWithinMs'
+> {
   readonly overrides?: SessionOverrides
 }
 
@@ -56,16 +59,10 @@ async function runSession(
   options: AgentOptions & { readonly startedMs: number },
   signal: AbortSignal,
 ): Promise<SessionRun> {
-  const { config, log, overrides = {} } = options
   await using owned = new AsyncDisposableStack()
-  const { paths } = config
-  await makeFolders(config, log)
-  owned.use(await lockState(paths.state, log))
-  const session = owned.use(await createSession({ config, log, overrides }))
-  const generations = new Generations({ ...options, session })
-  const requests = localRequests({ session, generations })
-  owned.use(await startStatusServer({ socketPath: socketPathIn(paths.runtime), requests, log }))
-  log.info('agent is ready', { thingName: config.device.thingName, pid: process.pid })
+  const { session, generations } = await start(options, owned).catch((cause: unknown) => {
+    throw cause instanceof StartError ? cause : new StartError('the agent cannot be started', { cause })
+  })
   // the session outlives the generation, because the last flush of the logs needs credentials
   const sessionEnd = new AbortController()
   const sessionWorkers = superviseAll(session.workers, sessionEnd.signal)
@@ -76,6 +73,28 @@ async function runSession(
     sessionEnd.abort()
     await sessionWorkers
   }
+}
+
+interface Started {
+  readonly session: Session
+  readonly generations: Generations
+}
+
+/** Gets everything that may not be had before anything runs. */
+async function start(
+  options: AgentOptions & { readonly startedMs: number },
+  owned: AsyncDisposableStack,
+): Promise<Started> {
+  const { config, log, overrides = {} } = options
+  const { paths } = config
+  await makeFolders(config, log)
+  owned.use(await lockState(paths.state, log))
+  const session = owned.use(await createSession({ config, log, overrides }))
+  const generations = new Generations({ ...options, session })
+  const requests = localRequests({ session, generations })
+  owned.use(await startStatusServer({ socketPath: socketPathIn(paths.runtime), requests, log }))
+  log.info('agent is ready', { thingName: config.device.thingName, pid: process.pid })
+  return { session, generations }
 }
 
 /**

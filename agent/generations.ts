@@ -24,12 +24,13 @@ export interface GenerationsOptions {
   readonly ring: LogRing
   /** When the agent started, on the monotonic clock. */
   readonly startedMs: number
-  readonly service?: Pick<Service, 'ready' | 'kept'> | undefined
+  readonly service?: Pick<Service, 'ready' | 'kept' | 'stuck'> | undefined
   readonly reloads?: Reloads | undefined
+  /** How long workers may take to end at a reload. Default 30 s; at a stop main.ts cuts off earlier. */
+  readonly endWithinMs?: number | undefined
 }
 
 const lastFlushMs = 3_000
-/** How long workers may take to end at a reload. At a stop main.ts cuts off earlier. */
 const endWithinMs = 30_000
 
 /** The generations of one session, one after the other. */
@@ -76,14 +77,15 @@ export class Generations implements Watched {
   async run(signal: AbortSignal): Promise<Config | undefined> {
     for (;;) {
       const next = await this.#runOne(signal)
-      if (next === undefined || !isSameSession(this.#config, next)) return next
+      if (next === undefined || signal.aborted) return undefined
+      if (!isSameSession(this.#config, next)) return next
       this.#config = next
       this.#current = this.#create()
     }
   }
 
   async #runOne(signal: AbortSignal): Promise<Config | undefined> {
-    const { service } = this.#options
+    const { service, endWithinMs: withinMs = endWithinMs } = this.#options
     await using logs = this.#current.logs
     using end = linkedAbort(signal)
     const workers = superviseAll(this.#current.workers, end.controller.signal)
@@ -95,8 +97,22 @@ export class Generations implements Watched {
       await logs.flushOnStop(AbortSignal.timeout(lastFlushMs))
     }
     const unending = new AbortController().signal
-    await withDeadline({ signal: unending, withinMs: endWithinMs, what: 'the end of the workers' }, stopped)
+    try {
+      await withDeadline({ signal: unending, withinMs, what: 'the end of the workers' }, stopped)
+    } catch (error) {
+      this.#reportUnended(error)
+      throw error
+    }
     return next
+  }
+
+  #reportUnended(error: unknown): void {
+    const { service, log } = this.#options
+    const { workers, logs } = this.#current
+    const unended = workers.filter(({ hasStopped }) => !hasStopped)
+    const stuck = (unended.length > 0 ? unended : [logs.worker]).map(({ name }) => name) // or the last flush is
+    log.error('workers do not end: the agent gives up', { stuck, error })
+    service?.stuck(stuck)
   }
 
   /** Waits for a configuration that differs from the one in use; undefined at a stop. */

@@ -3,6 +3,7 @@ import { CommanderError } from 'commander'
 import { createProgram } from './commands/command-line.ts'
 import { ConfigError } from './config/load-config.ts'
 import { AgentError, reportError } from './lib/errors.ts'
+import { exitNow } from './lib/exit-now.ts'
 import type { ServiceEnvironment } from './service.ts'
 
 const stopWithinMs = 4_800
@@ -24,7 +25,7 @@ function stopOnSignal(stop: AbortController): void {
       stop.abort(new AgentError(`interrupted by ${name}`))
       setTimeout(() => {
         process.stderr.write('panorama-agent: something did not stop in time and was cut off\n')
-        process.exit(exitCodes.ok)
+        exitNow(exitCodes.ok)
       }, stopWithinMs).unref()
     })
   }
@@ -60,7 +61,7 @@ async function main(): Promise<void> {
     onHangup: (listener) => process.on('SIGHUP', listener),
   })
   const exitCode = await program.parseAsync(process.argv).then(() => exitCodes.ok, exitCodeOf)
-  process.exit(exitCode)
+  exitNow(exitCode)
 }
 
 void main()

@@ -1,7 +1,6 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
 
 import { reportError } from '../agent/lib/errors.ts'
 import { startCloud } from '../test/cloud/cloud.ts'
@@ -9,6 +8,7 @@ import { AgentProcess } from '../test/support/agent-process.ts'
 import { createApplianceFiles } from '../test/support/appliance-files.ts'
 import { DemoConsole, DemoEnded } from './demo-console.ts'
 import { DemoStory } from './demo-story.ts'
+import { parseCommandLine } from './parse-command-line.ts'
 
 const usage = `Usage: scripts/demo [--once] [--publish FOLDER]
 
@@ -19,7 +19,7 @@ and shows the agent follow. Everything runs on this machine, in a temporary fold
   --publish FOLDER   sync the files of this folder instead of the demo's own model
 `
 
-const { values } = parseArgs({
+const { values } = parseCommandLine(usage, {
   options: {
     once: { type: 'boolean', default: false },
     publish: { type: 'string' },

@@ -1,27 +1,25 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 
 import { agentVersion } from '../agent/build-info.ts'
 import { reportError } from '../agent/lib/errors.ts'
 import { buildPackage } from './packaging/build-package.ts'
 import { findPlatform } from './packaging/platform.ts'
+import { parseCommandLine } from './parse-command-line.ts'
 
-const usage = `Usage: scripts/package --platform amd64|arm64 [--fast] [--version VERSION] [--output FOLDER]
+const usage = `Usage: scripts/package --platform amd64|arm64 [--fast] [--output FOLDER]
 
 Builds the Debian package of one platform, on a machine of either, and prints its path as the last line.
 
-  --fast             compress quickly: for tests, not for release
-  --version VERSION  of the package; default ${agentVersion}
-  --output FOLDER    default dist/packages
+  --fast           compress quickly: for tests, not for release
+  --output FOLDER  default dist/packages
 `
 
 const root = join(import.meta.dirname, '..')
-const { values } = parseArgs({
+const { values } = parseCommandLine(usage, {
   options: {
     platform: { type: 'string' },
     fast: { type: 'boolean', default: false },
-    version: { type: 'string', default: agentVersion },
     output: { type: 'string', default: join(root, 'dist', 'packages') },
     help: { type: 'boolean', default: false },
   },
@@ -35,9 +33,16 @@ if (values.help) {
   process.exitCode = 64
 } else {
   try {
-    const { version, fast: isFast, output: outputFolder } = values
+    const { fast: isFast, output: outputFolder } = values
     const sourceDate = process.env['SOURCE_DATE_EPOCH']
-    const { path, sizes } = await buildPackage({ root, platform, version, isFast, outputFolder, sourceDate })
+    const { path, sizes } = await buildPackage({
+      root,
+      platform,
+      version: agentVersion,
+      isFast,
+      outputFolder,
+      sourceDate,
+    })
     process.stdout.write(sizes)
     console.log(`${((await stat(path)).size / 1_000_000).toFixed(1)} MB`)
     console.log(path)

@@ -1,4 +1,7 @@
-import { loadConfig } from '../config/load-config.ts'
+import { existsSync } from 'node:fs'
+
+import { defaultRuntimeFolder } from '../config/config-schema.ts'
+import { ConfigError, loadConfig } from '../config/load-config.ts'
 import { AgentError } from '../lib/errors.ts'
 import { callAgent, socketPathIn, type AgentCall } from '../status/status-client.ts'
 import { renderStatus } from '../status/render-status.ts'
@@ -9,6 +12,8 @@ import type { CommandContext } from './command-context.ts'
 export interface AgentLocation {
   readonly configFile: string
   readonly socket?: string
+  /** Where the agent is asked when the configuration is at fault: it may run with the one before. */
+  readonly usualSocket?: string
 }
 
 export interface StatusOptions extends AgentLocation {
@@ -60,11 +65,23 @@ export async function refresh(
 
 type Question = Omit<AgentCall, 'socketPath'>
 
-async function ask({ configFile, socket }: AgentLocation, question: Question): Promise<StatusDocument> {
-  const socketPath = socket ?? socketPathIn((await loadConfig(configFile)).paths.runtime)
+async function ask(location: AgentLocation, question: Question): Promise<StatusDocument> {
+  const socketPath = location.socket ?? (await locate(location))
   const { body } = await callAgent({ socketPath, ...question })
   if (isStatus(body)) return body
   throw refusal(body)
+}
+
+async function locate({
+  configFile,
+  usualSocket = socketPathIn(defaultRuntimeFolder),
+}: AgentLocation): Promise<string> {
+  try {
+    return socketPathIn((await loadConfig(configFile)).paths.runtime)
+  } catch (error) {
+    if (error instanceof ConfigError && existsSync(usualSocket)) return usualSocket
+    throw error
+  }
 }
 
 function pathOf(verb: string, name: string | undefined): string {

@@ -2,6 +2,8 @@ import * as z from 'zod'
 
 /** The configuration file, design decisions included: units in names, every default here, floors and ceilings. */
 
+export const defaultRuntimeFolder = '/run/panorama-agent'
+
 const hostPort = z
   .string()
   .regex(/^[A-Za-z0-9.-]{1,253}(:\d{1,5})?$/, { error: 'must be host or host:port, without a scheme', abort: true })
@@ -119,7 +121,7 @@ export const configSchema = z.strictObject({
       state: absolutePath.default('/var/lib/panorama-agent'),
       runtime: absolutePath
         .max(90, 'must be at most 90 characters, because of the socket in it')
-        .default('/run/panorama-agent'),
+        .default(defaultRuntimeFolder),
     })
     .prefault({}),
 })

@@ -19,16 +19,28 @@ export class ConfigError extends AgentError {
   constructor(file: string, faults: readonly ConfigFault[]) {
     const lines = faults.map(({ path, message }) => `  ${path === '' ? '(whole file)' : path}: ${message}`)
     super(`${file} has ${faults.length} ${faults.length === 1 ? 'fault' : 'faults'}:\n${lines.join('\n')}`, {
-      hint: 'mend the file and start again; config/agent.schema.json describes every field',
+      hint: `mend the file and start again; agent.schema.json describes every field (in config/, installed in /usr/share/panorama-agent/)`,
     })
     this.faults = faults
   }
 }
 
-/** Reads, checks and completes a configuration file. Throws a ConfigError. */
+/** The system was short of something, or a disk did not answer: another try may go well. */
+const passing = new Set(['EAGAIN', 'EBUSY', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM', 'ESTALE', 'ETIMEDOUT'])
+
+/**
+ * Reads, checks and completes a configuration file. Throws a ConfigError, or a retryable AgentError when what keeps the
+ * file from being read may pass by itself.
+ */
 export async function loadConfig(file: string): Promise<Config> {
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw new ConfigError(file, [{ path: '', message: `cannot be read (${errorCode(error) ?? 'unknown error'})` }])
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    const code = errorCode(cause) ?? 'unknown error'
+    if (passing.has(code)) throw new AgentError(`${file} cannot be read at the moment`, { retryable: true, cause })
+    const message =
+      code === 'ENOENT'
+        ? 'is not there; there is an example in /usr/share/doc/panorama-agent/examples'
+        : `cannot be read (${code})`
+    throw new ConfigError(file, [{ path: '', message }])
   })
   return parseConfig(parseJson(text, file), file)
 }

@@ -70,7 +70,7 @@ async function refuseOpenKey(path: string): Promise<void> {
   })
   if ((mode & 0o027) === 0) return
   const shown = (mode & 0o777).toString(8).padStart(4, '0')
-  throw unusable(`${path} can be read by others, or written by its group (mode ${shown})`, `chmod 600 ${path}`)
+  throw unusable(`${path} can be read by others, or written by its group (mode ${shown})`, `chmod g-w,o= ${path}`)
 }
 
 async function read(path: string): Promise<string> {

@@ -100,6 +100,11 @@ export class Worker {
     await request.promise
   }
 
+  /** Whether it was supervised, and that has ended. */
+  get hasStopped(): boolean {
+    return this.#stopped
+  }
+
   health(): WorkerHealth {
     return this.#health
   }

@@ -1,4 +1,15 @@
-import { closeSync, constants, fstatSync, openSync, opendirSync, rmdirSync, unlinkSync, type Stats } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  opendirSync,
+  renameSync,
+  rmdirSync,
+  unlinkSync,
+  type Stats,
+} from 'node:fs'
 
 /**
  * A folder held open: whatever happens to its path meanwhile, names are looked up in this folder. Node has no openat(2),
@@ -44,20 +55,44 @@ export class FolderHandle implements Disposable {
 const deepest = 8
 const widest = 1_000
 
+export interface Clearing {
+  /** How many entries may still be looked at. What somebody made without end must not hold up whoever clears it away. */
+  entriesLeft: number
+  /** Where a folder goes that lies too deep: to be discarded from there. */
+  readonly top: FolderHandle
+}
+
 /**
  * Removes an entry, a folder with what is in it. Somebody else may still change that folder, so nothing is looked up
- * by path, and a tree that is too deep or too wide stays. Answers whether it is gone.
+ * by path, and what is too wide, or more than may be looked at, stays for another time. Answers whether it is gone.
  */
-export function discard(folder: FolderHandle, name: string | Buffer, depth = 0): boolean {
+export function discard(folder: FolderHandle, name: string | Buffer, clearing: Clearing): boolean {
+  return discardAt({ folder, name, depth: 0 }, clearing)
+}
+
+interface Place {
+  readonly folder: FolderHandle
+  readonly name: string | Buffer
+  readonly depth: number
+}
+
+function discardAt({ folder, name, depth }: Place, clearing: Clearing): boolean {
   const path = folder.at(name)
+  clearing.entriesLeft -= 1
   const unlink = (): void => {
     unlinkSync(path)
   }
   if (isDone(unlink)) return true
-  if (depth === deepest) return false
+  if (clearing.entriesLeft < 0) return false
+  if (depth === deepest) {
+    return isDone(() => {
+      renameSync(path, clearing.top.at(`deep-${randomBytes(8).toString('hex')}`))
+    })
+  }
   isDone(() => {
     using inner = new FolderHandle(path)
-    for (const entry of inner.names(widest)) discard(inner, entry, depth + 1)
+    const entries = inner.names(Math.min(widest, clearing.entriesLeft))
+    for (const entry of entries) discardAt({ folder: inner, name: entry, depth: depth + 1 }, clearing)
   })
   return isDone(() => {
     rmdirSync(path)

@@ -53,6 +53,8 @@ async function handleWaiting(
     using taken = new DisposableStack()
     const entry = folders.take(name)
     if (entry === 'stuck') stuck.push(shown(name))
+    if (entry === 'removed')
+      options.print(`${shown(name)}: removed unread: it cannot be moved to ${options.workFolder}`)
     if (typeof entry !== 'string') await handleOne(name, taken.use(entry).path, { folders, options })
   }
   return stuck

@@ -14,7 +14,7 @@ import {
 } from 'node:fs'
 
 import type { Outcome } from './outcome.ts'
-import { discard, FolderHandle } from './folder-handle.ts'
+import { discard, FolderHandle, type Clearing } from './folder-handle.ts'
 import type { Owner } from './trusted-list.ts'
 
 export interface RequestFoldersOptions {
@@ -23,12 +23,15 @@ export interface RequestFoldersOptions {
   /** `/run/panorama-agent-root`: root's alone, on the same file system. */
   readonly workFolder: string
   readonly owner: Owner
+  /** How many entries one run may clear away. Default 10,000, which takes less than a second. */
+  readonly maxCleared?: number
 }
 
 /** What systemd's glob matches, and what it does not see for a dot in front. */
 const suffix = '.json'
 const maxWaiting = 256
 const maxLeftovers = 1_000
+const defaultMaxCleared = 10_000
 
 /**
  * The agent's folders, as root may use them: the agent owns them, so everything in them, and they themselves, may be
@@ -38,13 +41,15 @@ export class RequestFolders implements Disposable {
   readonly #runtime: FolderHandle
   readonly #work: FolderHandle
   readonly #agent: Stats
+  readonly #clearing: Clearing
 
   /** Throws when the folders are not there, or the work folder is not root's alone. */
-  constructor({ runtimeFolder, workFolder, owner }: RequestFoldersOptions) {
+  constructor({ runtimeFolder, workFolder, owner, maxCleared = defaultMaxCleared }: RequestFoldersOptions) {
     this.#work = openWorkFolder(workFolder, owner)
     this.#runtime = new FolderHandle(runtimeFolder)
     this.#agent = this.#runtime.stat()
-    for (const name of this.#work.names(maxLeftovers)) discard(this.#work, name) // of a run that was cut off
+    this.#clearing = { entriesLeft: maxCleared, top: this.#work }
+    this.#clear()
   }
 
   get agentUid(): number {
@@ -62,22 +67,22 @@ export class RequestFolders implements Disposable {
 
   /**
    * Moves an entry, whatever it is, out of the agent's reach, and removes what cannot be moved. Answers where it is now;
-   * `gone` when there is nothing any more, `stuck` when it is still there.
+   * `gone` when there was nothing any more, `removed` and `stuck` when it could not be moved.
    */
-  take(name: Buffer): TakenEntry | 'gone' | 'stuck' {
+  take(name: Buffer): TakenEntry | 'gone' | 'removed' | 'stuck' {
     using requests = this.#open('requests')
     if (requests === undefined) return 'gone'
     const taken = `taken-${randomBytes(8).toString('hex')}`
     const path = this.#work.at(taken)
     try {
       renameSync(requests.at(name), path)
-    } catch {
-      return remove(requests.at(name))
+    } catch (error) {
+      return isMissing(error) ? 'gone' : remove(requests.at(name))
     }
     return {
       path,
       [Symbol.dispose]: () => {
-        discard(this.#work, taken)
+        discard(this.#work, taken, this.#clearing)
       },
     }
   }
@@ -94,7 +99,7 @@ export class RequestFolders implements Disposable {
       fchmodSync(file, 0o600)
       renameSync(this.#work.at(made), answers.at(`${id}${suffix}`))
     } catch (error) {
-      discard(this.#work, made)
+      discard(this.#work, made, this.#clearing)
       throw error
     } finally {
       closeSync(file)
@@ -104,6 +109,15 @@ export class RequestFolders implements Disposable {
   [Symbol.dispose](): void {
     this.#runtime[Symbol.dispose]()
     this.#work[Symbol.dispose]()
+  }
+
+  /** Removes what runs before have left: they were cut off, or it was more than one may remove. */
+  #clear(): void {
+    while (this.#clearing.entriesLeft > 0) {
+      const leftovers = this.#work.names(maxLeftovers)
+      if (leftovers.length === 0) return
+      for (const name of leftovers) discard(this.#work, name, this.#clearing)
+    }
   }
 
   #open(name: string): FolderHandle | undefined {
@@ -142,12 +156,17 @@ function modifiedMs(path: Buffer): number {
   return lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0
 }
 
+/** The agent may have withdrawn it. */
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT'
+}
+
 /** For what cannot be moved, such as to another file system. */
-function remove(path: Buffer): 'gone' | 'stuck' {
+function remove(path: Buffer): 'removed' | 'stuck' {
   try {
     unlinkSync(path)
   } catch {
     // told below by what is left
   }
-  return lstatSync(path, { throwIfNoEntry: false }) === undefined ? 'gone' : 'stuck'
+  return lstatSync(path, { throwIfNoEntry: false }) === undefined ? 'removed' : 'stuck'
 }

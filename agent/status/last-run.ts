@@ -16,7 +16,7 @@ const noteName = 'overdue.json'
 const exitName = 'last-exit'
 
 /**
- * Leaves a note of overdue workers for the next run. Written synchronously, because what hangs may be the threads that
+ * Leaves a note of workers that are stuck for the next run. Written synchronously, because what hangs may be the threads that
  * every other file access waits for.
  */
 export function noteOverdue(runtimeFolder: string, workers: readonly string[]): void {
@@ -37,10 +37,9 @@ export async function reportLastRun({ runtimeDirectory, runtimeFolder, log }: La
   const [result = 'unknown', code, status] = exit?.trim().split(' ') ?? []
   const workers = note === undefined ? undefined : workersIn(note)
   if (result === 'watchdog' || workers !== undefined) {
-    log.error('the run before was stuck and ended by the watchdog', {
-      stuck: workers === undefined ? 'event loop' : `worker ${workers.join(', ')}`,
-      result,
-    })
+    const message = `the run before was stuck${result === 'watchdog' ? ' and ended by the watchdog' : ''}`
+    const stuck = workers === undefined ? 'event loop' : `worker ${workers.join(', ')}`
+    log.error(message, { stuck, result, code, status })
   } else if (exit !== undefined && result !== 'success') {
     const hint = hints.get(result)
     log.error('the run before ended unexpectedly', { result, code, status, ...(hint === undefined ? {} : { hint }) })

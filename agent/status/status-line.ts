@@ -1,6 +1,8 @@
 import type { PartStatus, StatusDocument } from './status-document.ts'
 
 const maxErrorLength = 160
+/** systemd ignores a message of more than 4,096 bytes, and a thousand cameras may be starting at once. */
+const maxNames = 5
 /** States of a part that has not had its first pass yet. */
 const beginning = new Set(['starting', 'waiting'])
 
@@ -9,13 +11,13 @@ export function statusLine(status: StatusDocument): string {
   const parts = namedParts(status)
   const failing = parts.filter(([, { state }]) => state !== 'ok' && !beginning.has(state))
   const [first] = failing
-  if (status.overdue.length > 0) return `Stuck: ${status.overdue.join(', ')}`
+  if (status.overdue.length > 0) return `Stuck: ${namesText(status.overdue)}`
   if (first !== undefined) {
     const others = failing.length === 1 ? '' : ` and ${failing.length - 1} more`
     return `Failing: ${first[0]}${others}${errorText(first[1])}`
   }
   const starting = parts.filter(([, { state }]) => beginning.has(state)).map(([name]) => name)
-  if (starting.length > 0) return `Starting: ${starting.join(', ')}`
+  if (starting.length > 0) return `Starting: ${namesText(starting)}`
   const { artifacts, cameras, logs } = status
   const counts = [
     count(artifacts.length, 'artifact'),
@@ -34,6 +36,11 @@ function namedParts(status: StatusDocument): readonly (readonly [string, PartSta
     ...status.cameras.map((part) => [`camera ${part.name}`, part] as const),
     ['logs', status.logs],
   ]
+}
+
+function namesText(names: readonly string[]): string {
+  const others = names.length - maxNames
+  return `${names.slice(0, maxNames).join(', ')}${others > 0 ? ` and ${others} more` : ''}`
 }
 
 function errorText({ lastError }: PartStatus): string {

@@ -50,7 +50,7 @@ export async function buildPackage(options: PackageOptions): Promise<BuiltPackag
       binaries: await stripBinaries(platform, modules, work),
       bundles: join(dist, 'native'),
     })),
-    ...(await listDocuments({ root, version, sourceDate, bundleMeta })),
+    ...(await listDocuments({ root, platform, modules, version, sourceDate, bundleMeta })),
   ]
   const tree = join(work, 'tree')
   await writeTree(tree, files)

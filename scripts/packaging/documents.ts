@@ -10,11 +10,15 @@ import { maintainer } from './control.ts'
 import { renderCopyright } from './copyright.ts'
 import { bundledFolders, findIngredients } from './ingredients.ts'
 import type { PackageFile } from './package-tree.ts'
+import { crtFolder, runtimeFolder, type PlatformModules } from './platform-modules.ts'
+import type { Platform } from './platform.ts'
 import { renderSbom } from './sbom.ts'
 
 export interface DocumentSources {
   /** The checkout. */
   readonly root: string
+  readonly platform: Platform
+  readonly modules: PlatformModules
   readonly version: string
   /** In seconds since 1970. */
   readonly sourceDate: number
@@ -32,7 +36,7 @@ const linkedIntoCrt = [
 
 const doc = 'usr/share/doc/panorama-agent'
 
-/** Everything to read, for people and for tools. The same for every platform. */
+/** Everything to read, for people and for tools. */
 export async function listDocuments(sources: DocumentSources): Promise<readonly PackageFile[]> {
   const { root } = sources
   const completion = renderCompletion('panorama-agent', outlineCommands(createProgram(unusedContext)))
@@ -51,23 +55,24 @@ export async function listDocuments(sources: DocumentSources): Promise<readonly 
 }
 
 /** Copyright file and SBOM speak of the npm packages that are bundled, of the runtime, and of aws-crt. */
-async function listNotices({ root, version, bundleMeta }: DocumentSources): Promise<readonly PackageFile[]> {
-  const runtime = `node_modules/node-linux-${process.arch}`
-  const folders = new Set([...bundledFolders(bundleMeta), 'node_modules/aws-crt', runtime])
+async function listNotices({ root, platform, modules, version, bundleMeta }: DocumentSources) {
+  const runtime = runtimeFolder(platform)
   const linked = await Promise.all(
     ['aws-lc.txt', 'aws-c-common.txt'].map((name) => read(root, `packaging/licenses/${name}`)),
   )
   const extras: Readonly<Record<string, Extras>> = {
-    'node_modules/aws-crt': {
+    [crtFolder]: {
       inside: linked.map((licenses) => `Linked into its binary:\n\n${licenses}`),
       contains: Object.fromEntries(linkedIntoCrt.map((name) => [name, undefined])),
     },
     [runtime]: { contains: linkedIntoNode() },
   }
-  const ingredients = (await findIngredients(root, [...folders].sort())).map((ingredient) => ({
-    ...ingredient,
-    ...extras[ingredient.path],
-  }))
+  const bundled = bundledFolders(bundleMeta).filter((folder) => folder !== crtFolder)
+  const found = [
+    ...(await findIngredients(root, bundled)),
+    ...(await findIngredients(modules.root, [crtFolder, runtime])),
+  ]
+  const ingredients = found.map((ingredient) => ({ ...ingredient, ...extras[ingredient.path] }))
   return [
     text(`${doc}/copyright`, renderCopyright({ ingredients })),
     text(`${doc}/sbom.cdx.json`, renderSbom({ version, ingredients })),

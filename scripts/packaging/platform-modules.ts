@@ -6,11 +6,20 @@ import { AgentError } from '../../agent/lib/errors.ts'
 import type { Platform } from './platform.ts'
 import { runTool } from './run-tool.ts'
 
+/** Below the root of a platform's modules. */
+export const crtFolder = 'node_modules/aws-crt'
+
+/** Below the root of a platform's modules. */
+export function runtimeFolder({ cpu }: Platform): string {
+  return `node_modules/node-linux-${cpu}`
+}
+
 /** Where a platform's parts come from. */
 export interface PlatformModules {
+  /** The folder that `node_modules` is in. */
+  readonly root: string
   /** The Node runtime. */
   readonly node: string
-  readonly nodeLicense: string
   /** aws-crt's binary. */
   readonly crt: string
 }
@@ -21,12 +30,11 @@ export interface PlatformModules {
  */
 export async function findPlatformModules(root: string, platform: Platform): Promise<PlatformModules> {
   const isOwn = process.arch === platform.cpu
-  const modules = isOwn ? join(root, 'node_modules') : await installModules(root, platform)
-  const runtime = join(modules, `node-linux-${platform.cpu}`)
+  const folder = isOwn ? root : await installModules(root, platform)
   return {
-    node: join(runtime, 'bin', 'node'),
-    nodeLicense: join(runtime, 'LICENSE'),
-    crt: join(modules, 'aws-crt', 'dist', 'bin', platform.crtFolder, 'aws-crt-nodejs.node'),
+    root: folder,
+    node: join(folder, runtimeFolder(platform), 'bin', 'node'),
+    crt: join(folder, crtFolder, 'dist', 'bin', platform.crtFolder, 'aws-crt-nodejs.node'),
   }
 }
 
@@ -34,7 +42,7 @@ async function installModules(root: string, platform: Platform): Promise<string>
   const lock = await readFile(join(root, 'package-lock.json'))
   const digest = createHash('sha256').update(lock).digest('hex').slice(0, 16)
   const folder = join(root, '.cache', 'packages', `${platform.cpu}-${digest}`)
-  if (await isThere(folder)) return join(folder, 'node_modules')
+  if (await isThere(folder)) return folder
   const incoming = `${folder}.incoming`
   await rm(incoming, { recursive: true, force: true })
   await mkdir(incoming, { recursive: true })
@@ -44,13 +52,13 @@ async function installModules(root: string, platform: Platform): Promise<string>
     cwd: incoming,
     hint: 'npm must reach its registry once for each platform',
   })
-  if (!(await isThere(join(incoming, 'node_modules', `node-linux-${platform.cpu}`)))) {
+  if (!(await isThere(join(incoming, runtimeFolder(platform))))) {
     throw new AgentError(`npm did not install the runtime for ${platform.cpu}`, {
       hint: 'use npm 10 or newer, which knows --cpu',
     })
   }
   await rename(incoming, folder)
-  return join(folder, 'node_modules')
+  return folder
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { appendFile } from 'node:fs/promises'
+import { appendFile, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { describe, expect, it } from 'vitest'
@@ -9,6 +9,7 @@ import type { AgentProcess } from '../support/agent-process.ts'
 import { createAgentSite, type AgentSite } from '../support/agent-site.ts'
 import { arrivedMessages } from '../support/arrived-messages.ts'
 import { installedContents, unfinishedFiles } from '../support/installed-artifact.ts'
+import { runCommand } from '../support/run-command.ts'
 import { exitOf, waitUntil } from '../support/wait-until.ts'
 
 /** The agent ends by force at 4.8 s; a stop that needs it says so on its standard error. */
@@ -72,6 +73,18 @@ describe('SIGTERM', () => {
     const agent = site.start()
     await agent.until(({ credentials }) => credentials.length === 1)
     await expectCleanStop(agent)
+  })
+
+  it('ends an agent by force whose file access hangs', async () => {
+    await using site = await createAgentSite()
+    await mkdir(site.artifactFolder, { recursive: true })
+    await runCommand('mkfifo', [join(site.artifactFolder, 'index.json')]) // opening it to read waits for a writer
+    site.setPassword('first')
+    const agent = site.start()
+    await agent.until(({ cameras }) => cameras[0]?.state === 'ok')
+    agent.kill('SIGTERM')
+    expect(await exitOf(agent)).toEqual({ code: 0, signal: null })
+    expect(agent.output).toMatch(cutOff)
   })
 
   it('ends an agent that gets it before it is ready', async () => {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
@@ -85,12 +85,17 @@ it('ends a question that is interrupted with a failure, at once', async () => {
     said += text
   })
   const ended = once(question, 'close')
-  await agent.until(() => question.exitCode === null)
-  await new Promise((resolve) => setTimeout(resolve, 1_000)) // it has no sign of its own that it waits
+  await waitUntil('the question is asked', () => isConnectedTo(socket))
   question.kill('SIGTERM')
   const [code] = (await ended) as [number | null]
   expect({ code, said }).toEqual({ code: 1, said: 'panorama-agent: interrupted by SIGTERM\n' })
 })
+
+/** Whether the server of a socket has a connection, by proc_net_unix(5): the accepted end has the path, and state 3. */
+function isConnectedTo(path: string): boolean {
+  const sockets = readFileSync('/proc/net/unix', 'utf8').split('\n')
+  return sockets.some((line) => line.endsWith(` ${path}`) && line.split(/\s+/)[5] === '03')
+}
 
 function isWell({ artifacts, cameras }: StatusDocument): boolean {
   return [...artifacts, ...cameras].every(({ state }) => state === 'ok')

@@ -30,7 +30,7 @@ describe('an agent without identity', () => {
     await chmod(key, 0o644)
     const agent = site.start()
     const { identity, credentials } = await agent.until(({ identity: { state } }) => state === 'unusable')
-    expect(identity.lastError?.hint).toBe(`chmod 600 ${key}`)
+    expect(identity.lastError?.hint).toBe(`chmod g-w,o= ${key}`)
     await agent.until((status) => status.credentials[0]?.state === 'failing')
     expect(credentials[0]?.fetches).toBe(0)
     expect(site.cloud.requests.count()).toBe(0)
@@ -55,7 +55,7 @@ describe('a faulty configuration', () => {
   })
 
   it.each([
-    ['is missing', undefined, 'ENOENT'],
+    ['is missing', undefined, 'is not there'],
     ['is not JSON', '{ "device": ', 'is not JSON'],
   ])('ends the agent with exit code 78 when the file %s', async (_, text, message) => {
     await using site = await createAgentSite()

@@ -1,9 +1,13 @@
 import { execFile } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
 
 import { beforeAll, afterAll, describe, expect, it } from 'vitest'
 
 import { agentVersion } from '../../agent/build-info.ts'
+import { status } from '../../agent/commands/ask-agent.ts'
+import { socketPathIn } from '../../agent/status/status-client.ts'
 import { agentCommand } from '../support/agent-process.ts'
 import { createAgentSite, type AgentSite } from '../support/agent-site.ts'
 
@@ -42,6 +46,19 @@ describe('panorama-agent beside a running agent', () => {
     for (const part of ['agent', 'identity', 'credentials', 'artifact model', 'camera dock-1', 'logs']) {
       expect(stdout).toMatch(new RegExp(`^${part} +(ok|running)`, 'm'))
     }
+  })
+
+  it('asks the agent at its usual place when the configuration has become faulty, and names the fault where none runs', async () => {
+    const { folder = '', appliance } = shared.site ?? {}
+    const configFile = join(folder, 'faulty.json')
+    await writeFile(configFile, '{')
+    const stdout = new PassThrough()
+    const context = { signal: AbortSignal.timeout(10_000), stdout, service: {}, onHangup: () => undefined }
+    const usualSocket = socketPathIn(appliance?.runtimeFolder ?? '')
+    await status({ configFile, json: true, usualSocket }, context)
+    expect(JSON.parse(String(stdout.read()))).toMatchObject({ version: 1 })
+    const nowhere = status({ configFile, json: true, usualSocket: join(folder, 'no.sock') }, context)
+    await expect(nowhere).rejects.toThrow(`${configFile} has 1 fault`)
   })
 
   it('shows the whole status as one line of JSON', async () => {

@@ -1,4 +1,4 @@
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { describe, expect, it } from 'vitest'
@@ -91,12 +91,17 @@ describe('a reload', () => {
     expect(status.agent.pid).toBe(agent.pid)
   })
 
-  it('goes back to the configuration before when the new one cannot be started', async () => {
+  it.each([
+    { why: 'its folders cannot be made', paths: { state: 'a-file/state', runtime: 'run' } },
+    { why: 'its socket cannot be made', paths: { state: 'state', runtime: 'taken' } },
+  ])('goes back to the configuration before when the new one cannot be started: $why', async ({ paths }) => {
     await using running = await runningSite()
     const { site, agent } = running
-    const file = join(site.folder, 'a-file')
-    await writeFile(file, '')
-    await reload(site, agent, { paths: { state: join(file, 'state'), runtime: site.appliance.runtimeFolder } })
+    await writeFile(join(site.folder, 'a-file'), '')
+    await mkdir(join(site.folder, 'taken', 'agent.sock'), { recursive: true })
+    await reload(site, agent, {
+      paths: { state: join(site.folder, paths.state), runtime: join(site.folder, paths.runtime) },
+    })
     await waitUntil('the failure is logged', () => agent.output.includes('the one before is taken up again'))
     expect((await agent.until(isWell)).agent.pid).toBe(agent.pid)
   })
@@ -177,6 +182,21 @@ describe('under a service manager', () => {
     agent.kill('SIGTERM')
     expect(await exitOf(agent)).toEqual({ code: 0, signal: null })
     await untilTold(/^STOPPING=1$/)
+  })
+
+  it('says nothing after it said that it stops, also when a reload is on its way, and stops in time', async () => {
+    await using site = await createAgentSite()
+    const address = join(site.folder, 'notify')
+    using socket = listenForNotify(address)
+    const agent = site.start({ env: { NOTIFY_SOCKET: address, WATCHDOG_USEC: '2000000' } })
+    await agent.until(({ credentials }) => credentials[0]?.state === 'ok')
+    using _ = site.cloud.faults.inject({ kind: 'latency', delayMs: 60_000 }, { service: 'logs' })
+    await reload(site, agent, bothCameras)
+    await waitUntil('the reload has begun', () => agent.output.includes('configuration is read anew'))
+    agent.kill('SIGTERM')
+    expect(await exitOf(agent)).toEqual({ code: 0, signal: null })
+    expect(agent.output).not.toContain('was cut off')
+    expect(socket.take().at(-1)).toEqual(['STOPPING=1', 'STATUS=Stopping'])
   })
 
   it('kicks no watchdog that is meant for another process', async () => {

@@ -520,7 +520,7 @@ describe('the folder of the requests', () => {
     ])
   })
 
-  test.skipIf(noMount !== undefined)('loses what cannot be moved to another file system', async () => {
+  test.skipIf(noMount !== undefined)('loses what cannot be moved to another file system, and says so', async () => {
     await using bench = await requestBench()
     await using _ = await mountSmallDisk(bench.workFolder)
     await chmod(bench.workFolder, 0o700)
@@ -528,6 +528,7 @@ describe('the folder of the requests', () => {
     expect(await bench.handle()).toBe('finished')
     expect(await namesIn(bench.requestsFolder)).toEqual([])
     expect(await bench.systemctlCalls()).toEqual([])
+    expect(bench.lines).toEqual([`r1.json: removed unread: it cannot be moved to ${bench.workFolder}`])
   })
 })
 
@@ -546,6 +547,22 @@ describe("root's own folder", () => {
     await bench.put('r1.json', reboot)
     await expect(bench.handle()).rejects.toThrow("has to be root's alone")
     expect(await bench.systemctlCalls()).toEqual([])
+  })
+
+  test('is cleared, run by run, of a tree that is more than one may remove, and requests go on', async () => {
+    await using bench = await requestBench()
+    const tree = join(bench.requestsFolder, 'tree.json', ...Array.from({ length: 12 }, () => 'deeper'))
+    for (let count = 0; count < 100; count += 1) await mkdir(join(tree, String(count)), { recursive: true })
+    await bench.put('r0.json', reboot)
+    await bench.handle({ maxCleared: 50 })
+    expect(await bench.answer('r0')).toEqual(done)
+    expect(await namesIn(bench.workFolder)).not.toEqual([])
+    for (const run of ['r1', 'r2', 'r3']) {
+      await bench.put(`${run}.json`, reboot)
+      await bench.handle({ maxCleared: 50 })
+      expect(await bench.answer(run)).toEqual(done)
+    }
+    await expectNothingLeft(bench)
   })
 
   test('is cleared of what a run left that was cut off', async () => {

@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -6,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { runCommand } from '../support/run-command.ts'
 import { tempFolder, type TempFolder } from '../support/temp-folder.ts'
+import { pollUntil } from './support/poll-until.ts'
 import { packageFile } from './support/package-file.ts'
 import { baseRootFileSystem, copyTree, removeTree } from './support/root-file-system.ts'
 
@@ -69,30 +71,51 @@ describe('a package that is put into an image', () => {
   })
 
   it('keeps configuration, identity and what the operator disabled when it is installed again', async () => {
-    const config = join(image, 'etc/panorama-agent/config.json')
+    await using own = await copyOf(image)
+    const config = join(own.path, 'etc/panorama-agent/config.json')
     await writeFile(config, '{}\n')
-    await writeFile(join(image, 'etc/panorama-agent/identity/private.key'), 'key\n', { mode: 0o640 })
-    await runCommand('systemctl', [`--root=${image}`, 'disable', 'panorama-agent-request.path'])
-    const { stdout: said } = await runCommand(installer, [image, '--deb', deb], { withinMs: 300_000 })
+    await writeFile(join(own.path, 'etc/panorama-agent/identity/private.key'), 'key\n', { mode: 0o640 })
+    await runCommand('systemctl', [`--root=${own.path}`, 'disable', 'panorama-agent-request.path'])
+    const { stdout: said } = await runCommand(installer, [own.path, '--deb', deb], { withinMs: 300_000 })
     expect(said).toContain('panorama-agent-request.path stays disabled')
     expect(await readFile(config, 'utf8')).toBe('{}\n')
-    expect(await readFile(join(image, 'etc/panorama-agent/identity/private.key'), 'utf8')).toBe('key\n')
-    const { stdout } = await runCommand('sh', ['-c', `systemctl --root=${image} is-enabled ${units.join(' ')} || true`])
+    expect(await readFile(join(own.path, 'etc/panorama-agent/identity/private.key'), 'utf8')).toBe('key\n')
+    const { stdout } = await runCommand('sh', [
+      '-c',
+      `systemctl --root=${own.path} is-enabled ${units.join(' ')} || true`,
+    ])
     expect(stdout).toBe('enabled\ndisabled\nstatic\n')
   })
 
+  it('lets dpkg end when it is interrupted, and says so', async () => {
+    const installing = spawn(installer, [image, '--deb', deb], { detached: true, stdio: ['ignore', 'ignore', 'pipe'] })
+    let said = ''
+    installing.stderr.setEncoding('utf8').on('data', (text: string) => {
+      said += text
+    })
+    const ended = once(installing, 'close')
+    await pollUntil('dpkg unpacks', async () => (await everythingIn(image)).some((path) => path.endsWith('.dpkg-new')))
+    process.kill(-(installing.pid ?? Number.NaN), 'SIGINT')
+    expect(await ended).toEqual([130, null])
+    expect(said).toBe('image-install: interrupted: install again before the image is used\n')
+    expect((await runCommand('chroot', [image, 'dpkg', '--audit'])).stdout).toBe('')
+    expect(await readFile(join(image, 'usr/sbin/policy-rc.d'), 'utf8')).toBe(hostPolicy)
+    expect(await readFile('/proc/self/mountinfo', 'utf8')).not.toContain(image)
+  })
+
   it('keeps everything at a removal, and wipes identity, secrets and state at a purge', async () => {
+    await using own = await copyOf(image)
     const places = ['etc/panorama-agent', 'var/lib/panorama-agent', 'run/panorama-agent', 'run/panorama-agent-root']
     const key = 'etc/credstore.encrypted/panorama-agent.sealing-key'
-    for (const path of [...places, 'etc/credstore.encrypted']) await mkdir(join(image, path), { recursive: true })
+    for (const path of [...places, 'etc/credstore.encrypted']) await mkdir(join(own.path, path), { recursive: true })
     for (const path of [...places.map((place) => join(place, 'secret')), key])
-      await writeFile(join(image, path), 'secret')
-    await dpkg(image, '--remove')
-    expect(await readFile(join(image, 'var/lib/panorama-agent/secret'), 'utf8')).toBe('secret')
-    await dpkg(image, '--purge')
-    const left = (await everythingIn(image)).filter((path) => path.includes('panorama-agent'))
+      await writeFile(join(own.path, path), 'secret')
+    await dpkg(own.path, '--remove')
+    expect(await readFile(join(own.path, 'var/lib/panorama-agent/secret'), 'utf8')).toBe('secret')
+    await dpkg(own.path, '--purge')
+    const left = (await everythingIn(own.path)).filter((path) => path.includes('panorama-agent'))
     expect(left).toEqual([])
-    expect(await ownerIn(image)).toMatchObject({ name: 'panorama-agent' })
+    expect(await ownerIn(own.path)).toMatchObject({ name: 'panorama-agent' })
   })
 })
 
@@ -109,6 +132,17 @@ describe('scripts/image-install', () => {
     expect(status).toBe(args.length === 1 ? 1 : 64)
   })
 })
+
+/** For a test that changes it. */
+async function copyOf(image: string): Promise<TempFolder> {
+  await using owned = new AsyncDisposableStack()
+  const { path: parent } = owned.use(await tempFolder())
+  const path = join(parent, 'image')
+  owned.defer(() => removeTree(path))
+  await copyTree(image, path)
+  const kept = owned.move()
+  return { path, [Symbol.asyncDispose]: () => kept.disposeAsync() }
+}
 
 function exposureIsBelow(threshold: number, image: string): boolean {
   const args = ['security', '--offline=true', `--root=${image}`, `--threshold=${threshold}`, 'panorama-agent.service']

@@ -221,7 +221,9 @@ describe('files', () => {
   test('says that a file is missing, and where it was expected', async () => {
     await using folder = await tempFolder()
     const file = join(folder.path, 'config.json')
-    await expect(loadConfig(file)).rejects.toThrow(`${file} has 1 fault:\n  (whole file): cannot be read (ENOENT)`)
+    await expect(loadConfig(file)).rejects.toThrow(
+      `${file} has 1 fault:\n  (whole file): is not there; there is an example`,
+    )
   })
 
   test.each(['', '{', '[1,]', '\ufeff{}'])('says that a file with %j is not JSON', async (text) => {
@@ -263,4 +265,10 @@ describe('device names', () => {
       }),
     )
   })
+})
+
+test('takes a file that cannot be read at the moment for no fault of the configuration', async () => {
+  const error = await loadConfig('/proc/self/mem').catch((thrown: unknown) => thrown) // nothing is mapped at 0: EIO
+  expect(error).not.toBeInstanceOf(ConfigError)
+  expect(error).toMatchObject({ retryable: true, cause: { code: 'EIO' } })
 })

@@ -109,7 +109,7 @@ test.each([0o604, 0o644, 0o660, 0o620, 0o602, 0o777])(
     const { privateKey } = seed.location.seed
     await chmod(privateKey, mode)
     const error = await faultOf(seed.location)
-    expect(error).toMatchObject({ fault: 'unusable', retryable: false, hint: `chmod 600 ${privateKey}` })
+    expect(error).toMatchObject({ fault: 'unusable', retryable: false, hint: `chmod g-w,o= ${privateKey}` })
     expect(error.message).toContain(`mode 0${mode.toString(8)}`)
   },
 )

@@ -22,7 +22,7 @@ test('goes on to hold the folder that it opened when another takes its path', as
   await rename(path, join(folder.path, 'b'))
   await symlink('/etc', path)
   expect(handle.names(10).map(String)).toEqual(['mine'])
-  expect(discard(handle, 'mine')).toBe(true)
+  expect(discard(handle, 'mine', { entriesLeft: 10, top: handle })).toBe(true)
   expect(await readdir(join(folder.path, 'b'))).toEqual([])
 })
 
@@ -44,15 +44,31 @@ test('removes a tree without following what leads out of it', async () => {
   await mkdir(join(folder.path, 'tree', 'deep'), { recursive: true })
   await symlink(join(folder.path, 'victim'), join(folder.path, 'tree', 'deep', 'link'))
   using handle = new FolderHandle(folder.path)
-  expect(discard(handle, 'tree')).toBe(true)
+  expect(discard(handle, 'tree', { entriesLeft: 10, top: handle })).toBe(true)
   expect(await readdir(folder.path)).toEqual(['victim'])
   expect(await readFile(join(folder.path, 'victim', 'precious'), 'utf8')).toBe('content')
 })
 
-test('leaves a tree that is too deep, and says so', async () => {
+test('brings to the top what lies too deep, so that it can be removed from there', async () => {
   await using folder = await tempFolder()
   await mkdir(join(folder.path, 'tree', ...Array.from({ length: 20 }, () => 'deeper')), { recursive: true })
   using handle = new FolderHandle(folder.path)
-  expect(discard(handle, 'tree')).toBe(false)
-  expect(await readdir(folder.path)).toEqual(['tree'])
+  const clearing = { entriesLeft: 100, top: handle }
+  expect(discard(handle, 'tree', clearing)).toBe(true)
+  const [deep = ''] = await readdir(folder.path)
+  expect(deep).toMatch(/^deep-/)
+  expect(discard(handle, deep, clearing)).toBe(true)
+  for (const name of await readdir(folder.path)) discard(handle, name, clearing)
+  expect(await readdir(folder.path)).toEqual([])
+})
+
+test('leaves for another time what is more than it may look at, and still removes a file', async () => {
+  await using folder = await tempFolder()
+  for (const name of ['a', 'b', 'c', 'd']) await mkdir(join(folder.path, 'tree', name), { recursive: true })
+  await writeFile(join(folder.path, 'file'), '')
+  using handle = new FolderHandle(folder.path)
+  const clearing = { entriesLeft: 3, top: handle }
+  expect(discard(handle, 'tree', clearing)).toBe(false)
+  expect(await readdir(join(folder.path, 'tree'))).toHaveLength(2)
+  expect(discard(handle, 'file', clearing)).toBe(true)
 })

@@ -34,6 +34,16 @@ test('names the workers that were stuck', async () => {
   expect(entries).toMatchObject([{ level: 'error', fields: { stuck: 'worker artifacts:model, logs' } }])
 })
 
+test('does not lay at the door of the watchdog what somebody else ended', async () => {
+  await using folder = await tempFolder()
+  await writeFile(join(folder.path, 'last-exit'), 'success exited 0\n')
+  noteOverdue(folder.path, ['logs'])
+  const { entries } = await reportIn(folder)
+  expect(entries).toMatchObject([
+    { message: 'the run before was stuck', fields: { stuck: 'worker logs', result: 'success', status: '0' } },
+  ])
+})
+
 test('says nothing of a worker that went on by itself', async () => {
   await using folder = await tempFolder()
   noteOverdue(folder.path, ['logs'])

@@ -46,3 +46,12 @@ test('names what is stuck before anything else', () => {
   const status = statusDocument({ cameras: [{ name: 'dock-1', state: 'failing' }], overdue: ['cameras', 'logs'] })
   expect(statusLine(status)).toBe('Stuck: cameras, logs')
 })
+
+test('counts what it has no room for, so that it is never too long for systemd', () => {
+  const name = 'x'.repeat(64)
+  const cameras = Array.from({ length: 1_000 }, () => ({ name, state: 'starting' }))
+  const five = Array.from({ length: 5 }, () => `camera ${name}`).join(', ')
+  expect(statusLine(statusDocument({ cameras }))).toBe(`Starting: ${five} and 995 more`)
+  const overdue = ['a', 'b', 'c', 'd', 'e', 'f']
+  expect(statusLine(statusDocument({ overdue }))).toBe('Stuck: a, b, c, d, e and 1 more')
+})

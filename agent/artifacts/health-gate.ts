@@ -81,7 +81,7 @@ async function watchFile(file: string, { seen }: HealthQuestion, signal: AbortSi
 }
 
 async function whyUnseen(health: Health): Promise<string> {
-  if ('hook' in health) return ''
+  if ('hook' in health) return ': nobody answers requests to root, or the hook takes longer'
   const look = await lookAt(health.file)
   return look.includes(notThere) ? look.slice(health.file.length) : ', because it was not touched'
 }

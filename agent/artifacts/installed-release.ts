@@ -17,6 +17,8 @@ export interface ReleaseSummary {
   readonly installedAt: string
   readonly files: number
   readonly bytes: number
+  /** Was current before the current one. */
+  readonly isPrevious: boolean
 }
 
 export interface Keep {
@@ -40,7 +42,7 @@ export function describeInstalled(
   return {
     record,
     bytes: bytesOf(record),
-    others: others.map(summaryOf),
+    others: others.map((other) => ({ ...summaryOf(other), isPrevious: other.releaseId === record.previous })),
     contents: new Set(record.files.map(contentKey)),
     previousContents: new Set(others.flatMap(({ files }) => files.map(contentKey))),
   }
@@ -48,7 +50,7 @@ export function describeInstalled(
 
 export function summaryOf(record: ReleaseRecord): ReleaseSummary {
   const { releaseId, installedAt, files } = record
-  return { releaseId, installedAt, files: files.length, bytes: bytesOf(record) }
+  return { releaseId, installedAt, files: files.length, bytes: bytesOf(record), isPrevious: false }
 }
 
 function rank({ releaseId, installedAt }: ReleaseRecord, { previous }: ReleaseRecord): number {

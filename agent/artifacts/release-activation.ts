@@ -304,8 +304,8 @@ export class ReleaseActivation {
     const kept = others.map(({ releaseId }) => releaseId)
     const hint = kept.length === 0 ? 'no other release is kept' : `kept are: ${kept.join(', ')}`
     if (to === undefined) {
-      const previous = record?.previous
-      if (previous !== undefined && kept.includes(previous)) return previous
+      const previous = others.find(({ isPrevious }) => isPrevious)
+      if (previous !== undefined) return previous.releaseId
       throw new AgentError('there is no release before the current one to go back to', { hint })
     }
     const found = [...kept, ...(record === undefined ? [] : [record.releaseId])].filter((id) => id.startsWith(to))

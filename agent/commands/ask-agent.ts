@@ -60,10 +60,19 @@ export async function refresh(
 
 type Question = Omit<AgentCall, 'socketPath'>
 
-async function ask({ configFile, socket }: AgentLocation, question: Question): Promise<StatusDocument> {
+async function ask(location: AgentLocation, question: Question): Promise<StatusDocument> {
+  return await askFor(location, question, isStatus)
+}
+
+/** Asks the running agent. Throws what it refuses with, or an AgentError when there is no agent to ask. */
+export async function askFor<T>(
+  { configFile, socket }: AgentLocation,
+  question: Question,
+  isAnswer: (body: unknown) => body is T,
+): Promise<T> {
   const socketPath = socket ?? socketPathIn((await loadConfig(configFile)).paths.runtime)
   const { body } = await callAgent({ socketPath, ...question })
-  if (isStatus(body)) return body
+  if (isAnswer(body)) return body
   throw refusal(body)
 }
 

@@ -1,5 +1,6 @@
 /** The import rules of ARCHITECTURE.md. test/unit/import-rules.test.ts breaks each one on purpose. */
-const root = '^agent/(agent|agent-status|config-reloads|generation|generations|local-requests|service|session)\\.ts$'
+const root =
+  '^agent/(agent|agent-status|config-reloads|generation|generations|hook-runner|local-requests|release-list|service|session)\\.ts$'
 const feature = '^agent/(identity|credentials|artifacts|cameras|logs|jobs|root-requests|status)/'
 
 module.exports = {

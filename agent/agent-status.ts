@@ -74,10 +74,13 @@ function credentialsPart(credentials: RoleCredentials, at: ToInstant): Credentia
 
 function artifactParts({ artifacts }: Generation, at: ToInstant): readonly ArtifactPart[] {
   return artifacts.map((artifact) => {
-    const { releaseId, installedAtMs, progress, ...rest } = artifact.status()
+    const { releaseId, installedAtMs, progress, isHeld, health, quarantined, ...rest } = artifact.status()
     return {
       ...workerPart(artifact.worker.health(), at),
       ...rest,
+      ...(isHeld ? { held: true } : {}),
+      ...(health === undefined ? {} : { health }),
+      ...(quarantined.length === 0 ? {} : { quarantined }),
       ...(releaseId === undefined ? {} : { releaseId }),
       ...(installedAtMs === undefined ? {} : { installedAt: new Date(installedAtMs).toISOString() }),
       ...(progress === undefined ? {} : { progress }),

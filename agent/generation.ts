@@ -10,6 +10,7 @@ import { systemGroups } from './cameras/camera-groups.ts'
 import { CameraWorker } from './cameras/camera-worker.ts'
 import type { Config } from './config/config-schema.ts'
 import { deviceNames } from './config/device-names.ts'
+import { createHookRunner } from './hook-runner.ts'
 import type { Log } from './lib/log.ts'
 import type { Worker } from './lib/worker.ts'
 import type { LogRing } from './logs/log-ring.ts'
@@ -48,6 +49,7 @@ export function createGeneration({ config, session, log, ring }: GenerationOptio
       }),
       folder: join(config.paths.state, 'artifacts', artifact.name),
       cloudNow: () => clock.now(),
+      runHook: createHookRunner(session.rootRequests),
       log,
       concurrency,
     }),

@@ -1,5 +1,7 @@
 import type { Generations } from './generations.ts'
+import type { ArtifactWorker } from './artifacts/artifact-worker.ts'
 import { AgentError } from './lib/errors.ts'
+import { releaseList } from './release-list.ts'
 import type { Session } from './session.ts'
 import type { LocalRequests } from './status/status-server.ts'
 
@@ -12,6 +14,11 @@ export interface LocalRequestsOptions {
 export function localRequests({ session, generations }: LocalRequestsOptions): LocalRequests {
   const renewCredentials = async (): Promise<void> => {
     for (const credentials of session.credentials) await credentials.renewNow()
+  }
+  const artifactNamed = (name: string): ArtifactWorker => {
+    const found = generations.current.artifacts.find((artifact) => artifact.status().name === name)
+    if (found === undefined) throw unknownName('artifact', name)
+    return found
   }
   return {
     status: () => generations.status(),
@@ -33,6 +40,11 @@ export function localRequests({ session, generations }: LocalRequestsOptions): L
       if (!known) throw unknownName('camera', name)
       await renewCredentials()
       await cameras.refreshNow(name)
+    },
+    releases: (name) => releaseList(artifactNamed(name)),
+    verify: async (name, signal) => ({ version: 1, name, ...(await artifactNamed(name).verify(signal)) }),
+    rollBack: async (name, to) => {
+      await artifactNamed(name).rollBack(to)
     },
   }
 }

@@ -21,6 +21,7 @@ import { monotonicMs } from './lib/monotonic.ts'
 import type { Worker } from './lib/worker.ts'
 import { ClockStep } from './root-requests/clock-step.ts'
 import { RequestFiles } from './root-requests/request-files.ts'
+import type { RootRequests } from './root-requests/root-requests.ts'
 
 /** What tests put in the place of the real thing. */
 export interface SessionOverrides {
@@ -43,6 +44,8 @@ export interface SessionOptions {
 export interface Session extends Disposable {
   readonly clock: ServerClock
   readonly clockStep: Pick<ClockStep, 'status'>
+  /** The only one: another would take this one's requests for left over. */
+  readonly rootRequests: RootRequests
   readonly identity: IdentityKeeper
   /** The base role's first, then the chained role's if there is one. */
   readonly credentials: readonly RoleCredentials[]
@@ -59,9 +62,10 @@ export async function createSession({ config, log, overrides = {} }: SessionOpti
     lastKnownMs,
     log: log.child({ worker: 'clock' }),
   })
+  const rootRequests = new RequestFiles({ runtimeFolder: paths.runtime })
   const clockStep = new ClockStep({
     clock: { now: () => clock.now(), offsetMs: () => clock.offsetMs(), lastKnownMs: () => clock.lastKnownMs() },
-    requests: new RequestFiles({ runtimeFolder: paths.runtime }),
+    requests: rootRequests,
     log: log.child({ worker: 'clock' }),
   })
   const identity = new IdentityKeeper({
@@ -89,6 +93,7 @@ export async function createSession({ config, log, overrides = {} }: SessionOpti
   return {
     clock,
     clockStep,
+    rootRequests,
     identity,
     credentials,
     clients,

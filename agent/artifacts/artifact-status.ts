@@ -1,5 +1,7 @@
+import type { ActivationStatus } from './release-activation.ts'
+
 /** What is known of one artifact, for the status document. Instants are milliseconds since 1970. */
-export interface ArtifactStatus {
+export interface ArtifactStatus extends ActivationStatus {
   readonly name: string
   /** What `current` names; undefined before the first release, and until the first pass has looked. */
   readonly releaseId: string | undefined
@@ -15,7 +17,7 @@ export interface ArtifactStatus {
   readonly progress: ArtifactProgress | undefined
 }
 
-export type ArtifactPhase = 'idle' | 'listing' | 'downloading' | 'switching'
+export type ArtifactPhase = 'idle' | 'listing' | 'downloading' | 'activating'
 
 export interface ArtifactProgress {
   readonly files: number

@@ -1,17 +1,23 @@
 import { join } from 'node:path'
 
+import { AgentError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { ArtifactFetches, type SyncPass } from './artifact-fetches.ts'
 import { ArtifactIndex } from './artifact-index.ts'
-import { contentKey, planRelease, type Plan, type Release } from './artifact-plan.ts'
+import { contentKey, planRelease, type Plan } from './artifact-plan.ts'
 import type { ArtifactSource, ObjectVersion } from './artifact-source.ts'
 import type { ArtifactPhase, ArtifactStatus } from './artifact-status.ts'
 import { ContentStore } from './content-store.ts'
 import { explainDiskError, isOutOfSpace } from './disk-error.ts'
-import { describeInstalled, type InstalledRelease } from './installed-release.ts'
+import type { Health } from './health-gate.ts'
+import type { HookRunner } from './hook-runner.ts'
+import { summaryOf, type ReleaseSummary } from './installed-release.ts'
+import { ReleaseActivation } from './release-activation.ts'
 import { ReleaseFinder } from './release-finder.ts'
 import { ReleaseTree } from './release-tree.ts'
+import { verifyRelease, type Verification } from './release-verification.ts'
 import type { WantedFile, WantedRelease } from './wanted-release.ts'
+import { wishIdOf } from './wish-id.ts'
 
 export interface ArtifactSyncDeps {
   readonly name: string
@@ -20,6 +26,9 @@ export interface ArtifactSyncDeps {
   readonly log: Log
   readonly concurrency: number
   readonly idleTimeoutMs: number
+  readonly keepReleases: number
+  readonly health: Health | undefined
+  readonly runHook: HookRunner
   /** Milliseconds since 1970. */
   readonly cloudNow: () => number
 }
@@ -35,33 +44,38 @@ export class ArtifactSync {
   readonly #deps: ArtifactSyncDeps
   readonly #store: ContentStore
   readonly #tree: ReleaseTree
+  readonly #activation: ReleaseActivation
   readonly #finder: ReleaseFinder
   readonly #fetches: ArtifactFetches
   /** Since the last pass that ended well, the disk was too full for a release. */
   #ranOutOfSpace = false
   #index: ArtifactIndex | undefined
-  #installed: InstalledRelease | undefined
   #phase: ArtifactPhase = 'idle'
 
   constructor(deps: ArtifactSyncDeps) {
     this.#deps = deps
     this.#store = new ContentStore(join(deps.folder, 'store'))
     this.#tree = new ReleaseTree(deps.folder, deps.log, deps.cloudNow)
+    this.#activation = new ReleaseActivation({ ...deps, tree: this.#tree, store: this.#store, now: deps.cloudNow })
     this.#finder = new ReleaseFinder(deps.source)
     this.#fetches = new ArtifactFetches({ ...deps, store: this.#store, incoming: this.#tree.incoming })
   }
 
   /**
-   * One pass: lists, makes room, fetches what is new, installs a whole release, removes what nothing needs any more. A
-   * listing that succeeds is believed; one that fails changes nothing. An empty one never takes the place of installed files.
-   * Whatever is thrown, `current` names the release that it named before, and what was fetched is kept as long as the
-   * source lists it. A pass that runs out of space costs the previous release at the next one. `beat` is called on
-   * every sign of progress.
+   * One pass: ends what was left open, lists, makes room, fetches what is new, installs a whole release and asks whether
+   * it is healthy, removes what nothing needs any more. A listing that succeeds is believed; one that fails changes
+   * nothing. An empty one never takes the place of installed files. Whatever is thrown, `current` names the release that
+   * it named before, and what was fetched is kept as long as the source lists it. A pass that runs out of space costs the
+   * previous releases at the next one. Answers what keeps the wanted release from being current although the pass went
+   * well. `beat` is called on every sign of progress.
    */
-  async runPass(signal: AbortSignal, beat: () => void): Promise<void> {
+  async runPass(signal: AbortSignal, beat: () => void): Promise<AgentError | undefined> {
     try {
       const index = await this.#open()
+      this.#phase = 'activating'
+      await this.#activation.settle({ signal, beat })
       await this.#sync({ index, signal, beat })
+      return this.#activation.fault()
     } catch (error) {
       throw explainDiskError(error, this.#deps.folder)
     } finally {
@@ -69,8 +83,32 @@ export class ArtifactSync {
     }
   }
 
+  /** Goes to a kept release, the one before if none is named; see ReleaseActivation. May be called during a pass. */
+  async rollBack(to: string | undefined): Promise<void> {
+    await this.#activation.rollBack(to)
+  }
+
+  /**
+   * Reads every file of the current release. Damaged content is dropped, and fetched again by the next pass, which
+   * builds the release anew. May be called during a pass. Throws when there is no release or it is replaced meanwhile.
+   */
+  async verify(signal: AbortSignal): Promise<Verification> {
+    const record = this.#activation.installed?.record
+    if (record === undefined) throw new AgentError('no release is installed', { retryable: true })
+    const root = await this.#tree.pathOf(record.releaseId)
+    const { damaged, ...found } = await verifyRelease({ root, record, signal })
+    if (damaged.length > 0) await this.#activation.drop(new Set(damaged.map(contentKey)), record.releaseId)
+    return { ...found, releaseId: record.releaseId, damaged: damaged.map(({ path }) => path) }
+  }
+
+  /** The current release first, then the others that are kept. */
+  releases(): readonly ReleaseSummary[] {
+    const installed = this.#activation.installed
+    return installed === undefined ? [] : [summaryOf(installed.record), ...installed.others]
+  }
+
   status(): ArtifactStatus {
-    const installed = this.#installed
+    const installed = this.#activation.installed
     return {
       name: this.#deps.name,
       releaseId: installed?.record.releaseId,
@@ -78,18 +116,14 @@ export class ArtifactSync {
       files: installed?.record.files.length ?? 0,
       bytes: installed?.bytes ?? 0,
       ...this.#fetches.totals,
+      ...this.#activation.status(),
       phase: this.#phase,
       progress: this.#fetches.progress,
     }
   }
 
   async #open(): Promise<ArtifactIndex> {
-    await this.#tree.prepare()
-    const currentId = await this.#tree.currentId()
-    if (currentId !== this.#installed?.record.releaseId) {
-      const record = currentId === undefined ? undefined : await this.#tree.record(currentId)
-      this.#installed = record === undefined ? undefined : await describeInstalled(record, this.#tree)
-    }
+    await this.#activation.open()
     await this.#store.load()
     this.#index ??= await ArtifactIndex.load(this.#deps.folder, this.#deps.log)
     return this.#index
@@ -98,58 +132,60 @@ export class ArtifactSync {
   async #sync(pass: SyncPass): Promise<void> {
     const { index, signal } = pass
     this.#phase = 'listing'
-    const wanted = await this.#finder.find(signal, this.#installed?.record.files.length ?? 0)
+    const wanted = await this.#finder.find(signal, this.#activation.installed?.record.files.length ?? 0)
     pass.beat()
+    const wishId = wishIdOf(wanted.files)
+    const wasDamaged = this.#activation.isDamaged
+    if ((await this.#activation.consider(wishId)) === undefined) {
+      try {
+        await this.#bring(wanted, wishId, pass)
+      } catch (error) {
+        this.#ranOutOfSpace ||= isOutOfSpace(error)
+        throw error
+      }
+      this.#ranOutOfSpace = false
+    }
+    // who reads in the damaged tree gets until the next pass to leave it
+    if (!wasDamaged) await this.#collect(wanted, index)
+  }
+
+  async #bring(wanted: WantedRelease, wishId: string, pass: SyncPass): Promise<void> {
+    const { index } = pass
     const sha256Of = ({ object }: WantedFile): string | undefined => index.sha256Of(object)
     const plan = planRelease({ ...wanted, sha256Of, isStored: (content) => this.#store.has(content) })
     if (plan.fetches.length > 0 || this.#ranOutOfSpace) await this.#makeRoom({ wanted, plan, index })
-    try {
-      if (plan.fetches.length > 0) this.#phase = 'downloading'
-      if (plan.fetches.length > 0) await this.#fetches.fetchAll(plan, pass)
-      const release = plan.release(sha256Of)
-      if (release.releaseId !== this.#installed?.record.releaseId) await this.#install(release, pass)
-    } catch (error) {
-      this.#ranOutOfSpace ||= isOutOfSpace(error)
-      throw error
-    }
-    this.#ranOutOfSpace = false
-    await this.#collect(wanted, index)
+    if (plan.fetches.length > 0) this.#phase = 'downloading'
+    if (plan.fetches.length > 0) await this.#fetches.fetchAll(plan, pass)
+    const release = plan.release(sha256Of)
+    const isCurrent = release.releaseId === this.#activation.installed?.record.releaseId
+    if (isCurrent && !this.#activation.isDamaged) return
+    this.#phase = 'activating'
+    await this.#activation.install(release, wishId, pass)
   }
 
   /**
    * Removes what is left of releases that came to nothing: they may be all that keeps the next one from fitting. The
-   * previous release is a convenience, and stays only while there is space.
+   * previous releases are a convenience, and stay only while there is space.
    */
   async #makeRoom({ wanted, plan, index }: Room): Promise<void> {
-    const installed = this.#installed
-    const { releaseId, previous } = installed?.record ?? {}
+    const installed = this.#activation.installed
     const kept = [installed?.contents, this.#ranOutOfSpace ? undefined : installed?.previousContents]
     // the store first: renaming a tree may need space itself
     await this.#store.collect((key) => plan.contents.has(key) || kept.some((contents) => contents?.has(key) === true))
-    await this.#tree.collect([releaseId, this.#ranOutOfSpace ? undefined : previous])
+    await this.#activation.collect({ keepOthers: !this.#ranOutOfSpace })
     index.prune(objectsOf(wanted), (sha256) => this.#store.has({ sha256, executable: false }))
     if (installed === undefined || !this.#ranOutOfSpace) return
-    this.#installed = await describeInstalled(installed.record, this.#tree)
-    if (installed.previousContents.size > 0) {
-      this.#deps.log.warn('previous release removed to make room for the next one', { releaseId: previous })
+    for (const { releaseId } of installed.others) {
+      this.#deps.log.warn('previous release removed to make room for the next one', { releaseId })
     }
   }
 
-  async #install(release: Release, { signal, beat }: SyncPass): Promise<void> {
-    signal.throwIfAborted()
-    this.#phase = 'switching'
-    const record = await this.#tree.install(release, this.#store, signal)
-    beat()
-    this.#installed = await describeInstalled(record, this.#tree)
-    const { bytes } = this.#installed
-    this.#deps.log.info('release installed', { releaseId: release.releaseId, files: release.files.length, bytes })
-  }
-
-  /** Removes what neither the installed release nor the one before it needs. */
+  /** Removes what neither the installed release nor those kept beside it need. */
   async #collect(wanted: WantedRelease, index: ArtifactIndex): Promise<void> {
-    if (this.#installed === undefined) return
-    const { record, contents, previousContents } = this.#installed
-    await this.#tree.collect([record.releaseId, record.previous])
+    const installed = this.#activation.installed
+    if (installed === undefined) return
+    const { contents, previousContents } = installed
+    await this.#activation.collect({ keepOthers: true })
     await this.#store.collect((key) => contents.has(key) || previousContents.has(key))
     index.prune(objectsOf(wanted), (sha256) => {
       const key = contentKey({ sha256, executable: false })

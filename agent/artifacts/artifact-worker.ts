@@ -1,16 +1,22 @@
 import type { ArtifactConfig } from '../config/config-schema.ts'
 import { jittered } from '../lib/backoff.ts'
+import { FailureLog } from '../lib/failure-log.ts'
 import type { Log } from '../lib/log.ts'
 import { Worker } from '../lib/worker.ts'
 import type { ArtifactSource } from './artifact-source.ts'
 import type { ArtifactStatus } from './artifact-status.ts'
 import { ArtifactSync } from './artifact-sync.ts'
+import type { HookRunner } from './hook-runner.ts'
+import type { ReleaseSummary } from './installed-release.ts'
+import type { Verification } from './release-verification.ts'
 
 export interface ArtifactWorkerDeps {
   readonly artifact: ArtifactConfig
   readonly source: ArtifactSource
   /** `<state>/artifacts/<name>`; nobody else writes there. */
   readonly folder: string
+  /** Runs `artifact.health.hook`. Default: no hook can be run. */
+  readonly runHook?: HookRunner
   readonly log: Log
   /** How many objects are fetched at a time. Default 8. */
   readonly concurrency?: number
@@ -23,6 +29,11 @@ export interface ArtifactWorkerDeps {
 export interface ArtifactWorker {
   readonly worker: Worker
   readonly status: () => ArtifactStatus
+  /** The current release first, then the others that are kept. */
+  readonly releases: () => readonly ReleaseSummary[]
+  /** See ArtifactSync. Damage is mended by a pass that begins at once. */
+  readonly verify: (signal: AbortSignal) => Promise<Verification>
+  readonly rollBack: (to: string | undefined) => Promise<void>
 }
 
 const stepMs = 240_000
@@ -32,20 +43,49 @@ const stepMs = 240_000
  * does not ask in step. `current` always names one complete release. See ArtifactSync for what a pass promises.
  */
 export function createArtifactWorker(deps: ArtifactWorkerDeps): ArtifactWorker {
-  const { artifact, concurrency = 8, idleTimeoutMs = 30_000, cloudNow = Date.now } = deps
+  const { artifact, concurrency = 8, idleTimeoutMs = 30_000, runHook = noHooks, cloudNow = Date.now } = deps
   const name = `artifacts:${artifact.name}`
   const log = deps.log.child({ worker: name })
-  const sync = new ArtifactSync({ ...deps, name: artifact.name, log, concurrency, idleTimeoutMs, cloudNow })
+  const { keepReleases, health } = artifact
+  const failures = new FailureLog(log)
+  const sync = new ArtifactSync({
+    ...deps,
+    name: artifact.name,
+    log,
+    concurrency,
+    idleTimeoutMs,
+    runHook,
+    cloudNow,
+    keepReleases,
+    health,
+  })
   const worker = new Worker({
     name,
     log,
     stepMs,
     runPass: async ({ signal, beat }) => {
-      await sync.runPass(signal, () => {
+      const fault = await sync.runPass(signal, () => {
         beat(stepMs + idleTimeoutMs)
       })
-      return { nextInMs: jittered(artifact.pollSeconds * 1000, 0.1) }
+      if (fault === undefined) failures.recovered('the release that the source wishes is installed')
+      else failures.failed('the release that the source wishes is not installed', fault)
+      return { nextInMs: jittered(artifact.pollSeconds * 1000, 0.1), fault }
     },
   })
-  return { worker, status: () => sync.status() }
+  return {
+    worker,
+    status: () => sync.status(),
+    releases: () => sync.releases(),
+    verify: async (signal) => {
+      const found = await sync.verify(signal)
+      if (found.damaged.length > 0) worker.requestPass().catch(() => undefined) // the worker reports it itself
+      return found
+    },
+    rollBack: async (to) => {
+      await sync.rollBack(to)
+    },
+  }
 }
+
+const noHooks: HookRunner = (name) =>
+  Promise.resolve({ healthy: false, why: `hook ${name}: nobody is there to run hooks` })

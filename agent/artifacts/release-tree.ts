@@ -31,10 +31,19 @@ const recordFile = z.object({
 /** What is known of an installed release, kept beside its tree. */
 export type ReleaseRecord = Readonly<z.infer<typeof recordFile>>
 
+/** How to install a release. */
+export interface InstallOptions {
+  readonly store: ContentStore
+  readonly signal: AbortSignal
+  /** Builds a tree even where there is one, because that one is damaged. Default false. */
+  readonly anew?: boolean
+}
+
 /**
  * The releases of one artifact: trees in `releases/<releaseId>/`, a record in `releases/<releaseId>.json` for each,
  * and `current`, a relative link to one tree. A tree appears complete or not at all, and so does a switch; after a
- * power cut `current` names the old release or the new one, whole.
+ * power cut `current` names the old release or the new one, whole. A tree is never mended in place: one that is built
+ * anew is `releases/<releaseId>~<n>/`.
  */
 export class ReleaseTree {
   readonly #folder: string
@@ -53,7 +62,7 @@ export class ReleaseTree {
     try {
       const target = await readlink(join(this.#folder, 'current'))
       await stat(join(this.#folder, 'current', '.'))
-      return basename(target)
+      return idOf(basename(target))
     } catch (error) {
       if (leadsNowhere.has(errorCode(error))) return undefined
       throw error
@@ -85,35 +94,67 @@ export class ReleaseTree {
     return join(this.#folder, 'incoming')
   }
 
+  /** The records of all releases whose trees are there, in no order. */
+  async list(): Promise<readonly ReleaseRecord[]> {
+    const trees = (await readdir(this.#releases)).filter((name) => !name.includes('.')).map(idOf)
+    const records: ReleaseRecord[] = []
+    for (const releaseId of new Set(trees)) {
+      const record = await this.record(releaseId)
+      if (record !== undefined) records.push(record)
+    }
+    return records
+  }
+
   /**
    * Installs a release whose content the store holds, and makes it current. A tree that is there is used as it is.
    * Throws the signal's reason when it aborts before the tree is built; nothing is switched then.
    */
-  async install(release: Release, store: ContentStore, signal: AbortSignal): Promise<ReleaseRecord> {
+  async install(release: Release, { store, signal, anew = false }: InstallOptions): Promise<ReleaseRecord> {
+    const { releaseId } = release
     const before = await this.currentId()
-    if (!(await this.#isBuilt(release.releaseId))) await this.#build(release, store, signal)
+    const built = await this.#treesOf(releaseId)
+    const tree = built[0] === undefined ? releaseId : anew ? nextName(built[0]) : built[0]
+    if (!built.includes(tree)) await this.#build(release, { store, signal, tree })
+    const previous = before === releaseId ? (await this.record(releaseId))?.previous : before
     const record: ReleaseRecord = {
       version: 1,
-      releaseId: release.releaseId,
-      ...(before === undefined || before === release.releaseId ? {} : { previous: before }),
+      releaseId,
+      ...(previous === undefined ? {} : { previous }),
       installedAt: new Date(this.#now()).toISOString(),
       files: [...release.files],
     }
-    await writeJsonState(this.#recordPath(release.releaseId), record)
-    await this.#switchTo(release.releaseId)
+    await writeJsonState(this.#recordPath(releaseId), record)
+    await this.#pointTo(tree)
     return record
   }
 
-  /** Removes every release that is not in `keep`; never the one that `current` names. */
+  /** Where the newest tree of a release is; for the current release, the tree that `current` names. */
+  async pathOf(releaseId: string): Promise<string> {
+    const current = await this.#currentTree()
+    const [tree = releaseId] = await this.#treesOf(releaseId)
+    return join(this.#releases, current !== undefined && idOf(current) === releaseId ? current : tree)
+  }
+
+  /** Makes a release that is there current again. Throws when its tree is not there. */
+  async switchTo(releaseId: string): Promise<void> {
+    const [tree] = await this.#treesOf(releaseId)
+    if (tree === undefined) throw new Error(`release ${releaseId} is not there`)
+    await this.#pointTo(tree)
+  }
+
+  /** Removes every release that is not in `keep`, and of those in it damaged trees; never the one that `current` names. */
   async collect(keep: readonly (string | undefined)[]): Promise<void> {
-    const kept = new Set([...keep, await this.currentId()])
-    const folder = join(this.#folder, 'releases')
-    for (const name of await readdir(folder)) {
-      if (kept.has(basename(name, '.json'))) continue
+    const kept = new Set(keep.filter((releaseId) => releaseId !== undefined))
+    const current = await this.#currentTree()
+    if (current !== undefined) kept.add(idOf(current))
+    const names = new Set([...kept].map((releaseId) => `${releaseId}.json`))
+    for (const releaseId of kept) names.add(basename(await this.pathOf(releaseId)))
+    for (const name of await readdir(this.#releases)) {
+      if (names.has(name)) continue
       // a tree must not be taken for a whole one when its removal is cut short
       const doomed = join(this.incoming, randomUUID())
-      await rename(join(folder, name), doomed)
-      await syncFolder(folder)
+      await rename(join(this.#releases, name), doomed)
+      await syncFolder(this.#releases)
       await rm(doomed, { recursive: true })
     }
   }
@@ -131,11 +172,21 @@ export class ReleaseTree {
     this.#log.warn('what stands in the place of the current release is no link and is set aside', { path, aside })
   }
 
-  async #isBuilt(releaseId: string): Promise<boolean> {
-    return (await readdir(join(this.#folder, 'releases'))).includes(releaseId)
+  /** The trees of a release, the newest first. */
+  async #treesOf(releaseId: string): Promise<readonly string[]> {
+    const trees = (await readdir(this.#releases)).filter((name) => !name.includes('.') && idOf(name) === releaseId)
+    return trees.sort((one, other) => generationOf(other) - generationOf(one))
   }
 
-  async #build({ releaseId, files }: Release, store: ContentStore, signal: AbortSignal): Promise<void> {
+  async #currentTree(): Promise<string | undefined> {
+    if ((await this.currentId()) === undefined) return undefined
+    return basename(await readlink(join(this.#folder, 'current')))
+  }
+
+  async #build(
+    { files }: Release,
+    { store, signal, tree }: { readonly tree: string; readonly store: ContentStore; readonly signal: AbortSignal },
+  ): Promise<void> {
     const root = join(this.incoming, randomUUID())
     await makeFolder(root, folderMode)
     const folders = new Set(files.flatMap(({ path }) => foldersOf(path)))
@@ -145,18 +196,35 @@ export class ReleaseTree {
       await store.link(file, join(root, file.path))
     }
     for (const folder of ['', ...folders]) await syncFolder(join(root, folder))
-    await renameDurably(root, join(this.#folder, 'releases', releaseId))
+    await renameDurably(root, join(this.#releases, tree))
   }
 
-  async #switchTo(releaseId: string): Promise<void> {
+  async #pointTo(tree: string): Promise<void> {
     const link = join(this.incoming, randomUUID())
-    await symlink(join('releases', releaseId), link)
+    await symlink(join('releases', tree), link)
     await renameDurably(link, join(this.#folder, 'current'))
   }
 
-  #recordPath(releaseId: string): string {
-    return join(this.#folder, 'releases', `${releaseId}.json`)
+  get #releases(): string {
+    return join(this.#folder, 'releases')
   }
+
+  #recordPath(releaseId: string): string {
+    return join(this.#releases, `${releaseId}.json`)
+  }
+}
+
+/** A tree is named `<releaseId>` or `<releaseId>~<n>`. */
+function idOf(tree: string): string {
+  return tree.split('~')[0] ?? tree
+}
+
+function generationOf(tree: string): number {
+  return Number(tree.split('~')[1] ?? 0)
+}
+
+function nextName(tree: string): string {
+  return `${idOf(tree)}~${generationOf(tree) + 1}`
 }
 
 async function removeEntries(folder: string, isUnwanted: (name: string) => boolean): Promise<void> {

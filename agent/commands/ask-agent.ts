@@ -66,9 +66,18 @@ export async function refresh(
 type Question = Omit<AgentCall, 'socketPath'>
 
 async function ask(location: AgentLocation, question: Question): Promise<StatusDocument> {
+  return await askFor(location, question, isStatus)
+}
+
+/** Asks the running agent. Throws what it refuses with, or an AgentError when there is no agent to ask. */
+export async function askFor<T>(
+  location: AgentLocation,
+  question: Question,
+  isAnswer: (body: unknown) => body is T,
+): Promise<T> {
   const socketPath = location.socket ?? (await locate(location))
   const { body } = await callAgent({ socketPath, ...question })
-  if (isStatus(body)) return body
+  if (isAnswer(body)) return body
   throw refusal(body)
 }
 

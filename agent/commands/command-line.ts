@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander'
 
 import { agentVersion } from '../build-info.ts'
+import { listReleases, rollBack, verifyArtifact } from './artifacts.ts'
 import { refresh, status, sync } from './ask-agent.ts'
 import { checkConfig } from './check-config.ts'
 import type { CommandContext } from './command-context.ts'
@@ -46,6 +47,7 @@ export function createProgram(context: CommandContext): Command {
     .action(async (options: { config: string }) => {
       await checkConfig({ configFile: options.config }, context)
     })
+  addArtifactCommands(program, { config, socket }, context)
   for (const { name, argument, description, ask } of requests) {
     program
       .command(name)
@@ -60,9 +62,48 @@ export function createProgram(context: CommandContext): Command {
   return program
 }
 
+interface Located {
+  readonly config: Option
+  readonly socket: Option
+}
+
+function addArtifactCommands(program: Command, { config, socket }: Located, context: CommandContext): void {
+  const artifacts = program.command('artifacts').description('look at installed releases, and go back to one')
+  for (const { name, description, ask } of artifactRequests) {
+    artifacts
+      .command(name)
+      .description(description)
+      .argument('<name>', 'of the artifact')
+      .addOption(config)
+      .addOption(socket)
+      .action(async (chosen: string, options: { config: string; socket?: string }) => {
+        await ask({ ...located(options), name: chosen }, context)
+      })
+  }
+  artifacts
+    .command('rollback')
+    .description('go back to a kept release, until the source changes')
+    .argument('<name>', 'of the artifact')
+    .option('--to <id>', 'this release, or what its id begins with; default the one before')
+    .addOption(config)
+    .addOption(socket)
+    .action(async (chosen: string, { to, ...options }: { to?: string; config: string; socket?: string }) => {
+      await rollBack({ ...located(options), name: chosen, ...(to === undefined ? {} : { to }) }, context)
+    })
+}
+
 const requests = [
   { name: 'sync', argument: 'name', description: 'sync artifacts now', ask: sync },
   { name: 'refresh', argument: 'camera', description: 'refresh camera credentials now', ask: refresh },
+]
+
+const artifactRequests = [
+  { name: 'list', description: 'show the releases that are kept', ask: listReleases },
+  {
+    name: 'verify',
+    description: 'read every file of the installed release, and mend what is damaged',
+    ask: verifyArtifact,
+  },
 ]
 
 function located({ config, socket }: { config: string; socket?: string }) {

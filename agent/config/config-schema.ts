@@ -31,6 +31,29 @@ const accessPointArn = z
     'must be the ARN of an S3 access point: arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME',
   )
 
+const withinSeconds = z
+  .int()
+  .min(5)
+  .max(86_400)
+  .default(300)
+  .describe('A release that is not healthy by then is not; the one before is current again.')
+
+const health = z
+  .union([
+    z.strictObject({
+      hook: z
+        .string()
+        .regex(/^[A-Za-z0-9][A-Za-z0-9@._:-]{0,127}$/, 'must be the name of a hook, without a path')
+        .describe('Healthy when /etc/panorama-agent/hooks/<hook> exits with 0. Root runs it: see REQUESTS TO ROOT.'),
+      withinSeconds,
+    }),
+    z.strictObject({
+      file: absolutePath.describe('Healthy when the application has touched this file after the switch.'),
+      withinSeconds,
+    }),
+  ])
+  .describe('What a release has to say after the switch to it, to stay.')
+
 const artifact = z.strictObject({
   name: fileName.describe('The folder below <state>/artifacts.'),
   accessPoint: accessPointArn,
@@ -41,6 +64,8 @@ const artifact = z.strictObject({
     .default('')
     .describe('Only keys below it are synced; file names are what follows it.'),
   pollSeconds: z.int().min(10).max(86_400).default(300),
+  keepReleases: z.int().min(1).max(10).default(2).describe('How many releases stay on disk, the current one included.'),
+  health: health.optional(),
 })
 
 const camera = z.strictObject({

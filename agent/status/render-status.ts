@@ -38,11 +38,13 @@ function errorRows(error: PartStatus['lastError']): readonly string[] {
   return [row('', 'error', `${error.message}${at}`), ...(error.hint === undefined ? [] : [row('', 'hint', error.hint)])]
 }
 
-function artifactText({ releaseId, files, bytes, phase, progress }: StatusDocument['artifacts'][number]): string {
+function artifactText(artifact: StatusDocument['artifacts'][number]): string {
+  const { releaseId, files, bytes, phase, progress, held, health } = artifact
+  const notes = [...(held === true ? ['held'] : []), ...(health === undefined ? [] : [health])]
   const release =
     releaseId === undefined
       ? 'no release yet'
-      : `release ${releaseId.slice(0, 12)}, ${count(files, 'file')}, ${bytes} bytes`
+      : [`release ${releaseId.slice(0, 12)}`, ...notes, count(files, 'file'), `${bytes} bytes`].join(', ')
   if (progress !== undefined) return `${release}, ${phase} ${progress.bytes} of ${progress.totalBytes} bytes`
   return phase === 'idle' ? release : `${release}, ${phase}`
 }

@@ -21,6 +21,12 @@ export interface ArtifactPart extends PartStatus {
   readonly phase: string
   readonly releaseId?: string
   readonly installedAt?: string
+  /** An operator went back to this release; the source is followed again when it changes. */
+  readonly held?: boolean
+  /** `asking`, `healthy` or `unhealthy`; none where nobody asks. */
+  readonly health?: string
+  /** Ids of releases that were not healthy. */
+  readonly quarantined?: readonly string[]
   readonly files: number
   readonly bytes: number
   /** Since the start. */
@@ -68,6 +74,34 @@ export interface ClockPart {
   readonly known: boolean
   /** What came of the last request to root to set the system clock. */
   readonly lastStep?: { readonly result: string; readonly code: string; readonly at: string }
+}
+
+/** A release that is kept, or was not healthy. Of the latter nothing else is known when it is not kept. */
+export interface ReleasePart {
+  readonly releaseId: string
+  readonly installedAt?: string
+  readonly files?: number
+  readonly bytes?: number
+  /** Any of `current`, `previous`, `held`, `quarantined`, `asking`, `healthy`, `unhealthy`. */
+  readonly is: readonly string[]
+}
+
+/** What `panorama-agent artifacts list` shows: the current release first. */
+export interface ReleaseList {
+  readonly version: 1
+  readonly name: string
+  readonly releases: readonly ReleasePart[]
+}
+
+/** What `panorama-agent artifacts verify` found. */
+export interface VerificationReport {
+  readonly version: 1
+  readonly name: string
+  readonly releaseId: string
+  readonly files: number
+  readonly bytes: number
+  /** Paths. */
+  readonly damaged: readonly string[]
 }
 
 /** What `panorama-agent status --json` prints. Fields are only ever added; `version` changes when one must go. */

@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { AgentError, errorCode, reportError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { callAgent } from './status-client.ts'
-import type { StatusDocument } from './status-document.ts'
+import type { ReleaseList, StatusDocument, VerificationReport } from './status-document.ts'
 
 /** What local users can ask of the agent. */
 export interface LocalRequests {
@@ -13,6 +13,12 @@ export interface LocalRequests {
   readonly sync: (name: string | undefined) => Promise<void>
   /** Runs a refresh of the cameras now. Throws what it threw, or an AgentError for an unknown name. */
   readonly refresh: (camera: string | undefined) => Promise<void>
+  /** The releases of one artifact. Throws an AgentError for an unknown name. */
+  readonly releases: (name: string) => ReleaseList
+  /** Reads every file of the current release of an artifact; throws as it does, or when nobody waits for it any more. */
+  readonly verify: (name: string, signal: AbortSignal) => Promise<VerificationReport>
+  /** Makes a kept release current, the one before when none is named. Throws an AgentError when there is none. */
+  readonly rollBack: (name: string, to: string | undefined) => Promise<void>
 }
 
 export interface StatusServerOptions {
@@ -25,12 +31,16 @@ const mode = 0o660
 
 /**
  * Answers on a Unix socket that the agent's user and group may use: `GET /status`, `POST /sync[/NAME]`,
- * `POST /refresh[/CAMERA]`, all in JSON. Throws when another agent answers there already.
+ * `POST /refresh[/CAMERA]`, `GET /releases/NAME`, `POST /verify/NAME`, `POST /rollback/NAME[/RELEASE]`, all in JSON. Throws when another agent answers there already.
  */
 export async function startStatusServer({ socketPath, requests, log }: StatusServerOptions): Promise<AsyncDisposable> {
   await removeStaleSocket(socketPath)
   const server = createServer({ connectionsCheckingInterval: 1_000 }, (request, response) => {
-    answer(request, requests).then(
+    const left = new AbortController()
+    response.once('close', () => {
+      left.abort(new AgentError('nobody waits for the answer any more'))
+    })
+    answer(request, requests, left.signal).then(
       (reply) => {
         send(response, reply)
       },
@@ -62,24 +72,42 @@ interface Reply {
   readonly body: unknown
 }
 
-async function answer(request: IncomingMessage, requests: LocalRequests): Promise<Reply> {
+async function answer(request: IncomingMessage, requests: LocalRequests, left: AbortSignal): Promise<Reply> {
   request.resume()
   const [, verb, ...rest] = (request.url ?? '').split('/')
   const argument = argumentIn(rest)
-  if (argument === 'malformed')
-    return { status: 400, body: { error: reportError(new AgentError('the name is malformed')) } }
+  if (argument === 'malformed') return fault(400, 'the name is malformed')
+  const { name } = argument
   switch (`${request.method ?? ''} ${verb ?? ''}`) {
     case 'GET status':
       return { status: 200, body: requests.status() }
     case 'POST sync':
-      await requests.sync(argument.name)
+      await requests.sync(name)
       return { status: 200, body: requests.status() }
     case 'POST refresh':
-      await requests.refresh(argument.name)
+      await requests.refresh(name)
       return { status: 200, body: requests.status() }
+    case 'GET releases':
+      return name === undefined ? noName() : { status: 200, body: requests.releases(name) }
+    case 'POST verify':
+      return name === undefined ? noName() : { status: 200, body: await requests.verify(name, left) }
+    case 'POST rollback': {
+      const [artifact = '', to] = rest.map(decodeURIComponent)
+      if (artifact === '') return noName()
+      await requests.rollBack(artifact, to)
+      return { status: 200, body: requests.releases(artifact) }
+    }
     default:
-      return { status: 404, body: { error: reportError(new AgentError('there is no such request')) } }
+      return fault(404, 'there is no such request')
   }
+}
+
+function noName(): Reply {
+  return fault(400, 'no artifact is named')
+}
+
+function fault(status: number, message: string): Reply {
+  return { status, body: { error: reportError(new AgentError(message)) } }
 }
 
 function argumentIn(segments: readonly string[]): { readonly name: string | undefined } | 'malformed' {

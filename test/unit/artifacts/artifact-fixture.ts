@@ -3,10 +3,13 @@ import { mkdtemp, readdir, readFile, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 
-import type { ArtifactStatus } from '../../../agent/artifacts/artifact-status.ts'
-import { createArtifactWorker, type ArtifactWorkerDeps } from '../../../agent/artifacts/artifact-worker.ts'
+import {
+  createArtifactWorker,
+  type ArtifactWorker,
+  type ArtifactWorkerDeps,
+} from '../../../agent/artifacts/artifact-worker.ts'
+import type { ArtifactConfig } from '../../../agent/config/config-schema.ts'
 import { createLog, type Log, type LogLine } from '../../../agent/lib/log.ts'
-import type { Worker } from '../../../agent/lib/worker.ts'
 import type { FakeArtifactSource } from '../../support/fake-artifact-source.ts'
 
 export interface TempFolder extends AsyncDisposable {
@@ -34,9 +37,7 @@ export function recordedLog(level: LogLine['level'] = 'info'): RecordedLog {
 }
 
 /** A running artifact worker over a fake source, as one process would have it. */
-export interface RunningWorker extends AsyncDisposable {
-  readonly worker: Worker
-  readonly status: () => ArtifactStatus
+export interface RunningWorker extends AsyncDisposable, ArtifactWorker {
   readonly lines: readonly LogLine[]
   /** Runs one pass, the first one as well, and settles as it does. */
   readonly pass: () => Promise<void>
@@ -44,13 +45,23 @@ export interface RunningWorker extends AsyncDisposable {
   readonly stop: () => Promise<void>
 }
 
-type Options = Partial<Pick<ArtifactWorkerDeps, 'concurrency' | 'idleTimeoutMs'>>
+type Options = Partial<Pick<ArtifactWorkerDeps, 'concurrency' | 'idleTimeoutMs' | 'runHook'>> &
+  Partial<Pick<ArtifactConfig, 'keepReleases' | 'health'>>
 
 /** A worker on `<state>/artifacts/app` that begins with the first `pass`. */
 export function startWorker(state: TempFolder, source: FakeArtifactSource, options: Options = {}): RunningWorker {
   const { log, lines } = recordedLog()
-  const artifact = { name: 'app', accessPoint: 'unused', prefix: source.prefix, pollSeconds: 300 }
-  const { worker, status } = createArtifactWorker({ artifact, source, folder: appFolder(state), log, ...options })
+  const { keepReleases = 2, health, ...rest } = options
+  const artifact = {
+    name: 'app',
+    accessPoint: 'unused',
+    prefix: source.prefix,
+    pollSeconds: 300,
+    keepReleases,
+    ...(health === undefined ? {} : { health }),
+  }
+  const started = createArtifactWorker({ artifact, source, folder: appFolder(state), log, ...rest })
+  const { worker } = started
   const controller = new AbortController()
   let ended: Promise<void> | undefined
   const pass = async (): Promise<void> => {
@@ -62,7 +73,7 @@ export function startWorker(state: TempFolder, source: FakeArtifactSource, optio
     controller.abort(new Error('the worker is stopped'))
     await ended
   }
-  return { worker, status, lines, pass, stop, [Symbol.asyncDispose]: stop }
+  return { ...started, lines, pass, stop, [Symbol.asyncDispose]: stop }
 }
 
 export function appFolder(state: TempFolder): string {

@@ -119,7 +119,7 @@ async function openTree(state: TempFolder): Promise<OpenTree> {
       await chmod(file, 0o444)
       const release = releaseOf(content)
       for (const each of release.files) await store.add(file, each)
-      await tree.install(release, store, installSignal)
+      await tree.install(release, { store, signal: installSignal })
     },
   }
 }

@@ -17,6 +17,11 @@ function fakeRequests() {
     status: vi.fn<LocalRequests['status']>(() => statusDocument()),
     sync: vi.fn<LocalRequests['sync']>(() => Promise.resolve()),
     refresh: vi.fn<LocalRequests['refresh']>(() => Promise.resolve()),
+    releases: vi.fn<LocalRequests['releases']>((name) => ({ version: 1, name, releases: [] })),
+    verify: vi.fn<LocalRequests['verify']>((name) =>
+      Promise.resolve({ version: 1, name, releaseId: 'r', files: 1, bytes: 2, damaged: [] }),
+    ),
+    rollBack: vi.fn<LocalRequests['rollBack']>(() => Promise.resolve()),
   }
 }
 
@@ -75,6 +80,54 @@ test.each([
   await using _ = await serve(folder, requests)
   expect(await call(folder, 'POST', path)).toMatchObject({ status: 200 })
   expect(requests.refresh.mock.calls).toEqual([[name]])
+})
+
+test.each([
+  ['/rollback/a', ['a', undefined]],
+  ['/rollback/a%2Fb/0123', ['a/b', '0123']],
+])('hands POST %s on and answers the releases after it', async (path, called) => {
+  await using folder = await tempFolder()
+  const requests = fakeRequests()
+  await using _ = await serve(folder, requests)
+  const body = { version: 1, name: called[0], releases: [] }
+  expect(await call(folder, 'POST', path)).toEqual({ status: 200, body })
+  expect(requests.rollBack.mock.calls).toEqual([called])
+})
+
+test.each([
+  ['GET', '/releases'],
+  ['POST', '/verify'],
+  ['POST', '/rollback'],
+  ['POST', '/rollback/'],
+] as const)('refuses %s %s without a name', async (method, path) => {
+  await using folder = await tempFolder()
+  await using _ = await serve(folder)
+  expect(await call(folder, method, path)).toMatchObject({ status: 400 })
+})
+
+test('ends the reading of a release for which nobody waits any more', async () => {
+  await using folder = await tempFolder()
+  const ended = Promise.withResolvers<unknown>()
+  const verify: LocalRequests['verify'] = async (_, signal) => {
+    signal.addEventListener('abort', () => {
+      ended.resolve(signal.reason)
+    })
+    return await new Promise(() => undefined)
+  }
+  await using _ = await serve(folder, { ...fakeRequests(), verify })
+  const caller = new AbortController()
+  const asked = callAgent({
+    socketPath: socketPathIn(folder.path),
+    method: 'POST',
+    path: '/verify/a',
+    withinMs: 5_000,
+    signal: caller.signal,
+  })
+  setTimeout(() => {
+    caller.abort(new Error('gone'))
+  }, 50)
+  await expect(asked).rejects.toThrow('gone')
+  expect(await ended.promise).toMatchObject({ message: 'nobody waits for the answer any more' })
 })
 
 test('answers what went wrong, with the hint', async () => {

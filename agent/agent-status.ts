@@ -74,11 +74,12 @@ function credentialsPart(credentials: RoleCredentials, at: ToInstant): Credentia
 
 function artifactParts({ artifacts }: Generation, at: ToInstant): readonly ArtifactPart[] {
   return artifacts.map((artifact) => {
-    const { releaseId, installedAtMs, progress, ...rest } = artifact.status()
+    const { releaseId, manifest, installedAtMs, progress, ...rest } = artifact.status()
     return {
       ...workerPart(artifact.worker.health(), at),
       ...rest,
       ...(releaseId === undefined ? {} : { releaseId }),
+      ...(manifest === undefined ? {} : { manifest }),
       ...(installedAtMs === undefined ? {} : { installedAt: new Date(installedAtMs).toISOString() }),
       ...(progress === undefined ? {} : { progress }),
     }

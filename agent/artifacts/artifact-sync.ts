@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 
+import type { ArtifactConfig } from '../config/config-schema.ts'
 import type { Log } from '../lib/log.ts'
 import { ArtifactFetches, type SyncPass } from './artifact-fetches.ts'
 import { ArtifactIndex } from './artifact-index.ts'
@@ -9,12 +10,13 @@ import type { ArtifactPhase, ArtifactStatus } from './artifact-status.ts'
 import { ContentStore } from './content-store.ts'
 import { explainDiskError, isOutOfSpace } from './disk-error.ts'
 import { describeInstalled, type InstalledRelease } from './installed-release.ts'
-import { ReleaseFinder } from './release-finder.ts'
+import { ReleaseFinder, type InstalledHere } from './release-finder.ts'
 import { ReleaseTree } from './release-tree.ts'
+import { SourceState } from './source-state.ts'
 import type { WantedFile, WantedRelease } from './wanted-release.ts'
 
 export interface ArtifactSyncDeps {
-  readonly name: string
+  readonly artifact: Pick<ArtifactConfig, 'name' | 'accessPoint' | 'prefix' | 'trustedKeys'>
   readonly source: ArtifactSource
   readonly folder: string
   readonly log: Log
@@ -40,6 +42,7 @@ export class ArtifactSync {
   /** Since the last pass that ended well, the disk was too full for a release. */
   #ranOutOfSpace = false
   #index: ArtifactIndex | undefined
+  #state: SourceState | undefined
   #installed: InstalledRelease | undefined
   #phase: ArtifactPhase = 'idle'
 
@@ -47,12 +50,12 @@ export class ArtifactSync {
     this.#deps = deps
     this.#store = new ContentStore(join(deps.folder, 'store'))
     this.#tree = new ReleaseTree(deps.folder, deps.log, deps.cloudNow)
-    this.#finder = new ReleaseFinder(deps.source)
+    this.#finder = new ReleaseFinder({ ...deps.artifact, source: deps.source })
     this.#fetches = new ArtifactFetches({ ...deps, store: this.#store, incoming: this.#tree.incoming })
   }
 
   /**
-   * One pass: lists, makes room, fetches what is new, installs a whole release, removes what nothing needs any more. A
+   * One pass: asks the source, makes room, fetches what is new, installs a whole release, removes what nothing needs any more. A
    * listing that succeeds is believed; one that fails changes nothing. An empty one never takes the place of installed files.
    * Whatever is thrown, `current` names the release that it named before, and what was fetched is kept as long as the
    * source lists it. A pass that runs out of space costs the previous release at the next one. `beat` is called on
@@ -61,7 +64,8 @@ export class ArtifactSync {
   async runPass(signal: AbortSignal, beat: () => void): Promise<void> {
     try {
       const index = await this.#open()
-      await this.#sync({ index, signal, beat })
+      this.#state ??= await SourceState.load(this.#deps.folder, this.#deps.log)
+      await this.#sync({ index, signal, beat }, this.#state)
     } catch (error) {
       throw explainDiskError(error, this.#deps.folder)
     } finally {
@@ -71,9 +75,11 @@ export class ArtifactSync {
 
   status(): ArtifactStatus {
     const installed = this.#installed
+    const settled = this.#state?.settled
     return {
-      name: this.#deps.name,
+      name: this.#deps.artifact.name,
       releaseId: installed?.record.releaseId,
+      manifest: settled?.releaseId === installed?.record.releaseId ? settled?.manifest : undefined,
       installedAtMs: installed === undefined ? undefined : Date.parse(installed.record.installedAt),
       files: installed?.record.files.length ?? 0,
       bytes: installed?.bytes ?? 0,
@@ -95,11 +101,32 @@ export class ArtifactSync {
     return this.#index
   }
 
-  async #sync(pass: SyncPass): Promise<void> {
-    const { index, signal } = pass
+  async #sync(pass: SyncPass, state: SourceState): Promise<void> {
     this.#phase = 'listing'
-    const wanted = await this.#finder.find(signal, this.#installed?.record.files.length ?? 0)
+    const wanted = await this.#finder.find(state, this.#installedHere(), pass.signal)
     pass.beat()
+    if (wanted === 'unchanged') {
+      this.#ranOutOfSpace = false
+      await this.#collect()
+      return
+    }
+    const release = await this.#bringUpTo(wanted, pass)
+    await state.settle(wanted, release.releaseId)
+    await this.#collect()
+    await this.#forget(wanted, pass.index)
+  }
+
+  #installedHere(): InstalledHere {
+    const installed = this.#installed?.record
+    return {
+      files: installed?.files.length ?? 0,
+      isSettled: ({ releaseId }) => releaseId === installed?.releaseId,
+    }
+  }
+
+  /** Fetches and installs what is wanted, where that is not done already. */
+  async #bringUpTo(wanted: WantedRelease, pass: SyncPass): Promise<Release> {
+    const { index } = pass
     const sha256Of = ({ object }: WantedFile): string | undefined => index.sha256Of(object)
     const plan = planRelease({ ...wanted, sha256Of, isStored: (content) => this.#store.has(content) })
     if (plan.fetches.length > 0 || this.#ranOutOfSpace) await this.#makeRoom({ wanted, plan, index })
@@ -108,12 +135,12 @@ export class ArtifactSync {
       if (plan.fetches.length > 0) await this.#fetches.fetchAll(plan, pass)
       const release = plan.release(sha256Of)
       if (release.releaseId !== this.#installed?.record.releaseId) await this.#install(release, pass)
+      this.#ranOutOfSpace = false
+      return release
     } catch (error) {
       this.#ranOutOfSpace ||= isOutOfSpace(error)
       throw error
     }
-    this.#ranOutOfSpace = false
-    await this.#collect(wanted, index)
   }
 
   /**
@@ -146,14 +173,18 @@ export class ArtifactSync {
   }
 
   /** Removes what neither the installed release nor the one before it needs. */
-  async #collect(wanted: WantedRelease, index: ArtifactIndex): Promise<void> {
+  async #collect(): Promise<void> {
     if (this.#installed === undefined) return
     const { record, contents, previousContents } = this.#installed
     await this.#tree.collect([record.releaseId, record.previous])
     await this.#store.collect((key) => contents.has(key) || previousContents.has(key))
+  }
+
+  /** Forgets the objects that neither the source nor the previous release has. */
+  async #forget(wanted: WantedRelease, index: ArtifactIndex): Promise<void> {
     index.prune(objectsOf(wanted), (sha256) => {
       const key = contentKey({ sha256, executable: false })
-      return previousContents.has(key) && !contents.has(key)
+      return this.#installed?.previousContents.has(key) === true && !this.#installed.contents.has(key)
     })
     await index.save()
   }

@@ -35,7 +35,7 @@ export function createArtifactWorker(deps: ArtifactWorkerDeps): ArtifactWorker {
   const { artifact, concurrency = 8, idleTimeoutMs = 30_000, cloudNow = Date.now } = deps
   const name = `artifacts:${artifact.name}`
   const log = deps.log.child({ worker: name })
-  const sync = new ArtifactSync({ ...deps, name: artifact.name, log, concurrency, idleTimeoutMs, cloudNow })
+  const sync = new ArtifactSync({ ...deps, log, concurrency, idleTimeoutMs, cloudNow })
   const worker = new Worker({
     name,
     log,

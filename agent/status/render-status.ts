@@ -1,4 +1,4 @@
-import type { PartStatus, StatusDocument } from './status-document.ts'
+import type { ArtifactPart, PartStatus, StatusDocument } from './status-document.ts'
 
 /** The status document for people: one line per part, and under it what went wrong and what to do. */
 export function renderStatus(status: StatusDocument): string {
@@ -38,13 +38,18 @@ function errorRows(error: PartStatus['lastError']): readonly string[] {
   return [row('', 'error', `${error.message}${at}`), ...(error.hint === undefined ? [] : [row('', 'hint', error.hint)])]
 }
 
-function artifactText({ releaseId, files, bytes, phase, progress }: StatusDocument['artifacts'][number]): string {
+function artifactText({ releaseId, manifest, files, bytes, phase, progress }: ArtifactPart): string {
   const release =
     releaseId === undefined
       ? 'no release yet'
-      : `release ${releaseId.slice(0, 12)}, ${count(files, 'file')}, ${bytes} bytes`
+      : `release ${releaseId.slice(0, 12)}${manifestText(manifest)}, ${count(files, 'file')}, ${bytes} bytes`
   if (progress !== undefined) return `${release}, ${phase} ${progress.bytes} of ${progress.totalBytes} bytes`
   return phase === 'idle' ? release : `${release}, ${phase}`
+}
+
+function manifestText(manifest: ArtifactPart['manifest']): string {
+  if (manifest === undefined) return ''
+  return ` (version ${manifest.version}, sequence ${manifest.sequence}${manifest.verified ? '' : ', unverified'})`
 }
 
 function row(title: string, state: string, text: string): string {

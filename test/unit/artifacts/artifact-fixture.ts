@@ -44,12 +44,24 @@ export interface RunningWorker extends AsyncDisposable {
   readonly stop: () => Promise<void>
 }
 
-type Options = Partial<Pick<ArtifactWorkerDeps, 'concurrency' | 'idleTimeoutMs'>>
+type Options = Partial<Pick<ArtifactWorkerDeps, 'concurrency' | 'idleTimeoutMs'>> & {
+  readonly trustedKeys?: readonly string[]
+}
 
 /** A worker on `<state>/artifacts/app` that begins with the first `pass`. */
-export function startWorker(state: TempFolder, source: FakeArtifactSource, options: Options = {}): RunningWorker {
+export function startWorker(
+  state: TempFolder,
+  source: FakeArtifactSource,
+  { trustedKeys = [], ...options }: Options = {},
+): RunningWorker {
   const { log, lines } = recordedLog()
-  const artifact = { name: 'app', accessPoint: 'unused', prefix: source.prefix, pollSeconds: 300 }
+  const artifact = {
+    name: 'app',
+    accessPoint: 'unused',
+    prefix: source.prefix,
+    pollSeconds: 300,
+    trustedKeys: [...trustedKeys],
+  }
   const { worker, status } = createArtifactWorker({ artifact, source, folder: appFolder(state), log, ...options })
   const controller = new AbortController()
   let ended: Promise<void> | undefined

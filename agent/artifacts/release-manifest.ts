@@ -2,6 +2,7 @@ import * as z from 'zod'
 
 import { AgentError } from '../lib/errors.ts'
 import { parseStrictJson } from '../lib/strict-json.ts'
+import { checkPaths, RefusedKeyError } from './release-path.ts'
 import type { WantedFile } from './wanted-release.ts'
 
 /** Below the prefix of an artifact: a compact JWS (RFC 7515) whose payload is the manifest. */
@@ -18,7 +19,7 @@ const maxKeyBytes = 1024
 const maxLabelLength = 256
 
 const file = z.object({
-  /** Where it goes in the release. Not checked here, see `checkPaths`. */
+  /** Where it goes in the release. */
   path: z.string(),
   /** Of its object, relative to the artifact's prefix. */
   key: z
@@ -66,7 +67,9 @@ export function parseManifest(payload: Uint8Array): ReleaseManifest {
   const json = parseJson(payload)
   checkSchemaVersion(json)
   const { files, ...head } = checked(envelope, json, '')
-  return { ...head, files: files.map((each, index) => checked(file, each, `files[${index}].`)) }
+  const parsed = files.map((each, index) => checked(file, each, `files[${index}].`))
+  refuseWrongPaths(parsed)
+  return { ...head, files: parsed }
 }
 
 /** What a manifest wants; `prefix` is the artifact's. */
@@ -103,6 +106,16 @@ function checked<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
   const [issue] = result.error.issues
   const path = `${where}${issue?.path.join('.') ?? ''}`.replace(/\.$/, '')
   throw new RefusedManifestError(`${path === '' ? 'the payload' : path}: ${issue?.message ?? 'is at fault'}`)
+}
+
+/** Here already, because a manifest names its files by path and not by key. */
+function refuseWrongPaths(files: readonly ManifestFile[]): void {
+  try {
+    checkPaths(files.map(({ path }) => ({ key: path, path })))
+  } catch (error) {
+    if (error instanceof RefusedKeyError) throw new RefusedManifestError(error.message)
+    throw error
+  }
 }
 
 function messageOf(error: unknown): string {

@@ -227,6 +227,17 @@ describe('when nothing changed', () => {
     }
   })
 
+  it('does so as well after a manifest that was refused', async () => {
+    await using folder = await tempFolder()
+    const key = await signingKey()
+    const at = await appliance(folder, [key.publicPem])
+    at.source.put('app/release.jws', 'no manifest')
+    await expect(at.find()).rejects.toThrow('refused')
+    at.source.put('app/release.jws', await signed(manifestPayload(), key))
+    await at.settle(await at.find())
+    expect(await at.find(allSettled)).toBe('unchanged')
+  })
+
   it('answers so for an equal listing as well', async () => {
     await using folder = await tempFolder()
     const at = await appliance(folder, [])

@@ -43,6 +43,12 @@ describe('parseManifest', () => {
       'files[1].sha256',
     ],
     ['a key over 1024 bytes', manifestPayload({ files: [{ ...file, key: 'é'.repeat(513) }] }), '1024 bytes'],
+    [
+      'a path that leaves the release',
+      manifestPayload({ files: [{ ...file, path: '../x' }] }),
+      '"../x" cannot be a file',
+    ],
+    ['a path twice', manifestPayload({ files: [file, file] }), '"a" has the same path'],
     ['a path that is a list', manifestPayload({ files: [{ ...file, path: ['a'] }] }), 'files[0].path:'],
     ['a key twice', manifestPayload().replace('{', '{"name":"other",'), 'key "name" twice'],
     ['__proto__', manifestPayload().replace('{', '{"__proto__":{"executable":true},'), '__proto__'],

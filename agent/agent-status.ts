@@ -74,7 +74,7 @@ function credentialsPart(credentials: RoleCredentials, at: ToInstant): Credentia
 
 function artifactParts({ artifacts }: Generation, at: ToInstant): readonly ArtifactPart[] {
   return artifacts.map((artifact) => {
-    const { releaseId, installedAtMs, progress, isHeld, health, quarantined, ...rest } = artifact.status()
+    const { releaseId, manifest, installedAtMs, progress, isHeld, health, quarantined, ...rest } = artifact.status()
     return {
       ...workerPart(artifact.worker.health(), at),
       ...rest,
@@ -82,6 +82,7 @@ function artifactParts({ artifacts }: Generation, at: ToInstant): readonly Artif
       ...(health === undefined ? {} : { health }),
       ...(quarantined.length === 0 ? {} : { quarantined }),
       ...(releaseId === undefined ? {} : { releaseId }),
+      ...(manifest === undefined ? {} : { manifest }),
       ...(installedAtMs === undefined ? {} : { installedAt: new Date(installedAtMs).toISOString() }),
       ...(progress === undefined ? {} : { progress }),
     }

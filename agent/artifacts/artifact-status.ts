@@ -1,10 +1,13 @@
 import type { ActivationStatus } from './release-activation.ts'
+import type { ManifestLabel } from './wanted-release.ts'
 
 /** What is known of one artifact, for the status document. Instants are milliseconds since 1970. */
 export interface ArtifactStatus extends ActivationStatus {
   readonly name: string
   /** What `current` names; undefined before the first release, and until the first pass has looked. */
   readonly releaseId: string | undefined
+  /** Of the manifest that the installed release came of; undefined where a listing said what to install. */
+  readonly manifest: ManifestLabel | undefined
   readonly installedAtMs: number | undefined
   /** Of the installed release. */
   readonly files: number

@@ -1,10 +1,11 @@
 import { join } from 'node:path'
 
+import type { ArtifactConfig } from '../config/config-schema.ts'
 import { AgentError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { ArtifactFetches, type SyncPass } from './artifact-fetches.ts'
 import { ArtifactIndex } from './artifact-index.ts'
-import { contentKey, planRelease, type Plan } from './artifact-plan.ts'
+import { contentKey, planRelease, type Plan, type Release } from './artifact-plan.ts'
 import type { ArtifactSource, ObjectVersion } from './artifact-source.ts'
 import type { ArtifactPhase, ArtifactStatus } from './artifact-status.ts'
 import { ContentStore } from './content-store.ts'
@@ -13,14 +14,14 @@ import type { Health } from './health-gate.ts'
 import type { HookRunner } from './hook-runner.ts'
 import { summaryOf, type ReleaseSummary } from './installed-release.ts'
 import { ReleaseActivation } from './release-activation.ts'
-import { ReleaseFinder } from './release-finder.ts'
+import { ReleaseFinder, type InstalledHere } from './release-finder.ts'
 import { ReleaseTree } from './release-tree.ts'
 import { verifyRelease, type Verification } from './release-verification.ts'
+import { SourceState } from './source-state.ts'
 import type { WantedFile, WantedRelease } from './wanted-release.ts'
-import { wishIdOf } from './wish-id.ts'
 
 export interface ArtifactSyncDeps {
-  readonly name: string
+  readonly artifact: Pick<ArtifactConfig, 'name' | 'accessPoint' | 'prefix' | 'trustedKeys'>
   readonly source: ArtifactSource
   readonly folder: string
   readonly log: Log
@@ -50,6 +51,7 @@ export class ArtifactSync {
   /** Since the last pass that ended well, the disk was too full for a release. */
   #ranOutOfSpace = false
   #index: ArtifactIndex | undefined
+  #state: SourceState | undefined
   #phase: ArtifactPhase = 'idle'
 
   constructor(deps: ArtifactSyncDeps) {
@@ -57,24 +59,25 @@ export class ArtifactSync {
     this.#store = new ContentStore(join(deps.folder, 'store'))
     this.#tree = new ReleaseTree(deps.folder, deps.log, deps.cloudNow)
     this.#activation = new ReleaseActivation({ ...deps, tree: this.#tree, store: this.#store, now: deps.cloudNow })
-    this.#finder = new ReleaseFinder(deps.source)
+    this.#finder = new ReleaseFinder({ ...deps.artifact, source: deps.source })
     this.#fetches = new ArtifactFetches({ ...deps, store: this.#store, incoming: this.#tree.incoming })
   }
 
   /**
-   * One pass: ends what was left open, lists, makes room, fetches what is new, installs a whole release and asks whether
-   * it is healthy, removes what nothing needs any more. A listing that succeeds is believed; one that fails changes
-   * nothing. An empty one never takes the place of installed files. Whatever is thrown, `current` names the release that
-   * it named before, and what was fetched is kept as long as the source lists it. A pass that runs out of space costs the
-   * previous releases at the next one. Answers what keeps the wanted release from being current although the pass went
-   * well. `beat` is called on every sign of progress.
+   * One pass: ends what was left open, asks the source, makes room, fetches what is new, installs a whole release and
+   * asks whether it is healthy, removes what nothing needs any more. A listing that succeeds is believed; one that fails
+   * changes nothing. An empty one never takes the place of installed files. Whatever is thrown, `current` names the
+   * release that it named before, and what was fetched is kept as long as the source lists it. A pass that runs out of
+   * space costs the previous releases at the next one. Answers what keeps the wanted release from being current although
+   * the pass went well. `beat` is called on every sign of progress.
    */
   async runPass(signal: AbortSignal, beat: () => void): Promise<AgentError | undefined> {
     try {
       const index = await this.#open()
+      this.#state ??= await SourceState.load(this.#deps.folder, this.#deps.log)
       this.#phase = 'activating'
       await this.#activation.settle({ signal, beat })
-      await this.#sync({ index, signal, beat })
+      await this.#sync({ index, signal, beat }, this.#state)
       return this.#activation.fault()
     } catch (error) {
       throw explainDiskError(error, this.#deps.folder)
@@ -109,9 +112,11 @@ export class ArtifactSync {
 
   status(): ArtifactStatus {
     const installed = this.#activation.installed
+    const settled = this.#state?.settled
     return {
-      name: this.#deps.name,
+      name: this.#deps.artifact.name,
       releaseId: installed?.record.releaseId,
+      manifest: settled?.releaseId === installed?.record.releaseId ? settled?.manifest : undefined,
       installedAtMs: installed === undefined ? undefined : Date.parse(installed.record.installedAt),
       files: installed?.record.files.length ?? 0,
       bytes: installed?.bytes ?? 0,
@@ -129,27 +134,39 @@ export class ArtifactSync {
     return this.#index
   }
 
-  async #sync(pass: SyncPass): Promise<void> {
-    const { index, signal } = pass
+  async #sync(pass: SyncPass, state: SourceState): Promise<void> {
     this.#phase = 'listing'
-    const wanted = await this.#finder.find(signal, this.#activation.installed?.record.files.length ?? 0)
-    pass.beat()
-    const wishId = wishIdOf(wanted.files)
     const wasDamaged = this.#activation.isDamaged
-    if ((await this.#activation.consider(wishId)) === undefined) {
+    const wanted = await this.#finder.find(state, this.#installedHere(), pass.signal)
+    pass.beat()
+    if (wanted !== 'unchanged' && (await this.#activation.consider(wanted.wishId)) === undefined) {
       try {
-        await this.#bring(wanted, wishId, pass)
+        const release = await this.#bring(wanted, pass)
+        await state.settle(wanted, release.releaseId)
       } catch (error) {
         this.#ranOutOfSpace ||= isOutOfSpace(error)
         throw error
       }
-      this.#ranOutOfSpace = false
     }
+    this.#ranOutOfSpace = false
     // who reads in the damaged tree gets until the next pass to leave it
-    if (!wasDamaged) await this.#collect(wanted, index)
+    if (!wasDamaged) await this.#collect()
+    if (!wasDamaged && wanted !== 'unchanged') await this.#forget(wanted, pass.index)
   }
 
-  async #bring(wanted: WantedRelease, wishId: string, pass: SyncPass): Promise<void> {
+  /** What is held, or in quarantine, stays as it is as long as the source wishes the same. */
+  #installedHere(): InstalledHere {
+    const activation = this.#activation
+    const installed = activation.installed?.record
+    return {
+      files: installed?.files.length ?? 0,
+      isSettled: ({ releaseId, wishId }) =>
+        !activation.isDamaged && (releaseId === installed?.releaseId || activation.refuses(wishId)),
+    }
+  }
+
+  /** Fetches and installs what is wanted, where that is not done already. */
+  async #bring(wanted: WantedRelease, pass: SyncPass): Promise<Release> {
     const { index } = pass
     const sha256Of = ({ object }: WantedFile): string | undefined => index.sha256Of(object)
     const plan = planRelease({ ...wanted, sha256Of, isStored: (content) => this.#store.has(content) })
@@ -158,9 +175,10 @@ export class ArtifactSync {
     if (plan.fetches.length > 0) await this.#fetches.fetchAll(plan, pass)
     const release = plan.release(sha256Of)
     const isCurrent = release.releaseId === this.#activation.installed?.record.releaseId
-    if (isCurrent && !this.#activation.isDamaged) return
+    if (isCurrent && !this.#activation.isDamaged) return release
     this.#phase = 'activating'
-    await this.#activation.install(release, wishId, pass)
+    await this.#activation.install(release, wanted.wishId, pass)
+    return release
   }
 
   /**
@@ -181,15 +199,20 @@ export class ArtifactSync {
   }
 
   /** Removes what neither the installed release nor those kept beside it need. */
-  async #collect(wanted: WantedRelease, index: ArtifactIndex): Promise<void> {
+  async #collect(): Promise<void> {
     const installed = this.#activation.installed
     if (installed === undefined) return
     const { contents, previousContents } = installed
     await this.#activation.collect({ keepOthers: true })
     await this.#store.collect((key) => contents.has(key) || previousContents.has(key))
+  }
+
+  /** Forgets the objects that neither the source nor a kept release has. */
+  async #forget(wanted: WantedRelease, index: ArtifactIndex): Promise<void> {
+    const installed = this.#activation.installed
     index.prune(objectsOf(wanted), (sha256) => {
       const key = contentKey({ sha256, executable: false })
-      return previousContents.has(key) && !contents.has(key)
+      return installed?.previousContents.has(key) === true && !installed.contents.has(key)
     })
     await index.save()
   }

@@ -50,7 +50,6 @@ export function createArtifactWorker(deps: ArtifactWorkerDeps): ArtifactWorker {
   const failures = new FailureLog(log)
   const sync = new ArtifactSync({
     ...deps,
-    name: artifact.name,
     log,
     concurrency,
     idleTimeoutMs,

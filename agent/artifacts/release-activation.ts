@@ -110,6 +110,12 @@ export class ReleaseActivation {
     })
   }
 
+  /** Whether that is what the source wished when it was asked last, and is not to be installed. */
+  refuses(wishId: string): boolean {
+    const state = this.#stateNow
+    return state.wishId === wishId && whyNotInstall(state, this.#onDisk) !== undefined
+  }
+
   /**
    * Switches to a release whose content is stored, unless an operator went elsewhere meanwhile, and settles. Throws
    * the signal's reason when it aborts before the switch; on abort after it, health is asked for by the next `settle`.

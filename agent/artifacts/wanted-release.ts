@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+
 import type { ObjectVersion, SourceObject } from './artifact-source.ts'
 
 /** A file that a release is to have. */
@@ -11,9 +13,25 @@ export interface WantedFile {
   readonly executable: boolean
 }
 
+/** What a manifest says of itself. */
+export interface ManifestLabel {
+  readonly sequence: number
+  readonly version: string
+  readonly createdAt: string
+  /** Whether its signature was checked. */
+  readonly verified: boolean
+}
+
 /** What the source wants an artifact to be. */
 export interface WantedRelease {
+  /** Changes whenever the wish does: the sha256 of a manifest's payload, or of the listing. */
+  readonly wishId: string
+  /** Where the wish comes from and whom it is believed; a wish of another origin is another wish. */
+  readonly origin: string
   readonly files: readonly WantedFile[]
+  /** Of the manifest that says so; undefined for a listing. */
+  readonly etag?: string
+  readonly manifest?: ManifestLabel
 }
 
 /**
@@ -24,6 +42,13 @@ export function wantedFromListing(objects: readonly SourceObject[]): readonly Wa
   return objects
     .filter(({ key }) => !key.endsWith('/'))
     .map((object) => ({ path: object.path, object, promised: sha256InName(object.path), executable: false }))
+}
+
+/** The `wishId` of a listing. */
+export function listingId(objects: readonly SourceObject[]): string {
+  const hash = createHash('sha256')
+  for (const { path, etag, sizeBytes } of objects) hash.update(`${sizeBytes} ${etag}\0${path}\0`)
+  return hash.digest('hex')
 }
 
 /** Panorama names its assets by their content: `binaries/<sha256>.tar.gz`. */

@@ -153,6 +153,7 @@ async function readSmallObject(
   try {
     const { stream, output, resource } = await getObject(options, { command, key, signal })
     await using body = objectBody(stream, { resource, signal, etag: output.ETag ?? '' })
+    if ((output.ContentLength ?? 0) > maxBytes) throw tooLarge(resource, maxBytes)
     return { etag: body.etag, bytes: await readAll(body, { resource, signal, maxBytes }) }
   } catch (error) {
     if (error instanceof AwsError && error.status === 304) return 'unchanged'
@@ -221,9 +222,15 @@ async function readAll(
     const next = await withDeadline(deadline, async () => await iterator.next())
     if (next.done === true) return Buffer.concat(chunks)
     bytes += next.value.byteLength
-    if (bytes > maxBytes) throw new AgentError(`${resource} has more than the ${maxBytes} bytes that are read of it`)
+    if (bytes > maxBytes) throw tooLarge(resource, maxBytes)
     chunks.push(next.value)
   }
+}
+
+function tooLarge(resource: string, maxBytes: number): AgentError {
+  return new AgentError(`${resource} has more than the ${maxBytes} bytes that are read of it`, {
+    hint: 'publish fewer and larger files',
+  })
 }
 
 function objectBody(

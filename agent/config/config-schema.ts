@@ -1,3 +1,5 @@
+import { createPublicKey } from 'node:crypto'
+
 import * as z from 'zod'
 
 /** The configuration file, design decisions included: units in names, every default here, floors and ceilings. */
@@ -53,6 +55,13 @@ const health = z
     }),
   ])
   .describe('What a release has to say after the switch to it, to stay.')
+const trustedKey = z
+  .string()
+  .max(4096)
+  .refine((text) => text.startsWith('/') || isPublicKey(text), {
+    error: 'must be a P-256 or Ed25519 public key in PEM, or the absolute path of a file with one',
+  })
+  .describe('A public key (openssl pkey -in KEY -pubout) in PEM, or the absolute path of a file with one.')
 
 const artifact = z.strictObject({
   name: fileName.describe('The folder below <state>/artifacts.'),
@@ -66,6 +75,11 @@ const artifact = z.strictObject({
   pollSeconds: z.int().min(10).max(86_400).default(300),
   keepReleases: z.int().min(1).max(10).default(2).describe('How many releases stay on disk, the current one included.'),
   health: health.optional(),
+  trustedKeys: z
+    .array(trustedKey)
+    .max(8)
+    .default([])
+    .describe('With keys, only manifests are installed that one of them signed. Two keys allow a rotation.'),
 })
 
 const camera = z.strictObject({
@@ -155,6 +169,16 @@ export const configSchema = z.strictObject({
 export type Config = Readonly<z.infer<typeof configSchema>>
 export type ArtifactConfig = Config['artifacts'][number]
 export type CameraConfig = Config['cameras']['streams'][number]
+
+function isPublicKey(pem: string): boolean {
+  if (pem.includes('PRIVATE KEY')) return false
+  try {
+    const { asymmetricKeyType, asymmetricKeyDetails } = createPublicKey(pem)
+    return asymmetricKeyType === 'ed25519' || asymmetricKeyDetails?.namedCurve === 'prime256v1'
+  } catch {
+    return false
+  }
+}
 
 function isHttpsOrLoopback(text: string): boolean {
   const url = URL.parse(text)

@@ -1,4 +1,4 @@
-import type { PartStatus, StatusDocument } from './status-document.ts'
+import type { ArtifactPart, PartStatus, StatusDocument } from './status-document.ts'
 
 /** The status document for people: one line per part, and under it what went wrong and what to do. */
 export function renderStatus(status: StatusDocument): string {
@@ -38,15 +38,25 @@ function errorRows(error: PartStatus['lastError']): readonly string[] {
   return [row('', 'error', `${error.message}${at}`), ...(error.hint === undefined ? [] : [row('', 'hint', error.hint)])]
 }
 
-function artifactText(artifact: StatusDocument['artifacts'][number]): string {
-  const { releaseId, files, bytes, phase, progress, held, health } = artifact
+function artifactText(artifact: ArtifactPart): string {
+  const { releaseId, manifest, files, bytes, phase, progress, held, health } = artifact
   const notes = [...(held === true ? ['held'] : []), ...(health === undefined ? [] : [health])]
   const release =
     releaseId === undefined
       ? 'no release yet'
-      : [`release ${releaseId.slice(0, 12)}`, ...notes, count(files, 'file'), `${bytes} bytes`].join(', ')
+      : [
+          `release ${releaseId.slice(0, 12)}${manifestText(manifest)}`,
+          ...notes,
+          count(files, 'file'),
+          `${bytes} bytes`,
+        ].join(', ')
   if (progress !== undefined) return `${release}, ${phase} ${progress.bytes} of ${progress.totalBytes} bytes`
   return phase === 'idle' ? release : `${release}, ${phase}`
+}
+
+function manifestText(manifest: ArtifactPart['manifest']): string {
+  if (manifest === undefined) return ''
+  return ` (version ${manifest.version}, sequence ${manifest.sequence}${manifest.verified ? '' : ', unverified'})`
 }
 
 function row(title: string, state: string, text: string): string {

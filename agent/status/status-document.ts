@@ -27,6 +27,13 @@ export interface ArtifactPart extends PartStatus {
   readonly health?: string
   /** Ids of releases that were not healthy. */
   readonly quarantined?: readonly string[]
+  /** What the manifest that the installed release came of says; `verified` is whether its signature was checked. */
+  readonly manifest?: {
+    readonly sequence: number
+    readonly version: string
+    readonly createdAt: string
+    readonly verified: boolean
+  }
   readonly files: number
   readonly bytes: number
   /** Since the start. */

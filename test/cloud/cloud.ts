@@ -8,6 +8,7 @@ import { loadCloudPolicies, type CloudPolicies } from './iam/cloud-policies.ts'
 import { evaluatePolicies } from './iam/evaluate.ts'
 import { createLogsService, type LogsAdmin } from './logs/logs-service.ts'
 import { createS3Service, type S3Admin } from './s3/s3-service.ts'
+import type { IssuedCredentials } from './sessions.ts'
 import { createSecretsService, type SecretsAdmin } from './secrets/secrets-service.ts'
 
 export interface CloudOptions {
@@ -44,6 +45,8 @@ export interface Cloud extends CloudFrame {
   readonly logs: LogsAdmin
   /** Adds a base role and a role chained to it, with an alias for the base role, for `role.assume`. */
   readonly createRoleChain: () => RoleChain
+  /** Credentials of an operator who may publish artifacts and do nothing else, for an hour. */
+  readonly signInPublisher: () => IssuedCredentials
 }
 
 interface RoleChain {
@@ -53,6 +56,7 @@ interface RoleChain {
 }
 
 const baseRoleName = 'panorama-appliance-base'
+const publisherName = 'panorama-publisher'
 const chainedRoleName = 'panorama-appliance-chained'
 
 /**
@@ -92,6 +96,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     secrets,
     logs,
     createRoleChain: () => deployRoleChain(frame, policies),
+    signInPublisher: () => signInPublisher(frame, policies),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }
@@ -147,6 +152,12 @@ function deploy({
   roleAliases.put({ name: names.roleAlias, roleArn: roles.arnOf(names.role) })
   s3.createBucket(names.bucket, { policy: policies.bucketPolicy })
   s3.createAccessPoint({ name: names.accessPoint, bucket: names.bucket, policy: policies.accessPointPolicy })
+}
+
+function signInPublisher({ roles, sessions }: CloudFrame, policies: CloudPolicies): IssuedCredentials {
+  const trustPolicy = policies.baseRoleTrust // nobody assumes it here: the session is as of a person who signed in
+  roles.put({ name: publisherName, trustPolicy, policies: [policies.publisherPolicy] })
+  return sessions.issue({ roleName: publisherName, sessionName: 'operator', durationSeconds: 3600, context: {} })
 }
 
 function deployRoleChain({ roles, roleAliases }: CloudFrame, policies: CloudPolicies): RoleChain {

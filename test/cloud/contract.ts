@@ -16,7 +16,7 @@ export interface CloudRequest {
   readonly rawQuery: string
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>
-  /** As it came over the wire: still compressed when content-encoding says so. At most 4 MiB. */
+  /** As it came over the wire: still compressed when content-encoding says so. At most 4 MiB, for S3 64 MiB. */
   readonly body: Uint8Array
   readonly clientCertificate: X509Certificate | undefined
 }

@@ -148,7 +148,7 @@ function refusalOf(faults: readonly Fault[], tooLarge: boolean): ServiceFault | 
       return new ServiceFault(fault.status, fault.code, fault.message ?? `${fault.code} on demand`, fault.headers)
     }
   }
-  return tooLarge ? new ServiceFault(413, 'RequestEntityTooLarge', 'The request is over 4 MiB') : undefined
+  return tooLarge ? new ServiceFault(413, 'RequestEntityTooLarge', 'The request is too large') : undefined
 }
 
 function withId(response: CloudResponse, request: CloudRequest, { service }: Target): CloudResponse {

@@ -225,7 +225,14 @@ class Appliance implements AsyncDisposable {
     const { source } = this
     const reach = (signal: AbortSignal): Promise<void> => this.#duringPass(() => this.#reach(signal))
     return createArtifactWorker({
-      artifact: { name: 'app', accessPoint: 'unused', prefix: 'app/', pollSeconds: 300, keepReleases: 2 },
+      artifact: {
+        name: 'app',
+        accessPoint: 'unused',
+        prefix: 'app/',
+        pollSeconds: 300,
+        keepReleases: 2,
+        trustedKeys: [],
+      },
       source: {
         list: async (signal) => {
           await reach(signal)

@@ -14,6 +14,7 @@ export interface CloudPolicies {
   readonly iotDevicePolicy: PolicyDocument
   readonly accessPointPolicy: PolicyDocument
   readonly bucketPolicy: PolicyDocument
+  readonly publisherPolicy: PolicyDocument
 }
 
 /** Values of the template variables by name; which ones there are, `config/cloud/README.md` says. */
@@ -37,6 +38,7 @@ export async function loadCloudPolicies(variables: TemplateVariables): Promise<C
     iotDevicePolicy: await load('iot-device-policy'),
     accessPointPolicy: await load('access-point-policy'),
     bucketPolicy: await load('bucket-policy'),
+    publisherPolicy: await load('publisher-policy'),
   }
 }
 

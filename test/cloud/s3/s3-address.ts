@@ -19,7 +19,7 @@ export function parseS3Host(host: string): S3Address {
   return { kind: 'access-point', name, account }
 }
 
-/** The API action; methods that only the admin face offers are named too, so that records can tell them apart. */
+/** The API action; ones that are not offered are named too, so that records can tell them apart. */
 export function s3ActionOf(request: CloudRequest): string {
   const onBucket = request.rawPath === '/' || request.rawPath === ''
   switch (request.method) {
@@ -29,9 +29,15 @@ export function s3ActionOf(request: CloudRequest): string {
     case 'HEAD':
       return onBucket ? 'HeadBucket' : 'HeadObject'
     case 'PUT':
-      return onBucket ? 'CreateBucket' : 'PutObject'
+      if (onBucket) return 'CreateBucket'
+      return request.query.has('uploadId') ? 'UploadPart' : 'PutObject'
+    case 'POST':
+      if (onBucket) return 'Unknown'
+      if (request.query.has('uploads')) return 'CreateMultipartUpload'
+      return request.query.has('uploadId') ? 'CompleteMultipartUpload' : 'Unknown'
     case 'DELETE':
-      return onBucket ? 'DeleteBucket' : 'DeleteObject'
+      if (onBucket) return 'DeleteBucket'
+      return request.query.has('uploadId') ? 'AbortMultipartUpload' : 'DeleteObject'
     default:
       return 'Unknown'
   }

@@ -34,14 +34,20 @@ export function findRefusal(door: S3Door, access: S3Access): S3Fault | undefined
 }
 
 /**
- * Objects under a customer managed key need `kms:Decrypt` on it, by S3 and for this object only ("Using server-side
+ * Objects under a customer managed key need `kms:Decrypt` on it, or `kms:GenerateDataKey` to be written, by S3 and for
+ * this object only ("Using server-side
  * encryption with AWS KMS keys"). The key's own policy is taken to leave the decision to IAM, as the default one does.
  */
-export function findKeyRefusal(door: S3Door, key: string, object: StoredObject): S3Fault | undefined {
+export function findKeyRefusal(
+  door: S3Door,
+  key: string,
+  object: Pick<StoredObject, 'kmsKeyArn'>,
+  action: 'kms:Decrypt' | 'kms:GenerateDataKey' = 'kms:Decrypt',
+): S3Fault | undefined {
   if (object.kmsKeyArn === undefined) return undefined
   const request = {
     principal: principalOf(door.caller),
-    action: 'kms:Decrypt',
+    action,
     resource: object.kmsKeyArn,
     context: {
       ...callerContext(door),

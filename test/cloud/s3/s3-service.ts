@@ -6,6 +6,8 @@ import type { S3Door } from './s3-authorization.ts'
 import { accessDenied, commonHeaders, errorDocument, formatS3Fault, S3Fault, xmlContent } from './s3-faults.ts'
 import { answerGetObject } from './s3-get-object.ts'
 import { answerListObjects } from './s3-list-objects.ts'
+import { MultipartUploads } from './s3-multipart.ts'
+import { answerPutObject } from './s3-put-object.ts'
 import { S3Store, type AccessPoint, type PutObjectOptions } from './s3-store.ts'
 
 export interface S3ServiceOptions {
@@ -44,6 +46,8 @@ export interface S3Admin {
   readonly deleteObject: (object: { readonly bucket: string; readonly key: string }) => Promise<void>
   /** The keys of current objects in the order of ListObjectsV2. */
   readonly listKeys: (bucket: string) => readonly string[]
+  /** The keys of multipart uploads that were begun and not ended. */
+  readonly listUploads: (bucket: string) => readonly string[]
   /** The most entries that a page of a list holds from now on; 1000 at first. */
   readonly setPageSize: (maxEntries: number) => void
   /** The next `count` lists are answered with status 200 and this error in the body. */
@@ -53,19 +57,21 @@ export interface S3Admin {
 }
 
 /**
- * S3 by access point: GetObject, HeadObject and ListObjectsV2 as the API reference describes them, authorised on the
- * access point and on the bucket. Other actions are refused; objects are put by the admin face.
+ * S3 by access point: GetObject, HeadObject, ListObjectsV2, PutObject and multipart uploads as the API reference describes
+ * them, authorised on the access point and on the bucket. Other actions are refused.
  */
 export function createS3Service(options: S3ServiceOptions): CloudService & S3Admin {
   const store = new S3Store(options)
+  const uploads = new MultipartUploads()
   const mood: Mood = { pageSize: 1000, listFaultCode: 'InternalError', listFaults: 0, redirects: true }
   return {
     name: 's3',
     serves: isS3Host,
     actionOf: s3ActionOf,
-    handle: (request, context) => handle(request, context, { ...options, store, mood }),
+    handle: (request, context) => handle(request, context, { ...options, store, uploads, mood }),
     formatFault: formatS3Fault,
     ...createAdmin(store, mood, options),
+    listUploads: (bucket) => uploads.keys(bucket),
   }
 }
 
@@ -79,6 +85,7 @@ interface Mood {
 
 interface ServiceParts extends S3ServiceOptions {
   readonly store: S3Store
+  readonly uploads: MultipartUploads
   readonly mood: Mood
 }
 
@@ -92,6 +99,16 @@ async function handle(request: CloudRequest, context: ServiceContext, parts: Ser
     case 'ListObjectsV2':
       if (parts.mood.listFaults > 0) return lateListFault(request, parts.mood)
       return answerListObjects(request, door, { store: parts.store, pageSize: parts.mood.pageSize })
+    case 'PutObject':
+      return await answerPutObject(request, door, parts.store)
+    case 'CreateMultipartUpload':
+      return parts.uploads.create(request, door)
+    case 'UploadPart':
+      return await parts.uploads.put(request, door)
+    case 'CompleteMultipartUpload':
+      return await parts.uploads.complete(request, door, parts.store)
+    case 'AbortMultipartUpload':
+      return parts.uploads.abort(request, door)
     default:
       throw new S3Fault([405, 'MethodNotAllowed'], 'The specified method is not allowed against this resource.', {
         details: { Method: request.method, ResourceType: request.rawPath === '/' ? 'BUCKET' : 'OBJECT' },
@@ -136,7 +153,7 @@ function lateListFault(request: CloudRequest, mood: Mood): CloudResponse {
   }
 }
 
-function createAdmin(store: S3Store, mood: Mood, { account, region }: S3ServiceOptions): S3Admin {
+function createAdmin(store: S3Store, mood: Mood, { account, region }: S3ServiceOptions): Omit<S3Admin, 'listUploads'> {
   return {
     createBucket: (name, bucket = {}) => {
       const { versioned = false, kmsKeyArn, policy } = bucket

@@ -48,7 +48,8 @@ export type ObjectVersion = StoredObject | DeleteMarker
 export interface PutObjectOptions {
   readonly bucket: string
   readonly key: string
-  readonly body: Uint8Array | string
+  /** A list of bodies is put as a multipart upload of these parts. */
+  readonly body: Uint8Array | string | readonly Uint8Array[]
   /** Default CRC64NVME, as S3 does for objects put without a checksum. */
   readonly checksum?: ChecksumAlgorithm
   /** Put as a multipart upload of that many parts of equal size (the last may be shorter), without S3's 5 MiB floor. */
@@ -58,6 +59,8 @@ export interface PutObjectOptions {
   readonly contentType?: string
   /** Names without `x-amz-meta-`; S3 keeps them in lower case. */
   readonly metadata?: Readonly<Record<string, string>>
+  /** Throws to keep what is there; nothing happens between it and the write. */
+  readonly onlyIf?: (current: ObjectVersion | undefined) => void
 }
 
 /** Buckets, access points and objects: names in memory, bytes in files of `folder`, which the owner removes. */
@@ -118,6 +121,12 @@ export class S3Store {
   async putObject(options: PutObjectOptions): Promise<StoredObject> {
     const bucket = this.bucket(options.bucket)
     const object = await this.#store(options, bucket)
+    try {
+      options.onlyIf?.(this.current(bucket.name, options.key))
+    } catch (error) {
+      await rm(object.path, { force: true })
+      throw error
+    }
     await this.#add(bucket, options.key, object)
     return object
   }
@@ -130,9 +139,8 @@ export class S3Store {
   }
 
   async #store(options: PutObjectOptions, bucket: Bucket): Promise<StoredObject> {
-    const body = typeof options.body === 'string' ? Buffer.from(options.body) : options.body
-    const multipart = options.multipartParts !== undefined
-    const parts = splitEvenly(body, options.multipartParts ?? 1)
+    const { multipart, parts } = partsOf(options)
+    const body = Buffer.concat(parts)
     const kmsKeyArn = options.kmsKeyArn ?? bucket.kmsKeyArn
     const path = join(this.#folder, randomUUID())
     await mkdir(this.#folder, { recursive: true })
@@ -169,6 +177,15 @@ function accessPointId({ name, account }: { readonly name: string; readonly acco
 
 function newVersionId(): string {
   return randomBytes(24).toString('base64url')
+}
+
+function partsOf({ body, multipartParts }: PutObjectOptions): {
+  readonly multipart: boolean
+  readonly parts: readonly Uint8Array[]
+} {
+  if (typeof body !== 'string' && !(body instanceof Uint8Array)) return { multipart: true, parts: body }
+  const bytes = typeof body === 'string' ? Buffer.from(body) : body
+  return { multipart: multipartParts !== undefined, parts: splitEvenly(bytes, multipartParts ?? 1) }
 }
 
 function splitEvenly(body: Uint8Array, count: number): readonly Uint8Array[] {

@@ -13,7 +13,7 @@ for (let index = 0; index < 20; index += 1) source.put(`folder-${index % 3}/${in
 source.beforeOpen = ({ key }) => {
   process.stdout.write(`${key}\n`)
 }
-const artifact = { name: 'app', accessPoint: 'unused', prefix: '', pollSeconds: 300, keepReleases: 2 }
+const artifact = { name: 'app', accessPoint: 'unused', prefix: '', pollSeconds: 300, keepReleases: 2, trustedKeys: [] }
 const log = createLog({ level: 'error', sinks: [] })
 const { worker } = createArtifactWorker({ artifact, source, folder, log, concurrency: 3 })
 const requested = worker.requestPass()

@@ -46,10 +46,14 @@ export interface RunningWorker extends AsyncDisposable, ArtifactWorker {
 }
 
 type Options = Partial<Pick<ArtifactWorkerDeps, 'concurrency' | 'idleTimeoutMs' | 'runHook'>> &
-  Partial<Pick<ArtifactConfig, 'keepReleases' | 'health'>>
+  Partial<Pick<ArtifactConfig, 'keepReleases' | 'health'>> & { readonly trustedKeys?: readonly string[] }
 
 /** A worker on `<state>/artifacts/app` that begins with the first `pass`. */
-export function startWorker(state: TempFolder, source: FakeArtifactSource, options: Options = {}): RunningWorker {
+export function startWorker(
+  state: TempFolder,
+  source: FakeArtifactSource,
+  { trustedKeys = [], ...options }: Options = {},
+): RunningWorker {
   const { log, lines } = recordedLog()
   const { keepReleases = 2, health, ...rest } = options
   const artifact = {
@@ -59,6 +63,7 @@ export function startWorker(state: TempFolder, source: FakeArtifactSource, optio
     pollSeconds: 300,
     keepReleases,
     ...(health === undefined ? {} : { health }),
+    trustedKeys: [...trustedKeys],
   }
   const started = createArtifactWorker({ artifact, source, folder: appFolder(state), log, ...rest })
   const { worker } = started

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -7,6 +8,7 @@ import { describe, expect, test } from 'vitest'
 import { deviceNames } from '../../../agent/config/device-names.ts'
 import { ConfigError, loadConfig, parseConfig } from '../../../agent/config/load-config.ts'
 import { configDocument } from '../../support/config-document.ts'
+import { signingKey } from '../../support/signed-manifest.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 
 type Json = Readonly<Record<string, unknown>>
@@ -60,6 +62,21 @@ describe('accepted', () => {
     expect(parseConfig({ ...configDocument(), artifacts }, 'config.json').artifacts).toMatchObject([
       { prefix: '', pollSeconds: 300 },
     ])
+  })
+
+  test('takes trusted keys inline and by path, and no other text', async () => {
+    const [artifact] = configDocument().artifacts
+    const faultsWith = (...trustedKeys: string[]): readonly string[] =>
+      faultsOf({ ...configDocument(), artifacts: [{ ...artifact, trustedKeys }] }).map(
+        (fault) => fault.split(':')[0] ?? '',
+      )
+    const [ec, ed] = [await signingKey('ES256'), await signingKey('EdDSA')]
+    const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ type: 'spki', format: 'pem' })
+    expect(faultsWith(ec.publicPem, ed.publicPem, '/etc/panorama-agent/publisher.pem')).toEqual([])
+    for (const wrong of [ec.privatePem, rsa, 'publisher.pem', '', `/${'x'.repeat(4096)}`]) {
+      expect(faultsWith(wrong)).toEqual(['artifacts[0].trustedKeys[0]'])
+    }
+    expect(faultsWith(...Array.from({ length: 9 }, () => ec.publicPem))).toEqual(['artifacts[0].trustedKeys'])
   })
 
   test.each([

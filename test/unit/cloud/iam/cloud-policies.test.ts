@@ -53,7 +53,7 @@ describe('every file of config/cloud', () => {
     const files = (await readdir(folder, { recursive: true })).filter((file) => file.endsWith('-policy.json'))
     const variants = ['trust-policy-variants/account', 'trust-policy-variants/appliance']
     const names = [...files.map((file) => file.slice(0, -'.json'.length)), ...variants]
-    expect(names).toHaveLength(12)
+    expect(names).toHaveLength(13)
     for (const name of names) {
       const json = await readTemplate(name, { ...variables, ...optional })
       expect(parsePolicy(json).statements.length, name).toBeGreaterThan(0)

@@ -196,7 +196,7 @@ describe('going back', () => {
   })
 
   it('goes back at once while health is asked for, and does not hear the answer', async () => {
-    await using bench = await hookBench()
+    await using bench = await hookBench({ health: { hook: 'check', withinSeconds: 600 } })
     bench.publish('one')
     await bench.running.pass()
     bench.answer = silence

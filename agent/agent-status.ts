@@ -1,3 +1,4 @@
+import type { ArtifactProgress } from './artifacts/artifact-status.ts'
 import { agentVersion } from './build-info.ts'
 import type { Config } from './config/config-schema.ts'
 import { deviceNames } from './config/device-names.ts'
@@ -74,15 +75,28 @@ function credentialsPart(credentials: RoleCredentials, at: ToInstant): Credentia
 
 function artifactParts({ artifacts }: Generation, at: ToInstant): readonly ArtifactPart[] {
   return artifacts.map((artifact) => {
-    const { releaseId, installedAtMs, progress, ...rest } = artifact.status()
+    const { releaseId, installedAtMs, waitsUntilMs, progress, ...rest } = artifact.status()
     return {
       ...workerPart(artifact.worker.health(), at),
       ...rest,
       ...(releaseId === undefined ? {} : { releaseId }),
       ...(installedAtMs === undefined ? {} : { installedAt: new Date(installedAtMs).toISOString() }),
-      ...(progress === undefined ? {} : { progress }),
+      ...(waitsUntilMs === undefined ? {} : { waitsUntil: new Date(waitsUntilMs).toISOString() }),
+      ...(progress === undefined ? {} : { progress: progressPart(progress) }),
     }
   })
+}
+
+function progressPart({
+  bytesPerSecond,
+  remainingSeconds,
+  ...progress
+}: ArtifactProgress): NonNullable<ArtifactPart['progress']> {
+  return {
+    ...progress,
+    ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
+    ...(remainingSeconds === undefined ? {} : { remainingSeconds }),
+  }
 }
 
 function cameraParts({ cameras }: Generation, at: ToInstant): readonly CameraPart[] {

@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 
+import type { Backoff } from '../lib/backoff.ts'
 import type { Log } from '../lib/log.ts'
-import { ArtifactFetches, type SyncPass } from './artifact-fetches.ts'
+import { ArtifactFetches, type ArtifactFetchesDeps, type SyncPass } from './artifact-fetches.ts'
 import { ArtifactIndex } from './artifact-index.ts'
 import { contentKey, planRelease, type Plan, type Release } from './artifact-plan.ts'
 import type { ArtifactSource, ObjectVersion } from './artifact-source.ts'
@@ -11,6 +12,7 @@ import { explainDiskError, isOutOfSpace } from './disk-error.ts'
 import { describeInstalled, type InstalledRelease } from './installed-release.ts'
 import { ReleaseFinder } from './release-finder.ts'
 import { ReleaseTree } from './release-tree.ts'
+import type { TransferLane } from './transfers.ts'
 import type { WantedFile, WantedRelease } from './wanted-release.ts'
 
 export interface ArtifactSyncDeps {
@@ -18,8 +20,13 @@ export interface ArtifactSyncDeps {
   readonly source: ArtifactSource
   readonly folder: string
   readonly log: Log
+  readonly lane: TransferLane
   readonly concurrency: number
   readonly idleTimeoutMs: number
+  readonly backoff: Backoff
+  readonly sizes: ArtifactFetchesDeps['sizes']
+  /** How much content that no release needs may stay in the store. */
+  readonly maxStoreBytes?: number | undefined
   /** Milliseconds since 1970. */
   readonly cloudNow: () => number
 }
@@ -42,6 +49,7 @@ export class ArtifactSync {
   #index: ArtifactIndex | undefined
   #installed: InstalledRelease | undefined
   #phase: ArtifactPhase = 'idle'
+  #waitsUntilMs: number | undefined
 
   constructor(deps: ArtifactSyncDeps) {
     this.#deps = deps
@@ -56,17 +64,20 @@ export class ArtifactSync {
    * listing that succeeds is believed; one that fails changes nothing. An empty one never takes the place of installed files.
    * Whatever is thrown, `current` names the release that it named before, and what was fetched is kept as long as the
    * source lists it. A pass that runs out of space costs the previous release at the next one. `beat` is called on
-   * every sign of progress.
+   * every sign of progress. Answers how long what is left has to wait for a download window; 0 when nothing is left.
    */
-  async runPass(signal: AbortSignal, beat: () => void): Promise<void> {
+  async runPass(pass: Omit<SyncPass, 'index'>): Promise<number> {
+    let waitMs = 0
     try {
       const index = await this.#open()
-      await this.#sync({ index, signal, beat })
+      waitMs = await this.#sync({ ...pass, index })
     } catch (error) {
       throw explainDiskError(error, this.#deps.folder)
     } finally {
-      this.#phase = 'idle'
+      this.#phase = waitMs > 0 ? 'waiting' : 'idle'
+      this.#waitsUntilMs = waitMs > 0 ? this.#deps.cloudNow() + waitMs : undefined
     }
+    return waitMs
   }
 
   status(): ArtifactStatus {
@@ -79,6 +90,7 @@ export class ArtifactSync {
       bytes: installed?.bytes ?? 0,
       ...this.#fetches.totals,
       phase: this.#phase,
+      waitsUntilMs: this.#waitsUntilMs,
       progress: this.#fetches.progress,
     }
   }
@@ -95,17 +107,19 @@ export class ArtifactSync {
     return this.#index
   }
 
-  async #sync(pass: SyncPass): Promise<void> {
+  async #sync(pass: SyncPass): Promise<number> {
     const { index, signal } = pass
     this.#phase = 'listing'
     const wanted = await this.#finder.find(signal, this.#installed?.record.files.length ?? 0)
     pass.beat()
     const sha256Of = ({ object }: WantedFile): string | undefined => index.sha256Of(object)
     const plan = planRelease({ ...wanted, sha256Of, isStored: (content) => this.#store.has(content) })
+    await this.#fetches.collect(plan)
     if (plan.fetches.length > 0 || this.#ranOutOfSpace) await this.#makeRoom({ wanted, plan, index })
     try {
       if (plan.fetches.length > 0) this.#phase = 'downloading'
-      if (plan.fetches.length > 0) await this.#fetches.fetchAll(plan, pass)
+      const waitMs = plan.fetches.length > 0 ? await this.#fetches.fetchAll(plan, pass) : 0
+      if (waitMs > 0) return waitMs
       const release = plan.release(sha256Of)
       if (release.releaseId !== this.#installed?.record.releaseId) await this.#install(release, pass)
     } catch (error) {
@@ -114,6 +128,7 @@ export class ArtifactSync {
     }
     this.#ranOutOfSpace = false
     await this.#collect(wanted, index)
+    return 0
   }
 
   /**
@@ -125,7 +140,10 @@ export class ArtifactSync {
     const { releaseId, previous } = installed?.record ?? {}
     const kept = [installed?.contents, this.#ranOutOfSpace ? undefined : installed?.previousContents]
     // the store first: renaming a tree may need space itself
-    await this.#store.collect((key) => plan.contents.has(key) || kept.some((contents) => contents?.has(key) === true))
+    await this.#store.collect(
+      (key) => plan.contents.has(key) || kept.some((contents) => contents?.has(key) === true),
+      this.#ranOutOfSpace ? 0 : this.#deps.maxStoreBytes,
+    )
     await this.#tree.collect([releaseId, this.#ranOutOfSpace ? undefined : previous])
     index.prune(objectsOf(wanted), (sha256) => this.#store.has({ sha256, executable: false }))
     if (installed === undefined || !this.#ranOutOfSpace) return
@@ -150,10 +168,11 @@ export class ArtifactSync {
     if (this.#installed === undefined) return
     const { record, contents, previousContents } = this.#installed
     await this.#tree.collect([record.releaseId, record.previous])
-    await this.#store.collect((key) => contents.has(key) || previousContents.has(key))
+    const isNeeded = (key: string): boolean => contents.has(key) || previousContents.has(key)
+    await this.#store.collect(isNeeded, this.#deps.maxStoreBytes)
     index.prune(objectsOf(wanted), (sha256) => {
-      const key = contentKey({ sha256, executable: false })
-      return previousContents.has(key) && !contents.has(key)
+      const content = { sha256, executable: false }
+      return this.#store.has(content) && !contents.has(contentKey(content))
     })
     await index.save()
   }

@@ -1,5 +1,7 @@
 import type { PartStatus, StatusDocument } from './status-document.ts'
 
+type Progress = NonNullable<StatusDocument['artifacts'][number]['progress']>
+
 /** The status document for people: one line per part, and under it what went wrong and what to do. */
 export function renderStatus(status: StatusDocument): string {
   const { agent, device, clock, identity, logs } = status
@@ -38,13 +40,21 @@ function errorRows(error: PartStatus['lastError']): readonly string[] {
   return [row('', 'error', `${error.message}${at}`), ...(error.hint === undefined ? [] : [row('', 'hint', error.hint)])]
 }
 
-function artifactText({ releaseId, files, bytes, phase, progress }: StatusDocument['artifacts'][number]): string {
+function artifactText(artifact: StatusDocument['artifacts'][number]): string {
+  const { releaseId, files, bytes, phase, progress, waitsUntil } = artifact
   const release =
     releaseId === undefined
       ? 'no release yet'
       : `release ${releaseId.slice(0, 12)}, ${count(files, 'file')}, ${bytes} bytes`
-  if (progress !== undefined) return `${release}, ${phase} ${progress.bytes} of ${progress.totalBytes} bytes`
+  if (progress !== undefined) return `${release}, ${phase} ${progressText(progress)}`
+  if (waitsUntil !== undefined) return `${release}, downloads wait until ${waitsUntil}`
   return phase === 'idle' ? release : `${release}, ${phase}`
+}
+
+function progressText({ bytes, totalBytes, bytesPerSecond, remainingSeconds }: Progress): string {
+  const rate = bytesPerSecond === undefined ? '' : `, ${bytesPerSecond} bytes/s`
+  const remaining = remainingSeconds === undefined ? '' : `, ${remainingSeconds} s left`
+  return `${bytes} of ${totalBytes} bytes${rate}${remaining}`
 }
 
 function row(title: string, state: string, text: string): string {

@@ -8,6 +8,7 @@ import { createArtifactWorker, type ArtifactWorkerDeps } from '../../../agent/ar
 import { createLog, type Log, type LogLine } from '../../../agent/lib/log.ts'
 import type { Worker } from '../../../agent/lib/worker.ts'
 import type { FakeArtifactSource } from '../../support/fake-artifact-source.ts'
+import { sharedTransfers } from '../../support/shared-transfers.ts'
 
 export interface TempFolder extends AsyncDisposable {
   readonly path: string
@@ -37,6 +38,8 @@ export function recordedLog(level: LogLine['level'] = 'info'): RecordedLog {
 export interface RunningWorker extends AsyncDisposable {
   readonly worker: Worker
   readonly status: () => ArtifactStatus
+  /** A pass that a person asks for, of a worker that runs. */
+  readonly syncNow: () => Promise<void>
   readonly lines: readonly LogLine[]
   /** Runs one pass, the first one as well, and settles as it does. */
   readonly pass: () => Promise<void>
@@ -44,13 +47,29 @@ export interface RunningWorker extends AsyncDisposable {
   readonly stop: () => Promise<void>
 }
 
-type Options = Partial<Pick<ArtifactWorkerDeps, 'concurrency' | 'idleTimeoutMs'>>
+type Options = Partial<Omit<ArtifactWorkerDeps, 'artifact' | 'source' | 'folder' | 'log'>> & {
+  readonly maxStoreBytes?: number
+}
+
+const quickBackoff = { baseMs: 2, capMs: 5, floorMs: 1 }
 
 /** A worker on `<state>/artifacts/app` that begins with the first `pass`. */
-export function startWorker(state: TempFolder, source: FakeArtifactSource, options: Options = {}): RunningWorker {
+export function startWorker(
+  state: TempFolder,
+  source: FakeArtifactSource,
+  { maxStoreBytes, ...options }: Options = {},
+): RunningWorker {
   const { log, lines } = recordedLog()
-  const artifact = { name: 'app', accessPoint: 'unused', prefix: source.prefix, pollSeconds: 300 }
-  const { worker, status } = createArtifactWorker({ artifact, source, folder: appFolder(state), log, ...options })
+  const artifact = { name: 'app', accessPoint: 'unused', prefix: source.prefix, pollSeconds: 300, maxStoreBytes }
+  const { worker, status, syncNow } = createArtifactWorker({
+    artifact,
+    source,
+    folder: appFolder(state),
+    log,
+    transfers: sharedTransfers(),
+    backoff: quickBackoff,
+    ...options,
+  })
   const controller = new AbortController()
   let ended: Promise<void> | undefined
   const pass = async (): Promise<void> => {
@@ -62,7 +81,7 @@ export function startWorker(state: TempFolder, source: FakeArtifactSource, optio
     controller.abort(new Error('the worker is stopped'))
     await ended
   }
-  return { worker, status, lines, pass, stop, [Symbol.asyncDispose]: stop }
+  return { worker, status, syncNow, lines, pass, stop, [Symbol.asyncDispose]: stop }
 }
 
 export function appFolder(state: TempFolder): string {

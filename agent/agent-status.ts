@@ -1,3 +1,4 @@
+import type { ArtifactProgress } from './artifacts/artifact-status.ts'
 import { agentVersion } from './build-info.ts'
 import type { Config } from './config/config-schema.ts'
 import { deviceNames } from './config/device-names.ts'
@@ -74,7 +75,8 @@ function credentialsPart(credentials: RoleCredentials, at: ToInstant): Credentia
 
 function artifactParts({ artifacts }: Generation, at: ToInstant): readonly ArtifactPart[] {
   return artifacts.map((artifact) => {
-    const { releaseId, manifest, installedAtMs, progress, isHeld, health, quarantined, ...rest } = artifact.status()
+    const { releaseId, manifest, installedAtMs, waitsUntilMs, progress, ...more } = artifact.status()
+    const { isHeld, health, quarantined, ...rest } = more
     return {
       ...workerPart(artifact.worker.health(), at),
       ...rest,
@@ -84,9 +86,22 @@ function artifactParts({ artifacts }: Generation, at: ToInstant): readonly Artif
       ...(releaseId === undefined ? {} : { releaseId }),
       ...(manifest === undefined ? {} : { manifest }),
       ...(installedAtMs === undefined ? {} : { installedAt: new Date(installedAtMs).toISOString() }),
-      ...(progress === undefined ? {} : { progress }),
+      ...(waitsUntilMs === undefined ? {} : { waitsUntil: new Date(waitsUntilMs).toISOString() }),
+      ...(progress === undefined ? {} : { progress: progressPart(progress) }),
     }
   })
+}
+
+function progressPart({
+  bytesPerSecond,
+  remainingSeconds,
+  ...progress
+}: ArtifactProgress): NonNullable<ArtifactPart['progress']> {
+  return {
+    ...progress,
+    ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }),
+    ...(remainingSeconds === undefined ? {} : { remainingSeconds }),
+  }
 }
 
 function cameraParts({ cameras }: Generation, at: ToInstant): readonly CameraPart[] {

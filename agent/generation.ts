@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 
 import { createArtifactWorker, type ArtifactWorker } from './artifacts/artifact-worker.ts'
-import { parallelFetches } from './artifacts/parallel-fetches.ts'
+import { Transfers } from './artifacts/transfers.ts'
 import { createCloudWatchLogDestination } from './aws/cloudwatch-log-destination.ts'
 import { createS3ArtifactSource } from './aws/s3-artifact-source.ts'
 import { createSecretsManagerReader } from './aws/secrets-manager-reader.ts'
@@ -37,7 +37,8 @@ export interface Generation {
 
 export function createGeneration({ config, session, log, ring }: GenerationOptions): Generation {
   const { clients, call, clock } = session
-  const concurrency = parallelFetches(config.artifacts.length)
+  const cloudNow = (): number => clock.now()
+  const transfers = new Transfers({ limits: config.downloads, artifacts: config.artifacts.length, cloudNow })
   const artifacts = config.artifacts.map((artifact) =>
     createArtifactWorker({
       artifact,
@@ -48,10 +49,10 @@ export function createGeneration({ config, session, log, ring }: GenerationOptio
         prefix: artifact.prefix,
       }),
       folder: join(config.paths.state, 'artifacts', artifact.name),
-      cloudNow: () => clock.now(),
+      transfers,
+      cloudNow,
       runHook: createHookRunner(session.rootRequests),
       log,
-      concurrency,
     }),
   )
   const cameras = new CameraWorker({
@@ -68,7 +69,7 @@ export function createGeneration({ config, session, log, ring }: GenerationOptio
     destination: createCloudWatchLogDestination({ client: clients.logs, call }),
     ring,
     folder: join(config.paths.state, 'logs'),
-    cloudNow: () => clock.now(),
+    cloudNow,
     log: log.child({ worker: 'logs' }),
   })
   const workers = [...artifacts.map(({ worker }) => worker), cameras.worker, logs.worker]

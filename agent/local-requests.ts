@@ -29,8 +29,8 @@ export function localRequests({ session, generations }: LocalRequestsOptions): L
       if (chosen.length === 0) throw unknownName('artifact', name)
       await renewCredentials()
       await Promise.all(
-        chosen.map(async ({ worker }) => {
-          await worker.requestPass()
+        chosen.map(async (artifact) => {
+          await artifact.syncNow()
         }),
       )
     },

@@ -1,45 +1,74 @@
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import type { Backoff } from '../lib/backoff.ts'
 import { forEachConcurrent } from '../lib/for-each-concurrent.ts'
 import type { Log } from '../lib/log.ts'
+import { SharedBudget } from '../lib/shared-budget.ts'
 import type { ArtifactIndex } from './artifact-index.ts'
 import type { Plan } from './artifact-plan.ts'
 import type { ArtifactSource } from './artifact-source.ts'
 import type { ArtifactProgress } from './artifact-status.ts'
+import { CommitQueue } from './commit-queue.ts'
 import type { ContentStore } from './content-store.ts'
-import { downloadObject, WrongContentError } from './download.ts'
+import { FetchProgress } from './fetch-progress.ts'
+import { checkFreeSpace } from './free-space.ts'
+import { fetchLargeObject, type LargeFetchPass } from './large-object.ts'
+import { collectPartials, partialId } from './partial-file.ts'
+import { WrongContentError, type ReceivedObject } from './received-object.ts'
+import { fetchSmallObject } from './small-object.ts'
+import type { TransferLane } from './transfers.ts'
 import type { WantedFile } from './wanted-release.ts'
 
 export interface ArtifactFetchesDeps {
   readonly source: ArtifactSource
   readonly store: ContentStore
+  /** The artifact's own. */
+  readonly folder: string
   /** Where files in the making go. */
   readonly incoming: string
   readonly log: Log
+  readonly lane: TransferLane
+  /** How many small objects are fetched at a time, where memory and connections allow. */
   readonly concurrency: number
   readonly idleTimeoutMs: number
+  /** Between the tries of one request. */
+  readonly backoff: Backoff
+  /** From which size on an object is fetched in parts, and in which ones. */
+  readonly sizes: { readonly largeObjectBytes: number; readonly partBytes: number }
 }
 
 export interface SyncPass {
   readonly index: ArtifactIndex
   readonly signal: AbortSignal
   readonly beat: () => void
+  /** Whether a person asked for it: windows do not count then. */
+  readonly isAtOnce: boolean
+}
+
+interface Fetching extends SyncPass {
+  readonly progress: FetchProgress
+  readonly queue: CommitQueue
 }
 
 /** Brings what a plan asks for into the store, and knows how far that is. Calls of `fetchAll` must not overlap. */
 export class ArtifactFetches {
   readonly #deps: ArtifactFetchesDeps
+  readonly #partials: string
   /** What failed its checksum, so that the same bytes are not fetched at every pass. By key. */
   readonly #wrong = new Map<string, { readonly etag: string | undefined; readonly error: WrongContentError }>()
-  #progress: ArtifactProgress | undefined
+  #progress: FetchProgress | undefined
   #fetchedFiles = 0
   #fetchedBytes = 0
 
   constructor(deps: ArtifactFetchesDeps) {
     this.#deps = deps
+    this.#partials = join(deps.folder, 'partial')
   }
 
   /** While `fetchAll` runs. */
   get progress(): ArtifactProgress | undefined {
-    return this.#progress
+    return this.#progress?.read()
   }
 
   /** Since the start of the process, fetches that failed included in the bytes. */
@@ -47,53 +76,142 @@ export class ArtifactFetches {
     return { fetchedFiles: this.#fetchedFiles, fetchedBytes: this.#fetchedBytes }
   }
 
+  /** Removes what is left of fetches that no plan wants any more. To be called at each pass. */
+  async collect({ fetches }: Plan): Promise<void> {
+    const wanted = new Set(fetches.map(partialId))
+    await collectPartials(this.#partials, (id) => wanted.has(id))
+  }
+
   /**
-   * Fetches everything in the plan. Throws the first failure, after what runs has ended; what was fetched by then stays
-   * in the store, and the index knows it.
+   * Fetches everything in the plan, and answers 0; or how long it has to wait for a download window, with perhaps a part of
+   * it fetched. Throws the first failure, after what runs has ended; what was fetched by then stays in the store, and the
+   * index knows it.
    */
-  async fetchAll({ fetches }: Plan, pass: SyncPass): Promise<void> {
+  async fetchAll({ fetches }: Plan, pass: SyncPass): Promise<number> {
     for (const { object } of fetches) {
       const wrong = this.#wrong.get(object.key)
       if (wrong !== undefined && wrong.etag === object.etag) throw wrong.error
     }
-    const totalBytes = fetches.reduce((sum, { object }) => sum + object.sizeBytes, 0)
-    this.#progress = { files: 0, totalFiles: fetches.length, bytes: 0, totalBytes }
+    const waitMs = this.#msUntilOpen(pass)
+    if (waitMs > 0) return waitMs
+    await this.#checkSpace(await this.#missingBytes(fetches))
+    const progress = new FetchProgress(fetches, this.#deps.log)
+    this.#progress = progress
+    const queue = this.#createQueue(pass.index)
     try {
-      await forEachConcurrent(fetches, this.#deps.concurrency, (wanted) => this.#fetch(wanted, pass))
+      await this.#fetchEach(fetches, { ...pass, progress, queue })
+    } catch (error) {
+      if (!(error instanceof WindowClosed)) throw error
+      return Math.max(1, this.#msUntilOpen(pass))
     } finally {
       this.#progress = undefined
-      await pass.index.save()
+      await queue.settle().finally(() => pass.index.save())
     }
     this.#wrong.clear()
+    return 0
   }
 
-  async #fetch(wanted: WantedFile, { index, signal, beat }: SyncPass): Promise<void> {
-    const { object, executable } = wanted
-    const onBytes = (bytes: number): void => {
-      this.#count(0, bytes)
-      beat()
+  /** Large objects one after the other, as their parts go side by side, and small ones meanwhile. */
+  async #fetchEach(fetches: readonly WantedFile[], fetching: Fetching): Promise<void> {
+    const { sizes, concurrency, lane } = this.#deps
+    const isLarge = ({ object }: WantedFile): boolean => object.sizeBytes > sizes.largeObjectBytes
+    const inFlight = new SharedBudget(lane.transfers.limits.maxInFlightBytes, 1).share()
+    let hasFailed = false
+    const run = async (files: readonly WantedFile[], limit: number): Promise<void> => {
+      await forEachConcurrent(files, limit, async (wanted) => {
+        if (hasFailed) return
+        try {
+          if (!isLarge(wanted)) {
+            using _ = await inFlight.acquire(Math.min(wanted.object.sizeBytes, inFlight.guaranteed), fetching.signal)
+            await this.#fetch(wanted, fetching)
+          } else await this.#fetch(wanted, fetching)
+        } catch (error) {
+          hasFailed = true
+          throw error
+        }
+      })
     }
+    const small = fetches.filter((wanted) => !isLarge(wanted))
+    const ended = await Promise.allSettled([run(fetches.filter(isLarge), 1), run(small, concurrency)])
+    for (const end of ended) if (end.status === 'rejected') throw end.reason
+  }
+
+  async #fetch(wanted: WantedFile, fetching: Fetching): Promise<void> {
+    this.#checkWindow(fetching)
+    const { object } = wanted
     try {
-      const { source, idleTimeoutMs, incoming, store } = this.#deps
-      const options = { source, incoming, signal, idleTimeoutMs, onBytes }
-      const { file, sha256, etag } = await downloadObject(wanted, options)
-      // in this order, so that a crash in between cannot leave stored content of which nobody knows whose it is
-      await index.remember({ ...object, etag }, sha256)
-      await store.add(file, { sha256, executable })
+      await fetching.queue.add(await this.#receive(wanted, fetching))
     } catch (error) {
       if (error instanceof WrongContentError) this.#wrong.set(object.key, { etag: object.etag, error })
       throw error
     }
-    this.#count(1, 0)
-    beat()
-    this.#deps.log.debug('object fetched', { key: object.key, bytes: object.sizeBytes })
+    this.#fetchedFiles += 1
+    fetching.progress.countFile()
+    fetching.beat()
   }
 
-  #count(files: number, bytes: number): void {
-    this.#fetchedFiles += files
-    this.#fetchedBytes += bytes
-    const progress = this.#progress
-    if (progress === undefined) return
-    this.#progress = { ...progress, files: progress.files + files, bytes: progress.bytes + bytes }
+  async #receive(wanted: WantedFile, fetching: Fetching): Promise<ReceivedObject> {
+    const { signal, beat, progress } = fetching
+    const { sizes } = this.#deps
+    const pass: LargeFetchPass = {
+      signal,
+      beat,
+      onBytes: (bytes) => {
+        this.#fetchedBytes += bytes
+        progress.countFetched(bytes)
+        beat()
+      },
+      onResumed: (bytes) => {
+        progress.countResumed(bytes)
+        beat()
+      },
+      beforePart: async (bytes) => {
+        this.#checkWindow(fetching)
+        await this.#checkSpace(bytes)
+      },
+    }
+    const deps = { ...this.#deps, partials: this.#partials, partBytes: sizes.partBytes }
+    const isLarge = wanted.object.sizeBytes > sizes.largeObjectBytes
+    return await (isLarge ? fetchLargeObject(wanted, deps, pass) : fetchSmallObject(wanted, deps, pass))
+  }
+
+  #createQueue(index: ArtifactIndex): CommitQueue {
+    return new CommitQueue({
+      store: this.#deps.store,
+      index,
+      beforeBatch: () => this.#checkSpace(0),
+      onCommitted: (objects) => {
+        for (const { wanted } of objects) {
+          this.#deps.log.debug('object fetched', { key: wanted.object.key, bytes: wanted.object.sizeBytes })
+        }
+      },
+    })
+  }
+
+  #msUntilOpen({ isAtOnce }: SyncPass): number {
+    return isAtOnce ? 0 : this.#deps.lane.transfers.msUntilOpen()
+  }
+
+  #checkWindow(pass: SyncPass): void {
+    if (this.#msUntilOpen(pass) > 0) throw new WindowClosed()
+  }
+
+  async #checkSpace(neededBytes: number): Promise<void> {
+    const { folder, lane } = this.#deps
+    await checkFreeSpace({ folder, neededBytes, minFreeBytes: lane.transfers.limits.minFreeBytes })
+  }
+
+  /** What is to be fetched, without what partials hold already. */
+  async #missingBytes(fetches: readonly WantedFile[]): Promise<number> {
+    const names = await readdir(this.#partials).catch(() => [])
+    const sizes = names.map(async (name) => (await stat(join(this.#partials, name))).blocks * blockBytes)
+    const held = (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0)
+    return Math.max(0, fetches.reduce((sum, { object }) => sum + object.sizeBytes, 0) - held)
   }
 }
+
+/** As stat(2) counts them. */
+const blockBytes = 512
+
+/** Not a failure: what is left waits for the next window. */
+class WindowClosed extends Error {}

@@ -4,12 +4,13 @@ import * as z from 'zod'
 
 import { readJsonState, writeJsonState } from '../lib/json-state.ts'
 import type { Log } from '../lib/log.ts'
-import type { ObjectVersion, SourceObject } from './artifact-source.ts'
+import type { ObjectVersion } from './artifact-source.ts'
 
 const entry = z.object({ key: z.string(), etag: z.string(), sizeBytes: z.number(), sha256: z.string() })
 const indexFile = z.object({ version: z.literal(1), objects: z.array(entry) })
 
-type Entry = Readonly<z.infer<typeof entry>>
+/** What content an object had. */
+export type Entry = Readonly<z.infer<typeof entry>>
 
 /** An index file grows by about this much with each object. */
 const bytesPerEntry = 200
@@ -46,16 +47,16 @@ export class ArtifactIndex {
 
   /**
    * Call before the content is stored: an entry whose content is missing costs nothing, stored content without an entry
-   * is fetched again. Calls may run side by side.
+   * is fetched again. Objects without an etag are left out, as nobody can tell their versions apart.
    */
-  async remember(
-    { key, etag, sizeBytes }: Pick<SourceObject, 'key' | 'etag' | 'sizeBytes'>,
-    sha256: string,
-  ): Promise<void> {
-    const known = { key, etag, sizeBytes, sha256 }
-    this.#entries.set(identityOf(known), known)
-    this.#changed = true
-    this.#unsavedBytes += sizeBytes
+  async remember(objects: readonly Entry[]): Promise<void> {
+    for (const { key, etag, sizeBytes, sha256 } of objects) {
+      if (etag === '') continue
+      const known = { key, etag, sizeBytes, sha256 }
+      this.#entries.set(identityOf(known), known)
+      this.#changed = true
+      this.#unsavedBytes += sizeBytes
+    }
     if (this.#unsavedBytes >= this.#entries.size * bytesPerEntry) await this.save()
   }
 
@@ -86,6 +87,6 @@ export class ArtifactIndex {
   }
 }
 
-function identityOf({ key, etag, sizeBytes }: Pick<SourceObject, 'key' | 'etag' | 'sizeBytes'>): string {
+function identityOf({ key, etag, sizeBytes }: Pick<Entry, 'key' | 'etag' | 'sizeBytes'>): string {
   return `${sizeBytes} ${etag}\0${key}`
 }

@@ -16,15 +16,23 @@ export interface ArtifactStatus extends ActivationStatus {
   readonly fetchedFiles: number
   readonly fetchedBytes: number
   readonly phase: ArtifactPhase
+  /** While waiting: until when. */
+  readonly waitsUntilMs: number | undefined
   /** While downloading: how far this pass is. */
   readonly progress: ArtifactProgress | undefined
 }
 
-export type ArtifactPhase = 'idle' | 'listing' | 'downloading' | 'activating'
+/** `waiting`: something is to be downloaded as soon as a download window opens. */
+export type ArtifactPhase = 'idle' | 'listing' | 'downloading' | 'waiting' | 'activating'
 
 export interface ArtifactProgress {
   readonly files: number
   readonly totalFiles: number
+  /** What an earlier pass brought included. */
   readonly bytes: number
   readonly totalBytes: number
+  /** Smoothed over some ten seconds; undefined in the first one. */
+  readonly bytesPerSecond: number | undefined
+  /** At this rate; undefined as long as nothing comes. */
+  readonly remainingSeconds: number | undefined
 }

@@ -1,9 +1,10 @@
 import { join } from 'node:path'
 
 import type { ArtifactConfig } from '../config/config-schema.ts'
+import type { Backoff } from '../lib/backoff.ts'
 import { AgentError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
-import { ArtifactFetches, type SyncPass } from './artifact-fetches.ts'
+import { ArtifactFetches, type ArtifactFetchesDeps, type SyncPass } from './artifact-fetches.ts'
 import { ArtifactIndex } from './artifact-index.ts'
 import { contentKey, planRelease, type Plan, type Release } from './artifact-plan.ts'
 import type { ArtifactSource, ObjectVersion } from './artifact-source.ts'
@@ -18,6 +19,7 @@ import { ReleaseFinder, type InstalledHere } from './release-finder.ts'
 import { ReleaseTree } from './release-tree.ts'
 import { verifyRelease, type Verification } from './release-verification.ts'
 import { SourceState } from './source-state.ts'
+import type { TransferLane } from './transfers.ts'
 import type { WantedFile, WantedRelease } from './wanted-release.ts'
 
 export interface ArtifactSyncDeps {
@@ -25,13 +27,25 @@ export interface ArtifactSyncDeps {
   readonly source: ArtifactSource
   readonly folder: string
   readonly log: Log
+  readonly lane: TransferLane
   readonly concurrency: number
   readonly idleTimeoutMs: number
   readonly keepReleases: number
   readonly health: Health | undefined
   readonly runHook: HookRunner
+  readonly backoff: Backoff
+  readonly sizes: ArtifactFetchesDeps['sizes']
+  /** How much content that no release needs may stay in the store. */
+  readonly maxStoreBytes?: number | undefined
   /** Milliseconds since 1970. */
   readonly cloudNow: () => number
+}
+
+export interface SyncOutcome {
+  /** How long what is left has to wait for a download window; 0 when nothing is left. */
+  readonly waitMs: number
+  /** What keeps the wanted release from being current although the pass went well. */
+  readonly fault: AgentError | undefined
 }
 
 interface Room {
@@ -53,6 +67,7 @@ export class ArtifactSync {
   #index: ArtifactIndex | undefined
   #state: SourceState | undefined
   #phase: ArtifactPhase = 'idle'
+  #waitsUntilMs: number | undefined
 
   constructor(deps: ArtifactSyncDeps) {
     this.#deps = deps
@@ -68,21 +83,22 @@ export class ArtifactSync {
    * asks whether it is healthy, removes what nothing needs any more. A listing that succeeds is believed; one that fails
    * changes nothing. An empty one never takes the place of installed files. Whatever is thrown, `current` names the
    * release that it named before, and what was fetched is kept as long as the source lists it. A pass that runs out of
-   * space costs the previous releases at the next one. Answers what keeps the wanted release from being current although
-   * the pass went well. `beat` is called on every sign of progress.
+   * space costs the previous releases at the next one. `beat` is called on every sign of progress.
    */
-  async runPass(signal: AbortSignal, beat: () => void): Promise<AgentError | undefined> {
+  async runPass(pass: Omit<SyncPass, 'index'>): Promise<SyncOutcome> {
+    let waitMs = 0
     try {
       const index = await this.#open()
       this.#state ??= await SourceState.load(this.#deps.folder, this.#deps.log)
       this.#phase = 'activating'
-      await this.#activation.settle({ signal, beat })
-      await this.#sync({ index, signal, beat }, this.#state)
-      return this.#activation.fault()
+      await this.#activation.settle(pass)
+      waitMs = await this.#sync({ ...pass, index }, this.#state)
+      return { waitMs, fault: this.#activation.fault() }
     } catch (error) {
       throw explainDiskError(error, this.#deps.folder)
     } finally {
-      this.#phase = 'idle'
+      this.#phase = waitMs > 0 ? 'waiting' : 'idle'
+      this.#waitsUntilMs = waitMs > 0 ? this.#deps.cloudNow() + waitMs : undefined
     }
   }
 
@@ -123,6 +139,7 @@ export class ArtifactSync {
       ...this.#fetches.totals,
       ...this.#activation.status(),
       phase: this.#phase,
+      waitsUntilMs: this.#waitsUntilMs,
       progress: this.#fetches.progress,
     }
   }
@@ -134,15 +151,16 @@ export class ArtifactSync {
     return this.#index
   }
 
-  async #sync(pass: SyncPass, state: SourceState): Promise<void> {
+  async #sync(pass: SyncPass, state: SourceState): Promise<number> {
     this.#phase = 'listing'
     const wasDamaged = this.#activation.isDamaged
     const wanted = await this.#finder.find(state, this.#installedHere(), pass.signal)
     pass.beat()
     if (wanted !== 'unchanged' && (await this.#activation.consider(wanted.wishId)) === undefined) {
       try {
-        const release = await this.#bring(wanted, pass)
-        await state.settle(wanted, release.releaseId)
+        const brought = await this.#bring(wanted, pass)
+        if (typeof brought === 'number') return brought
+        await state.settle(wanted, brought.releaseId)
       } catch (error) {
         this.#ranOutOfSpace ||= isOutOfSpace(error)
         throw error
@@ -152,6 +170,7 @@ export class ArtifactSync {
     // who reads in the damaged tree gets until the next pass to leave it
     if (!wasDamaged) await this.#collect()
     if (!wasDamaged && wanted !== 'unchanged') await this.#forget(wanted, pass.index)
+    return 0
   }
 
   /** What is held, or in quarantine, stays as it is as long as the source wishes the same. */
@@ -165,14 +184,19 @@ export class ArtifactSync {
     }
   }
 
-  /** Fetches and installs what is wanted, where that is not done already. */
-  async #bring(wanted: WantedRelease, pass: SyncPass): Promise<Release> {
+  /**
+   * Fetches and installs what is wanted, where that is not done already. Answers the release, or how long what is left to
+   * fetch has to wait for a download window.
+   */
+  async #bring(wanted: WantedRelease, pass: SyncPass): Promise<Release | number> {
     const { index } = pass
     const sha256Of = ({ object }: WantedFile): string | undefined => index.sha256Of(object)
     const plan = planRelease({ ...wanted, sha256Of, isStored: (content) => this.#store.has(content) })
+    await this.#fetches.collect(plan)
     if (plan.fetches.length > 0 || this.#ranOutOfSpace) await this.#makeRoom({ wanted, plan, index })
     if (plan.fetches.length > 0) this.#phase = 'downloading'
-    if (plan.fetches.length > 0) await this.#fetches.fetchAll(plan, pass)
+    const waitMs = plan.fetches.length > 0 ? await this.#fetches.fetchAll(plan, pass) : 0
+    if (waitMs > 0) return waitMs
     const release = plan.release(sha256Of)
     const isCurrent = release.releaseId === this.#activation.installed?.record.releaseId
     if (isCurrent && !this.#activation.isDamaged) return release
@@ -189,7 +213,10 @@ export class ArtifactSync {
     const installed = this.#activation.installed
     const kept = [installed?.contents, this.#ranOutOfSpace ? undefined : installed?.previousContents]
     // the store first: renaming a tree may need space itself
-    await this.#store.collect((key) => plan.contents.has(key) || kept.some((contents) => contents?.has(key) === true))
+    await this.#store.collect(
+      (key) => plan.contents.has(key) || kept.some((contents) => contents?.has(key) === true),
+      this.#ranOutOfSpace ? 0 : this.#deps.maxStoreBytes,
+    )
     await this.#activation.collect({ keepOthers: !this.#ranOutOfSpace })
     index.prune(objectsOf(wanted), (sha256) => this.#store.has({ sha256, executable: false }))
     if (installed === undefined || !this.#ranOutOfSpace) return
@@ -204,15 +231,15 @@ export class ArtifactSync {
     if (installed === undefined) return
     const { contents, previousContents } = installed
     await this.#activation.collect({ keepOthers: true })
-    await this.#store.collect((key) => contents.has(key) || previousContents.has(key))
+    await this.#store.collect((key) => contents.has(key) || previousContents.has(key), this.#deps.maxStoreBytes)
   }
 
-  /** Forgets the objects that neither the source nor a kept release has. */
+  /** Forgets the objects that neither the source nor the store has. */
   async #forget(wanted: WantedRelease, index: ArtifactIndex): Promise<void> {
-    const installed = this.#activation.installed
+    const contents = this.#activation.installed?.contents
     index.prune(objectsOf(wanted), (sha256) => {
-      const key = contentKey({ sha256, executable: false })
-      return installed?.previousContents.has(key) === true && !installed.contents.has(key)
+      const content = { sha256, executable: false }
+      return this.#store.has(content) && contents?.has(contentKey(content)) !== true
     })
     await index.save()
   }

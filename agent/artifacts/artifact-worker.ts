@@ -1,14 +1,17 @@
 import type { ArtifactConfig } from '../config/config-schema.ts'
-import { jittered } from '../lib/backoff.ts'
+import { jittered, type Backoff } from '../lib/backoff.ts'
 import { FailureLog } from '../lib/failure-log.ts'
 import type { Log } from '../lib/log.ts'
 import { Worker } from '../lib/worker.ts'
+import type { ArtifactFetchesDeps } from './artifact-fetches.ts'
 import type { ArtifactSource } from './artifact-source.ts'
 import type { ArtifactStatus } from './artifact-status.ts'
 import { ArtifactSync } from './artifact-sync.ts'
 import type { HookRunner } from './hook-runner.ts'
 import type { ReleaseSummary } from './installed-release.ts'
 import type { Verification } from './release-verification.ts'
+import { largeObjectBytes, partBytes } from './part-plan.ts'
+import type { Transfers } from './transfers.ts'
 
 export interface ArtifactWorkerDeps {
   readonly artifact: ArtifactConfig
@@ -18,10 +21,16 @@ export interface ArtifactWorkerDeps {
   /** Runs `artifact.health.hook`. Default: no hook can be run. */
   readonly runHook?: HookRunner
   readonly log: Log
-  /** How many objects are fetched at a time. Default 8. */
+  /** What the artifacts share. */
+  readonly transfers: Transfers
+  /** How many small objects are fetched at a time. Default 32. */
   readonly concurrency?: number
   /** How long the body of an object may go without a byte. Default 30 s. */
   readonly idleTimeoutMs?: number
+  /** Between the tries of one request. Default from half a second to ten. */
+  readonly backoff?: Backoff
+  /** Default: parts of 8 MiB for objects over 16 MiB. */
+  readonly sizes?: ArtifactFetchesDeps['sizes']
   /** The cloud's time in milliseconds since 1970. Default: the system's. */
   readonly cloudNow?: () => number
 }
@@ -34,8 +43,11 @@ export interface ArtifactWorker {
   /** See ArtifactSync. Damage is mended by a pass that begins at once. */
   readonly verify: (signal: AbortSignal) => Promise<Verification>
   readonly rollBack: (to: string | undefined) => Promise<void>
+  /** A pass that a person asks for: it settles as that does, and does not wait for a download window. */
+  readonly syncNow: () => Promise<void>
 }
 
+const defaultBackoff: Backoff = { baseMs: 500, capMs: 10_000 }
 const stepMs = 240_000
 
 /**
@@ -43,37 +55,54 @@ const stepMs = 240_000
  * does not ask in step. `current` always names one complete release. See ArtifactSync for what a pass promises.
  */
 export function createArtifactWorker(deps: ArtifactWorkerDeps): ArtifactWorker {
-  const { artifact, concurrency = 8, idleTimeoutMs = 30_000, runHook = noHooks, cloudNow = Date.now } = deps
+  const { artifact, transfers, concurrency = 32, idleTimeoutMs = 30_000, cloudNow = Date.now } = deps
+  const { backoff = defaultBackoff, sizes = { largeObjectBytes, partBytes }, runHook = noHooks } = deps
   const name = `artifacts:${artifact.name}`
   const log = deps.log.child({ worker: name })
-  const { keepReleases, health } = artifact
+  const { keepReleases, health, maxStoreBytes } = artifact
   const failures = new FailureLog(log)
   const sync = new ArtifactSync({
     ...deps,
+    lane: transfers.lane(),
     log,
     concurrency,
     idleTimeoutMs,
+    backoff,
+    sizes,
     runHook,
     cloudNow,
     keepReleases,
     health,
+    maxStoreBytes,
   })
+  let isAtOnce = false
   const worker = new Worker({
     name,
     log,
     stepMs,
     runPass: async ({ signal, beat }) => {
-      const fault = await sync.runPass(signal, () => {
-        beat(stepMs + idleTimeoutMs)
-      })
+      const pass = {
+        signal,
+        isAtOnce,
+        beat: () => {
+          beat(stepMs + idleTimeoutMs)
+        },
+      }
+      isAtOnce = false
+      const { waitMs, fault } = await sync.runPass(pass)
       if (fault === undefined) failures.recovered('the release that the source wishes is installed')
       else failures.failed('the release that the source wishes is not installed', fault)
-      return { nextInMs: jittered(artifact.pollSeconds * 1000, 0.1), fault }
+      const pollMs = jittered(artifact.pollSeconds * 1000, 0.1)
+      return { nextInMs: waitMs > 0 ? Math.min(pollMs, waitMs) : pollMs, fault }
     },
   })
   return {
     worker,
     status: () => sync.status(),
+    syncNow: async () => {
+      isAtOnce = true
+      await worker.requestPass()
+    },
     releases: () => sync.releases(),
     verify: async (signal) => {
       const found = await sync.verify(signal)

@@ -3,11 +3,17 @@ import { chmod, copyFile, link, open, readdir, rename, rm, stat } from 'node:fs/
 import { join } from 'node:path'
 
 import { syncFolder } from '../lib/atomic-file.ts'
-import { makeFolder, renameDurably } from '../lib/durable-files.ts'
+import { makeFolder } from '../lib/durable-files.ts'
 import { AgentError, errorCode } from '../lib/errors.ts'
 import { contentKey, modeOf, type Content, type ReleaseFile } from './artifact-plan.ts'
 
 const folderMode = 0o755
+
+/** A file whose bytes are all there, and what they are. */
+export interface FinishedFile {
+  readonly file: string
+  readonly content: Content
+}
 
 /** A file system says so when it cannot make one more hard link to a file, or none from here to there. */
 const linkRefusals: ReadonlySet<string | undefined> = new Set(['EMLINK', 'EXDEV', 'EPERM'])
@@ -45,15 +51,18 @@ export class ContentStore {
   }
 
   /**
-   * Moves a finished file into the store, durably. It is on the same file system, fsynced, and has the content's
-   * mode already. Content that is there is replaced by the same bytes.
+   * Moves finished files into the store, durably. They are on the same file system, fsynced, and have their contents'
+   * modes already. Content that is there is replaced by the same bytes.
    */
-  async add(file: string, content: Content): Promise<void> {
-    const folder = this.#folderOf(contentKey(content))
-    if (!this.#folders.has(folder)) await makeFolder(folder, folderMode)
-    this.#folders.add(folder)
-    await renameDurably(file, this.#pathOf(contentKey(content)))
-    this.#keys.add(contentKey(content))
+  async add(files: readonly FinishedFile[]): Promise<void> {
+    const folders = new Set(files.map(({ content }) => this.#folderOf(contentKey(content))))
+    for (const folder of folders) {
+      if (!this.#folders.has(folder)) await makeFolder(folder, folderMode)
+      this.#folders.add(folder)
+    }
+    await Promise.all(files.map(({ file, content }) => rename(file, this.#pathOf(contentKey(content)))))
+    await Promise.all([...folders].map(syncFolder))
+    for (const { content } of files) this.#keys.add(contentKey(content))
   }
 
   /**
@@ -71,12 +80,34 @@ export class ContentStore {
     }
   }
 
-  /** Removes the content that `isWanted` does not want and answers how many files that were. */
-  async collect(isWanted: (key: string) => boolean): Promise<number> {
-    const unwanted = [...this.#keys].filter((key) => !isWanted(key))
+  /**
+   * Removes the content that `isWanted` does not want, but for the newest of it up to `maxKeptBytes`, and answers how many
+   * files that were.
+   */
+  async collect(isWanted: (key: string) => boolean, maxKeptBytes = 0): Promise<number> {
+    const unwanted = await this.#surplus(
+      [...this.#keys].filter((key) => !isWanted(key)),
+      maxKeptBytes,
+    )
     for (const key of unwanted) await this.#drop(key)
     for (const folder of new Set(unwanted.map((key) => this.#folderOf(key)))) await syncFolder(folder)
     return unwanted.length
+  }
+
+  /** What has to go of these, so that the newest up to so many bytes stay. */
+  async #surplus(keys: readonly string[], maxKeptBytes: number): Promise<readonly string[]> {
+    if (maxKeptBytes === 0 || keys.length === 0) return keys
+    const files = await Promise.all(
+      keys.map(async (key) => {
+        const { size, mtimeMs } = await stat(this.#pathOf(key))
+        return { key, size, mtimeMs }
+      }),
+    )
+    let keptBytes = 0
+    return files
+      .sort((left, right) => right.mtimeMs - left.mtimeMs)
+      .filter(({ size }) => (keptBytes += size) > maxKeptBytes)
+      .map(({ key }) => key)
   }
 
   async #checkSize(file: ReleaseFile, path: string): Promise<void> {

@@ -1,4 +1,5 @@
 import { AgentError, errorCode } from '../lib/errors.ts'
+import { NoRoomError } from './free-space.ts'
 
 /** Whether the file system, or a quota on it, had no room for more. */
 export function isOutOfSpace(error: unknown): boolean {
@@ -8,6 +9,7 @@ export function isOutOfSpace(error: unknown): boolean {
 
 /** Says what an operator can do when the file system itself refuses to take more; any other error stays as it is. */
 export function explainDiskError(error: unknown, folder: string): unknown {
+  if (error instanceof NoRoomError) return error
   switch (errorCode(error)) {
     case 'ENOSPC':
     case 'EDQUOT':

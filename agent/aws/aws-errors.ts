@@ -32,6 +32,7 @@ interface AwsErrorDetails extends AwsRequest {
   readonly code: string
   readonly status: number | undefined
   readonly text: string
+  readonly retryAfterMs?: number | undefined
 }
 
 /** An AWS request that failed, after the SDK's own retries. `failure` is what to branch on. */
@@ -45,10 +46,12 @@ export class AwsError extends AgentError {
   readonly status: number | undefined
 
   constructor(details: AwsErrorDetails) {
-    const { service, operation, resource, failure, code, status, text } = details
+    const { service, operation, resource, failure, code, status, text, retryAfterMs } = details
     const hint = hintFor(failure, details)
     super(`${service}:${operation} on ${resource} failed with ${code}${text === '' ? '' : `: ${text}`}`, {
       retryable: retryable.has(failure),
+      isOverloaded: failure === 'throttled' || status === 503,
+      retryAfterMs,
       ...(hint === undefined ? {} : { hint }),
     })
     this.service = service
@@ -75,6 +78,7 @@ export function translateAwsError(error: unknown, request: AwsRequest): unknown 
     code,
     status,
     text: error.message === code ? '' : error.message,
+    retryAfterMs: retryAfterMsOf(error),
   })
 }
 
@@ -125,6 +129,20 @@ const codeFailures: Readonly<Record<string, AwsFailure>> = {
 function statusOf(error: Error): number | undefined {
   const { $metadata: metadata } = error as { $metadata?: { httpStatusCode?: number } } // how the SDK marks its own
   return metadata?.httpStatusCode
+}
+
+/** `Retry-After` in seconds or as a date (RFC 9110, 10.2.3), of which the SDK's parsers keep the answer's headers. */
+function retryAfterMsOf(error: Error): number | undefined {
+  const { $response: response } = error as { $response?: { headers?: Readonly<Record<string, string>> } }
+  const value = response?.headers?.['retry-after']
+  if (value === undefined) return undefined
+  const ms = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - sentAtMs(response?.headers)
+  return Number.isFinite(ms) ? Math.max(0, ms) : undefined
+}
+
+/** By the server's own clock, which is the one that its dates are of. */
+function sentAtMs(headers: Readonly<Record<string, string>> = {}): number {
+  return Date.parse(headers['date'] ?? '')
 }
 
 function classify(code: string, status: number | undefined): AwsFailure {

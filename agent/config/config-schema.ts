@@ -80,6 +80,37 @@ const artifact = z.strictObject({
     .max(8)
     .default([])
     .describe('With keys, only manifests are installed that one of them signed. Two keys allow a rotation.'),
+  maxStoreBytes: z
+    .int()
+    .min(0)
+    .optional()
+    .describe('How much content that no kept release needs may stay, so that going back to it costs no download.'),
+})
+
+const timeOfDay = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'must be a time of day: HH:MM')
+
+const downloadWindow = z
+  .strictObject({ from: timeOfDay, to: timeOfDay })
+  .refine(({ from, to }) => from !== to, 'must not begin when it ends; leave windows out to download at any time')
+
+const downloads = z.strictObject({
+  maxBytesPerSecond: z.int().min(1024).optional().describe('For all artifacts together. Default: as fast as it goes.'),
+  windows: z
+    .array(downloadWindow)
+    .max(24)
+    .default([])
+    .describe("Downloads begin only inside of one, by the device's clock and time zone; one may reach over midnight."),
+  minFreeBytes: z
+    .int()
+    .min(0)
+    .default(268_435_456)
+    .describe('What has to stay free on the file system of the state folder, temporary files counted.'),
+  maxInFlightBytes: z
+    .int()
+    .min(8_388_608)
+    .max(1_073_741_824)
+    .default(67_108_864)
+    .describe('What all downloads together may hold in memory.'),
 })
 
 const camera = z.strictObject({
@@ -142,6 +173,7 @@ export const configSchema = z.strictObject({
       .describe('The alias then leads to a base role that may only assume this one.'),
   }),
   artifacts: z.array(artifact).max(100).default([]).superRefine(uniqueNames),
+  downloads: downloads.prefault({}).describe('What the downloads of all artifacts keep to together.'),
   cameras: z
     .strictObject({
       refreshSeconds: z.int().min(30).max(86_400).default(300),

@@ -7,6 +7,10 @@ export interface AgentErrorOptions {
   /** What the operator does next, as an imperative sentence. */
   readonly hint?: string
   readonly cause?: unknown
+  /** How long the other side asks to be left alone. */
+  readonly retryAfterMs?: number | undefined
+  /** Whether the other side has more requests than it can take: everybody who asks it had better wait. Default false. */
+  readonly isOverloaded?: boolean
 }
 
 /** The base of every error that the agent throws on purpose. Messages and hints never hold secret values. */
@@ -15,9 +19,13 @@ export class AgentError extends Error {
   readonly retryable: boolean
   readonly retrySlowly: boolean
   readonly hint: string | undefined
+  readonly retryAfterMs: number | undefined
+  readonly isOverloaded: boolean
 
   constructor(message: string, options: AgentErrorOptions = {}) {
     super(message, { cause: options.cause })
+    this.retryAfterMs = options.retryAfterMs
+    this.isOverloaded = options.isOverloaded ?? false
     this.retryable = options.retryable ?? false
     this.retrySlowly = options.retrySlowly ?? !this.retryable
     this.hint = options.hint

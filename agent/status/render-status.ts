@@ -1,5 +1,7 @@
 import type { ArtifactPart, PartStatus, StatusDocument } from './status-document.ts'
 
+type Progress = NonNullable<StatusDocument['artifacts'][number]['progress']>
+
 /** The status document for people: one line per part, and under it what went wrong and what to do. */
 export function renderStatus(status: StatusDocument): string {
   const { agent, device, clock, identity, logs } = status
@@ -39,7 +41,7 @@ function errorRows(error: PartStatus['lastError']): readonly string[] {
 }
 
 function artifactText(artifact: ArtifactPart): string {
-  const { releaseId, manifest, files, bytes, phase, progress, held, health } = artifact
+  const { releaseId, manifest, files, bytes, phase, progress, waitsUntil, held, health } = artifact
   const notes = [...(held === true ? ['held'] : []), ...(health === undefined ? [] : [health])]
   const release =
     releaseId === undefined
@@ -50,13 +52,20 @@ function artifactText(artifact: ArtifactPart): string {
           count(files, 'file'),
           `${bytes} bytes`,
         ].join(', ')
-  if (progress !== undefined) return `${release}, ${phase} ${progress.bytes} of ${progress.totalBytes} bytes`
+  if (progress !== undefined) return `${release}, ${phase} ${progressText(progress)}`
+  if (waitsUntil !== undefined) return `${release}, downloads wait until ${waitsUntil}`
   return phase === 'idle' ? release : `${release}, ${phase}`
 }
 
 function manifestText(manifest: ArtifactPart['manifest']): string {
   if (manifest === undefined) return ''
   return ` (version ${manifest.version}, sequence ${manifest.sequence}${manifest.verified ? '' : ', unverified'})`
+}
+
+function progressText({ bytes, totalBytes, bytesPerSecond, remainingSeconds }: Progress): string {
+  const rate = bytesPerSecond === undefined ? '' : `, ${bytesPerSecond} bytes/s`
+  const remaining = remainingSeconds === undefined ? '' : `, ${remainingSeconds} s left`
+  return `${bytes} of ${totalBytes} bytes${rate}${remaining}`
 }
 
 function row(title: string, state: string, text: string): string {

@@ -39,12 +39,18 @@ export interface ArtifactPart extends PartStatus {
   /** Since the start. */
   readonly fetchedFiles: number
   readonly fetchedBytes: number
+  /** While something waits for a download window: until when. */
+  readonly waitsUntil?: string
   /** While downloading: how far the pass is. */
   readonly progress?: {
     readonly files: number
     readonly totalFiles: number
     readonly bytes: number
     readonly totalBytes: number
+    /** Smoothed over some ten seconds. */
+    readonly bytesPerSecond?: number
+    /** At this rate. */
+    readonly remainingSeconds?: number
   }
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 
 import type { StatusDocument } from '../../agent/status/status-document.ts'
-import { createAgentSite } from '../support/agent-site.ts'
+import { createAgentSite, type AgentSiteOptions } from '../support/agent-site.ts'
 import { installedContents } from '../support/installed-artifact.ts'
 import { mountSmallDisk, whyNoMount } from '../support/small-disk.ts'
 import { exitOf } from '../support/wait-until.ts'
@@ -13,10 +13,12 @@ import { exitOf } from '../support/wait-until.ts'
 const noMount = await whyNoMount()
 if (noMount !== undefined) console.log(`skipped, because no file system can be mounted here: ${noMount}`)
 
+const smallDisk: AgentSiteOptions = { config: () => ({ downloads: { minFreeBytes: 0 } }) }
+
 it.skipIf(noMount !== undefined)(
   'keeps the installed release on a full disk, says so, and recovers without a restart',
   async () => {
-    await using site = await createAgentSite()
+    await using site = await createAgentSite(smallDisk)
     const { stateFolder } = site.appliance
     await mkdir(stateFolder)
     await using _ = await mountSmallDisk(stateFolder)
@@ -49,7 +51,7 @@ it.skipIf(noMount !== undefined)(
 )
 
 it.skipIf(noMount !== undefined)('makes room from a release that did not fit for one that fits', async () => {
-  await using site = await createAgentSite()
+  await using site = await createAgentSite(smallDisk)
   const { cloud } = site
   const { stateFolder } = site.appliance
   await mkdir(stateFolder)
@@ -74,7 +76,7 @@ it.skipIf(noMount !== undefined)('makes room from a release that did not fit for
 })
 
 it.skipIf(noMount !== undefined)('gives up the previous release for one that fits beside the current one', async () => {
-  await using site = await createAgentSite()
+  await using site = await createAgentSite(smallDisk)
   const { stateFolder } = site.appliance
   await mkdir(stateFolder)
   await using _ = await mountSmallDisk(stateFolder, '1536k')
@@ -94,6 +96,30 @@ it.skipIf(noMount !== undefined)('gives up the previous release for one that fit
   expect(await installedContents(site.artifactFolder)).toEqual(new Map([['model', fits]]))
   expect(await agent.stop()).toEqual({ code: 0, signal: null })
 })
+
+it.skipIf(noMount !== undefined)(
+  'leaves free what has to stay free, says how much is missing, and recovers',
+  async () => {
+    await using site = await createAgentSite({ config: () => ({ downloads: { minFreeBytes: 4_000_000 } }) })
+    const { stateFolder } = site.appliance
+    await mkdir(stateFolder)
+    await using _ = await mountSmallDisk(stateFolder)
+    const ballast = join(stateFolder, 'ballast')
+    await writeFile(ballast, randomBytes(3_000_000))
+    await site.publish('model', randomBytes(3_000_000))
+    const agent = site.start()
+    const { artifacts } = await agent.until(({ artifacts: [artifact] }) => artifact?.state === 'failing')
+    expect(artifacts[0]?.lastError?.message).toMatch(
+      /3000000 bytes are to be fetched, \d+ are free, and 4000000 have to/,
+    )
+    expect(site.countGets().size).toBe(0)
+
+    await rm(ballast)
+    await site.sync()
+
+    await agent.until(isInstalled)
+  },
+)
 
 it('says which folder it cannot make when the state folder cannot be there', async () => {
   await using site = await createAgentSite()

@@ -21,6 +21,7 @@ import { FakeLogDestination } from '../support/fake-log-destination.ts'
 import { fakeCameraGroups } from '../support/fake-camera-groups.ts'
 import { FakeSecretReader } from '../support/fake-secret-reader.ts'
 import { running } from '../support/running-worker.ts'
+import { sharedTransfers } from '../support/shared-transfers.ts'
 import { simulateTime } from '../support/simulated-time.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
@@ -248,6 +249,7 @@ class Appliance implements AsyncDisposable {
         },
       },
       folder: join(this.#root, 'artifacts', 'app'),
+      transfers: sharedTransfers(),
       log,
     })
   }

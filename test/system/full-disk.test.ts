@@ -8,6 +8,7 @@ import { pollUntil } from './support/poll-until.ts'
 
 /** A state folder of its own, as an appliance has a partition of its own for it. */
 const smallDisk = {
+  config: () => ({ downloads: { minFreeBytes: 0 } }),
   prepare: async (image: string) => {
     await mkdir(join(image, paths.state), { recursive: true })
     await appendFile(join(image, 'etc/fstab'), `tmpfs ${paths.state} tmpfs size=8m,nr_inodes=200 0 0\n`)

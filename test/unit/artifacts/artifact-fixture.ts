@@ -11,6 +11,7 @@ import {
 import type { ArtifactConfig } from '../../../agent/config/config-schema.ts'
 import { createLog, type Log, type LogLine } from '../../../agent/lib/log.ts'
 import type { FakeArtifactSource } from '../../support/fake-artifact-source.ts'
+import { sharedTransfers } from '../../support/shared-transfers.ts'
 
 export interface TempFolder extends AsyncDisposable {
   readonly path: string
@@ -45,17 +46,20 @@ export interface RunningWorker extends AsyncDisposable, ArtifactWorker {
   readonly stop: () => Promise<void>
 }
 
-type Options = Partial<Pick<ArtifactWorkerDeps, 'concurrency' | 'idleTimeoutMs' | 'runHook'>> &
-  Partial<Pick<ArtifactConfig, 'keepReleases' | 'health'>> & { readonly trustedKeys?: readonly string[] }
+type Options = Partial<Omit<ArtifactWorkerDeps, 'artifact' | 'source' | 'folder' | 'log'>> &
+  Partial<Pick<ArtifactConfig, 'keepReleases' | 'health' | 'maxStoreBytes'>> & {
+    readonly trustedKeys?: readonly string[]
+  }
+
+const quickBackoff = { baseMs: 2, capMs: 5, floorMs: 1 }
 
 /** A worker on `<state>/artifacts/app` that begins with the first `pass`. */
 export function startWorker(
   state: TempFolder,
   source: FakeArtifactSource,
-  { trustedKeys = [], ...options }: Options = {},
+  { trustedKeys = [], keepReleases = 2, health, maxStoreBytes, ...options }: Options = {},
 ): RunningWorker {
   const { log, lines } = recordedLog()
-  const { keepReleases = 2, health, ...rest } = options
   const artifact = {
     name: 'app',
     accessPoint: 'unused',
@@ -63,9 +67,18 @@ export function startWorker(
     pollSeconds: 300,
     keepReleases,
     ...(health === undefined ? {} : { health }),
+    ...(maxStoreBytes === undefined ? {} : { maxStoreBytes }),
     trustedKeys: [...trustedKeys],
   }
-  const started = createArtifactWorker({ artifact, source, folder: appFolder(state), log, ...rest })
+  const started = createArtifactWorker({
+    artifact,
+    source,
+    folder: appFolder(state),
+    log,
+    transfers: sharedTransfers(),
+    backoff: quickBackoff,
+    ...options,
+  })
   const { worker } = started
   const controller = new AbortController()
   let ended: Promise<void> | undefined

@@ -143,6 +143,21 @@ describe('a later pass', () => {
     expect(await storedContent(state)).toEqual([`${sha256('three')}-0444`, `${sha256('two')}-0444`].sort())
   })
 
+  it('keeps the newest content that no release needs up to maxStoreBytes, and installs it again without a fetch', async () => {
+    await using state = await tempFolder()
+    const source = sourceOf({ a: 'one' })
+    await using running = startWorker(state, source, { maxStoreBytes: 6 })
+    for (const content of ['one', 'two', '3rd', '4th', '5th', 'two']) {
+      source.put('app/a', content)
+      await running.pass()
+    }
+    expect(source.opened).toHaveLength(5)
+    expect(await installedFiles(state)).toEqual({ a: 'two' })
+    source.put('app/a', 'one')
+    await running.pass()
+    expect(source.opened).toHaveLength(6)
+  })
+
   it('goes back to the previous release without fetching anything', async () => {
     await using state = await tempFolder()
     const source = sourceOf({ a: 'one' })
@@ -162,8 +177,10 @@ describe('a later pass', () => {
     await using state = await tempFolder()
     const names = Array.from({ length: 12 }, (_, index) => `file-${index}`)
     const source = sourceOf(Object.fromEntries(names.map((name) => [name, name])))
+    const allOpen = Promise.withResolvers<undefined>()
     source.beforeChunk = async () => {
-      await new Promise(setImmediate)
+      if (source.openBodies === 3) allOpen.resolve(undefined)
+      await allOpen.promise
     }
     await using running = startWorker(state, source, { concurrency: 3 })
     await running.pass()
@@ -327,10 +344,11 @@ describe('a pass that fails', () => {
     await using state = await tempFolder()
     const source = sourceOf({ a: 'x'.repeat(3000) })
     source.beforeChunk = async (_, offset, signal) => {
-      if (offset > 0) await silence(signal)
+      if (offset > 0 || source.opened.length > 1) await silence(signal)
     }
     await using running = startWorker(state, source, { idleTimeoutMs: 20 })
     await expect(running.pass()).rejects.toMatchObject({ name: 'DeadlineError', retryable: true })
+    expect(source.ranges.map(({ start }) => start)).toEqual([0, 1024, 1024, 1024])
     expect(source.openBodies).toBe(0)
     expect(await filesBelow(join(appFolder(state), 'incoming'))).toEqual([])
     expect(running.status()).toMatchObject({ phase: 'idle', fetchedFiles: 0, fetchedBytes: 1024 })

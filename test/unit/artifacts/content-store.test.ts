@@ -78,7 +78,7 @@ async function add(folder: TempFolder, store: ContentStore, content: string): Pr
   const file = join(folder.path, 'incoming')
   await writeFile(file, content)
   await chmod(file, 0o444)
-  await store.add(file, fileOf(content))
+  await store.add([{ file, content: fileOf(content) }])
 }
 
 function fileOf(content: string): ReleaseFile {

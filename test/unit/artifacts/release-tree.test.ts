@@ -118,7 +118,7 @@ async function openTree(state: TempFolder): Promise<OpenTree> {
       await writeFile(file, content)
       await chmod(file, 0o444)
       const release = releaseOf(content)
-      for (const each of release.files) await store.add(file, each)
+      for (const each of release.files) await store.add([{ file, content: each }])
       await tree.install(release, { store, signal: installSignal })
     },
   }

@@ -1,0 +1,29 @@
+import { AgentError } from '../lib/errors.ts'
+import type { WantedFile } from './wanted-release.ts'
+
+/** An object whose bytes are all in a file, in the version that was wanted, with the content that was promised. */
+export interface ReceivedObject {
+  readonly wanted: WantedFile
+  /** With its mode, perhaps not synced yet; whoever gets it moves it away. */
+  readonly file: string
+  /** Lower-case hex. */
+  readonly sha256: string
+  /** Of the version that it is of; empty where the source has none. */
+  readonly etag: string
+  /** To be called when the file was moved away. */
+  readonly onStored?: () => Promise<void>
+}
+
+/** What was fetched is not what its name or the manifest says. The same version of the object will fail again. */
+export class WrongContentError extends AgentError {
+  override readonly name = 'WrongContentError'
+}
+
+/** Throws a WrongContentError when another content was promised. */
+export function checkPromise({ object, promised }: WantedFile, sha256: string): void {
+  if (promised === undefined || promised === sha256) return
+  const name = JSON.stringify(object.key)
+  throw new WrongContentError(`${name} has the sha256 ${sha256}, not ${promised} as its name or the manifest says`, {
+    hint: 'upload the object again: its content was damaged before it reached the bucket',
+  })
+}

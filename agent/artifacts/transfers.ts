@@ -1,0 +1,114 @@
+import { ByteRate } from '../lib/byte-rate.ts'
+import { monotonicMs } from '../lib/monotonic.ts'
+import { SharedBudget, type BudgetShare } from '../lib/shared-budget.ts'
+import { sleep } from '../lib/sleep.ts'
+import { msUntilOpen, type DownloadWindow } from './download-windows.ts'
+
+/** What all transfers of the appliance keep to together. */
+export interface TransferLimits {
+  readonly maxBytesPerSecond?: number | undefined
+  /** Downloads begin only inside of one; empty: always. */
+  readonly windows: readonly DownloadWindow[]
+  /** What has to stay free on the file system of the artifacts. */
+  readonly minFreeBytes: number
+  /** What may be in memory on its way to the disk. */
+  readonly maxInFlightBytes: number
+}
+
+export interface TransfersOptions {
+  readonly limits: TransferLimits
+  /** How many artifacts share. */
+  readonly artifacts: number
+  /** Milliseconds since 1970. */
+  readonly cloudNow: () => number
+}
+
+/** Who waits, and how it shows that it lives. */
+export interface Waiting {
+  readonly signal: AbortSignal
+  /** Called at least every 10 s while something is waited for on purpose. */
+  readonly beat: () => void
+}
+
+const maxConnections = 64
+/** With less than this for each, connections only wait for one another. */
+const bytesPerSecondPerConnection = 16 * 1024
+const longestBlockBytes = 1024 * 1024
+const longestPauseMs = 120_000
+const sliceMs = 10_000
+
+/** What the transfers of all artifacts share: memory, connections, rate, windows, and respect for a source that is overloaded. */
+export class Transfers {
+  readonly limits: TransferLimits
+  readonly #cloudNow: () => number
+  readonly #memory: SharedBudget
+  readonly #connections: SharedBudget
+  readonly #rate: ByteRate | undefined
+  #pausedUntilMs = 0
+
+  constructor({ limits, artifacts, cloudNow }: TransfersOptions) {
+    const { maxBytesPerSecond = Infinity, maxInFlightBytes } = limits
+    const useful = Math.max(2, Math.floor(maxBytesPerSecond / bytesPerSecondPerConnection))
+    this.limits = limits
+    this.#cloudNow = cloudNow
+    this.#memory = new SharedBudget(maxInFlightBytes, artifacts)
+    this.#connections = new SharedBudget(Math.max(artifacts, Math.min(maxConnections, useful)), artifacts)
+    this.#rate = Number.isFinite(maxBytesPerSecond) ? new ByteRate(maxBytesPerSecond) : undefined
+  }
+
+  /** To be called once for each artifact. */
+  lane(): TransferLane {
+    return new TransferLane(this, this.#memory.share(), this.#connections.share())
+  }
+
+  /** How long downloads have to wait for a window; 0 when they may begin. */
+  msUntilOpen(): number {
+    return msUntilOpen(this.limits.windows, new Date(this.#cloudNow()))
+  }
+
+  /** Nobody asks the source for anything for so long, at most two minutes. */
+  pause(forMs: number): void {
+    this.#pausedUntilMs = Math.max(this.#pausedUntilMs, monotonicMs() + Math.min(forMs, longestPauseMs))
+  }
+
+  async pauseEnded({ signal, beat }: Waiting): Promise<void> {
+    for (let leftMs = this.#leftMs(); leftMs > 0; leftMs = this.#leftMs()) {
+      await sleep(Math.min(leftMs, sliceMs), signal)
+      beat()
+    }
+  }
+
+  /** Undefined without a limit, so that nothing has to be waited for. */
+  take(bytes: number, { signal, beat }: Waiting): Promise<void> | undefined {
+    return this.#rate?.take(bytes, signal, beat)
+  }
+
+  #leftMs(): number {
+    return this.#pausedUntilMs - monotonicMs()
+  }
+}
+
+/** One artifact's part of the transfers: the others cannot bring it to a halt. */
+export class TransferLane {
+  readonly transfers: Transfers
+  /** How much one request may hold in memory before it has to write. */
+  readonly blockBytes: number
+  readonly #memory: BudgetShare
+  readonly #connections: BudgetShare
+
+  constructor(transfers: Transfers, memory: BudgetShare, connections: BudgetShare) {
+    this.transfers = transfers
+    this.blockBytes = Math.min(longestBlockBytes, memory.guaranteed)
+    this.#memory = memory
+    this.#connections = connections
+  }
+
+  /** Waits until a request may be made that brings `bytes`; disposing says that it is over. */
+  async enter(bytes: number, waiting: Waiting): Promise<Disposable> {
+    using owned = new DisposableStack()
+    await this.transfers.pauseEnded(waiting)
+    owned.use(await this.#connections.acquire(1, waiting.signal))
+    owned.use(await this.#memory.acquire(Math.min(bytes, this.blockBytes), waiting.signal))
+    return owned.move()
+  }
+}

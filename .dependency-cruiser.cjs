@@ -2,6 +2,7 @@
 const root =
   '^agent/(agent|agent-status|config-reloads|generation|generations|hook-runner|local-requests|release-list|service|session)\\.ts$'
 const feature = '^agent/(identity|credentials|artifacts|cameras|logs|jobs|root-requests|status)/'
+const publishing = '^agent/publishing/'
 
 module.exports = {
   forbidden: [
@@ -37,8 +38,29 @@ module.exports = {
       name: 'features-do-not-know-aws',
       comment: 'A feature owns its port; adapters implement it. So a feature can be tested, and moved, without AWS.',
       severity: 'error',
-      from: { path: feature },
+      from: { path: [feature, publishing] },
       to: { path: '^agent/aws/|node_modules/(@aws-sdk|@smithy|aws-iot-device-sdk-v2|aws-crt)/' },
+    },
+    {
+      name: 'publishing-shares-the-manifest-only',
+      comment: 'What appliances read is what is published: one schema, one set of path rules. Nothing else is shared.',
+      severity: 'error',
+      from: { path: publishing },
+      to: { path: feature, pathNot: '^agent/artifacts/release-(manifest|path|signature)\\.ts$' },
+    },
+    {
+      name: 'the-agent-does-not-load-publishing',
+      comment: 'Publishing is the work of operators; on an appliance it must not take memory.',
+      severity: 'error',
+      from: {
+        path: '^agent/',
+        pathNot: '^agent/(publishing/|commands/publish(-progress)?\\.ts$|aws/s3-release-destination\\.ts$)',
+      },
+      to: {
+        path: '^agent/(publishing/|commands/publish(-progress)?\\.ts$|aws/s3-release-destination\\.ts$)',
+        dynamic: false,
+        dependencyTypesNot: ['type-only'],
+      },
     },
     {
       name: 'features-do-not-know-each-other',

@@ -39,7 +39,7 @@ export function foldersOf(path: string): readonly string[] {
 }
 
 /** Throws a RefusedKeyError when the path by itself cannot be one of a release. */
-export function checkPath(key: string, path: string): void {
+function checkPath(key: string, path: string): void {
   const why = faultOf(path) ?? path.split('/').map(faultOfSegment).find(isFault)
   if (why !== undefined) throw new RefusedKeyError(key, why)
 }

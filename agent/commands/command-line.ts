@@ -5,6 +5,7 @@ import { listReleases, rollBack, verifyArtifact } from './artifacts.ts'
 import { refresh, status, sync } from './ask-agent.ts'
 import { checkConfig } from './check-config.ts'
 import type { CommandContext } from './command-context.ts'
+import type { PublishCommand } from './publish.ts'
 import { run } from './run.ts'
 
 const defaultConfig = '/etc/panorama-agent/config.json'
@@ -22,6 +23,7 @@ export function createProgram(context: CommandContext): Command {
     .description('Keeps a vision appliance in step with AWS: artifacts, camera credentials, logs.')
     .version(agentVersion)
     .exitOverride()
+    .enablePositionalOptions() // so that publish can have a --version of its own
   program
     .command('run')
     .description('run the agent until SIGTERM or SIGINT')
@@ -59,6 +61,7 @@ export function createProgram(context: CommandContext): Command {
         await ask({ ...located(options), ...(chosen === undefined ? {} : { name: chosen }) }, context)
       })
   }
+  addPublish(program, context)
   return program
 }
 
@@ -89,6 +92,27 @@ function addArtifactCommands(program: Command, { config, socket }: Located, cont
     .addOption(socket)
     .action(async (chosen: string, { to, ...options }: { to?: string; config: string; socket?: string }) => {
       await rollBack({ ...located(options), name: chosen, ...(to === undefined ? {} : { to }) }, context)
+    })
+}
+
+/** Loaded only when it is asked for: an appliance has no use for it, nor for the memory that it takes. */
+function addPublish(program: Command, context: CommandContext): void {
+  program
+    .command('publish')
+    .description('make a folder the next release of an artifact; for operators, with their own AWS credentials')
+    .argument('<folder>', 'what the release holds')
+    .requiredOption('--access-point <arn>', 'of the S3 access point that appliances read from')
+    .requiredOption('--prefix <prefix>', 'that of the artifact, ends with /')
+    .requiredOption('--name <name>', 'that of the artifact in the configuration of the appliances')
+    .option('--key <file>', 'sign with this private key (PEM, P-256 or Ed25519)')
+    .option('--version <label>', 'what people call this release; default: the time')
+    .option('--sequence <number>', 'instead of one above that of the release before')
+    .option('--from-panorama', 'the folder is an application project of AWS Panorama')
+    .option('--region <region>', 'default: that of the access point')
+    .option('--endpoint <url>', 'instead of the one of Amazon S3')
+    .action(async (folder: string, options: Omit<PublishCommand, 'folder'>) => {
+      const { publish } = await import('./publish.ts')
+      await publish({ folder, ...options }, context)
     })
 }
 

@@ -59,6 +59,11 @@ const violations: Readonly<Record<string, readonly [string, string]>> = {
     'agent/cameras/nosy.ts',
     `import type { A } from '../logs/port.ts'\nexport type B = A`,
   ],
+  'publishing-shares-the-manifest-only': [
+    'agent/publishing/nosy.ts',
+    `import type { A } from '../cameras/port.ts'\nexport type B = A`,
+  ],
+  'the-agent-does-not-load-publishing': ['agent/eager.ts', `import './publishing/publish-release.ts'`],
   'features-see-only-the-shape-of-the-configuration': [
     'agent/cameras/loads.ts',
     `import type { A } from '../config/load-config.ts'\nexport type B = A`,
@@ -86,6 +91,11 @@ const allowed: Readonly<Record<string, string>> = {
   'agent/cameras/port.ts': port,
   'agent/cameras/worker.ts': `import './port.ts'\nimport '../lib/log.ts'\nimport type { A } from '../config/config-schema.ts'\nimport 'zod'\nexport type C = A`,
   'agent/logs/port.ts': port,
+  'agent/artifacts/release-manifest.ts': port,
+  'agent/publishing/publish-release.ts': `import '../artifacts/release-manifest.ts'\nimport '../lib/log.ts'`,
+  'agent/commands/publish.ts': `import '../publishing/publish-release.ts'`,
+  'agent/commands/command-line.ts': `import type { A } from './later.ts'\nexport const b = (): Promise<unknown> => import('./publish.ts')\nexport type B = A`,
+  'agent/commands/later.ts': port,
   'agent/config/config-schema.ts': `${port}import 'zod'`,
   'agent/config/load-config.ts': `${port}import './config-schema.ts'`,
   'agent/build-info.ts': port,

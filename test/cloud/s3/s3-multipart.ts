@@ -5,7 +5,7 @@ import { checksumOf, etagOf, type ChecksumAlgorithm } from './object-checksum.ts
 import { decodeKey, onlyParameters } from './s3-address.ts'
 import { findRefusal, type S3Door } from './s3-authorization.ts'
 import { commonHeaders, invalidArgument, S3Fault, xmlContent, xmlDeclaration } from './s3-faults.ts'
-import { mayWrite, writtenHeaders } from './s3-put-object.ts'
+import { mayWrite } from './s3-put-object.ts'
 import type { S3Store } from './s3-store.ts'
 import { checkBody, checksumAlgorithmOf, metadataOf, onlyKnownHeaders } from './s3-upload-headers.ts'
 import { checkWriteConditions } from './s3-write-conditions.ts'
@@ -100,7 +100,7 @@ export class MultipartUploads {
       xmlTextElement(`Checksum${checksum}`, object.checksum.value),
       xmlTextElement('ChecksumType', object.checksum.type),
     ]
-    const { etag: _, ...headers } = writtenHeaders(object, door)
+    const headers = door.bucket.versioned ? { 'x-amz-version-id': object.versionId } : {}
     return answer(request, xmlElement('CompleteMultipartUploadResult', content.join('')), headers)
   }
 

@@ -42,7 +42,7 @@ export function mayWrite({ headers }: CloudRequest, door: S3Door, key: string): 
   if (keyRefusal !== undefined) throw keyRefusal
 }
 
-export function writtenHeaders(object: StoredObject, { bucket }: S3Door): Readonly<Record<string, string>> {
+function writtenHeaders(object: StoredObject, { bucket }: S3Door): Readonly<Record<string, string>> {
   return {
     etag: object.etag,
     [`x-amz-checksum-${object.checksum.algorithm.toLowerCase()}`]: object.checksum.value,

@@ -20,6 +20,11 @@ function section(name: string): readonly string[] {
   return after?.split(/^\.Sh /m)[0]?.split('\n') ?? []
 }
 
+/** `\\-` is the character that one types; `-` alone may come out as another. */
+function macroOf(long: string): string {
+  return `Fl ${long.slice(1).replaceAll('-', '\\-')}`
+}
+
 describe('the man page', () => {
   it.each(commands)('describes the command $path and shows its options', ({ path, options }) => {
     expect(section('COMMANDS').some((line) => line === `.It Cm ${path}` || line.startsWith(`.It Cm ${path} Op `))).toBe(
@@ -30,7 +35,7 @@ describe('the man page', () => {
     const end = synopsis.indexOf('.Nm', start)
     expect(start).toBeGreaterThan(0)
     const shown = synopsis.slice(start, end).join('\n')
-    for (const { long } of options) if (long !== '--help') expect(shown).toContain(`Fl \\-${long.slice(2)}`)
+    for (const { long } of options) if (long !== '--help') expect(shown).toContain(macroOf(long))
   })
 
   it.each([...new Set(outlines.flatMap(({ options }) => options.map(({ long }) => long)))])(
@@ -40,7 +45,7 @@ describe('the man page', () => {
         section('OPTIONS')
           .filter((line) => line.startsWith('.It Fl'))
           .join('\n'),
-      ).toContain(`Fl \\-${long.slice(2)}`)
+      ).toContain(macroOf(long))
     },
   )
 

@@ -19,6 +19,7 @@ import { WrongContentError, type ReceivedObject } from './received-object.ts'
 import { fetchSmallObject } from './small-object.ts'
 import type { TransferLane } from './transfers.ts'
 import type { WantedFile } from './wanted-release.ts'
+import { WrongContents } from './wrong-contents.ts'
 
 export interface ArtifactFetchesDeps {
   readonly source: ArtifactSource
@@ -55,8 +56,7 @@ interface Fetching extends SyncPass {
 export class ArtifactFetches {
   readonly #deps: ArtifactFetchesDeps
   readonly #partials: string
-  /** What failed its checksum, so that the same bytes are not fetched at every pass. By key. */
-  readonly #wrong = new Map<string, { readonly etag: string | undefined; readonly error: WrongContentError }>()
+  readonly #wrong = new WrongContents()
   #progress: FetchProgress | undefined
   #fetchedFiles = 0
   #fetchedBytes = 0
@@ -76,8 +76,8 @@ export class ArtifactFetches {
     return { fetchedFiles: this.#fetchedFiles, fetchedBytes: this.#fetchedBytes }
   }
 
-  /** Removes what is left of fetches that no plan wants any more. To be called at each pass. */
-  async collect({ fetches }: Plan): Promise<void> {
+  /** Removes what is left of fetches of anything else. To be called at each pass. */
+  async collect(fetches: readonly WantedFile[]): Promise<void> {
     const wanted = new Set(fetches.map(partialId))
     await collectPartials(this.#partials, (id) => wanted.has(id))
   }
@@ -89,8 +89,8 @@ export class ArtifactFetches {
    */
   async fetchAll({ fetches }: Plan, pass: SyncPass): Promise<number> {
     for (const { object } of fetches) {
-      const wrong = this.#wrong.get(object.key)
-      if (wrong !== undefined && wrong.etag === object.etag) throw wrong.error
+      const error = this.#wrong.errorOf(object)
+      if (error !== undefined) throw error
     }
     const waitMs = this.#msUntilOpen(pass)
     if (waitMs > 0) return waitMs
@@ -142,7 +142,7 @@ export class ArtifactFetches {
     try {
       await fetching.queue.add(await this.#receive(wanted, fetching))
     } catch (error) {
-      if (error instanceof WrongContentError) this.#wrong.set(object.key, { etag: object.etag, error })
+      if (error instanceof WrongContentError) this.#wrong.note(object, error)
       throw error
     }
     this.#fetchedFiles += 1

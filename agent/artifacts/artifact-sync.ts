@@ -165,6 +165,8 @@ export class ArtifactSync {
         this.#ranOutOfSpace ||= isOutOfSpace(error)
         throw error
       }
+    } else {
+      await this.#fetches.collect([])
     }
     this.#ranOutOfSpace = false
     // who reads in the damaged tree gets until the next pass to leave it
@@ -192,7 +194,7 @@ export class ArtifactSync {
     const { index } = pass
     const sha256Of = ({ object }: WantedFile): string | undefined => index.sha256Of(object)
     const plan = planRelease({ ...wanted, sha256Of, isStored: (content) => this.#store.has(content) })
-    await this.#fetches.collect(plan)
+    await this.#fetches.collect(plan.fetches)
     if (plan.fetches.length > 0 || this.#ranOutOfSpace) await this.#makeRoom({ wanted, plan, index })
     if (plan.fetches.length > 0) this.#phase = 'downloading'
     const waitMs = plan.fetches.length > 0 ? await this.#fetches.fetchAll(plan, pass) : 0

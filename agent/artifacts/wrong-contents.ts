@@ -1,0 +1,40 @@
+import { monotonicMs } from '../lib/monotonic.ts'
+import type { ObjectVersion } from './artifact-source.ts'
+import type { WrongContentError } from './received-object.ts'
+
+interface WrongContent {
+  readonly version: string | undefined
+  readonly error: WrongContentError
+  readonly atMs: number
+}
+
+/** How long an object of which no version is known is taken to be what it was. */
+const believedMs = 3_600_000
+
+/**
+ * What failed its checksum, so that the same bytes are not fetched at every pass. Where the version of an object is not
+ * known beforehand, as in most manifests, it may have been mended: it is fetched again after an hour.
+ */
+export class WrongContents {
+  /** By key. */
+  readonly #found = new Map<string, WrongContent>()
+
+  note(object: ObjectVersion, error: WrongContentError): void {
+    this.#found.set(object.key, { version: versionOf(object), error, atMs: monotonicMs() })
+  }
+
+  /** What fetching the object again would throw; undefined when that is not known. */
+  errorOf(object: ObjectVersion): WrongContentError | undefined {
+    const found = this.#found.get(object.key)
+    if (found === undefined || found.version !== versionOf(object)) return undefined
+    return found.version === undefined && monotonicMs() - found.atMs > believedMs ? undefined : found.error
+  }
+
+  clear(): void {
+    this.#found.clear()
+  }
+}
+
+function versionOf({ versionId, etag }: ObjectVersion): string | undefined {
+  return versionId ?? etag
+}

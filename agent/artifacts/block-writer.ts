@@ -1,48 +1,50 @@
 import type { FileHandle } from 'node:fs/promises'
 
-/** Collects chunks and writes them in blocks, so that many small ones cost one write. Holds at most about `blockBytes`. */
+export interface BlockWriterOptions {
+  readonly position: number
+  /** How many bytes will come. */
+  readonly sizeBytes: number
+  /** How many of them may be in memory. */
+  readonly blockBytes: number
+  /** Gets each block before it is written; the bytes are good until it returns. */
+  readonly onBlock: (block: Uint8Array, position: number) => void
+}
+
+/** Collects chunks in one buffer and writes them in blocks, so that many small ones cost one hash and one write. */
 export class BlockWriter {
   readonly #data: FileHandle
-  readonly #blockBytes: number
+  readonly #onBlock: BlockWriterOptions['onBlock']
+  readonly #buffer: Buffer
   #position: number
-  #chunks: Uint8Array[] = []
   #heldBytes = 0
 
-  constructor(data: FileHandle, { position, blockBytes }: { readonly position: number; readonly blockBytes: number }) {
+  constructor(data: FileHandle, { position, sizeBytes, blockBytes, onBlock }: BlockWriterOptions) {
     this.#data = data
     this.#position = position
-    this.#blockBytes = blockBytes
+    this.#onBlock = onBlock
+    this.#buffer = Buffer.allocUnsafe(Math.min(blockBytes, sizeBytes))
   }
 
-  /** The chunk must not change until it is written. */
   async write(chunk: Uint8Array): Promise<void> {
-    this.#chunks.push(chunk)
-    this.#heldBytes += chunk.byteLength
-    if (this.#heldBytes >= this.#blockBytes) await this.flush()
+    for (let offset = 0; offset < chunk.byteLength;) {
+      const piece = chunk.subarray(offset, offset + this.#buffer.byteLength - this.#heldBytes)
+      this.#buffer.set(piece, this.#heldBytes)
+      this.#heldBytes += piece.byteLength
+      offset += piece.byteLength
+      if (this.#heldBytes === this.#buffer.byteLength) await this.flush()
+    }
   }
 
   async flush(): Promise<void> {
-    const chunks = this.#chunks
-    this.#chunks = []
-    this.#heldBytes = 0
-    await this.#writeAll(chunks)
-  }
-
-  async #writeAll(chunks: readonly Uint8Array[]): Promise<void> {
-    for (let rest = chunks; rest.length > 0;) {
-      const { bytesWritten } = await this.#data.writev(rest, this.#position)
-      this.#position += bytesWritten
-      rest = without(rest, bytesWritten)
+    const block = this.#buffer.subarray(0, this.#heldBytes)
+    if (block.byteLength === 0) return
+    this.#onBlock(block, this.#position)
+    // a file system may write less than it was given
+    for (let written = 0; written < block.byteLength;) {
+      const rest = block.byteLength - written
+      written += (await this.#data.write(block, written, rest, this.#position + written)).bytesWritten
     }
+    this.#position += block.byteLength
+    this.#heldBytes = 0
   }
-}
-
-/** What is left after so many bytes; a file system may write less than it was given. */
-function without(chunks: readonly Uint8Array[], bytes: number): readonly Uint8Array[] {
-  let left = bytes
-  return chunks.flatMap((chunk) => {
-    const skipped = Math.min(left, chunk.byteLength)
-    left -= skipped
-    return skipped === chunk.byteLength ? [] : [chunk.subarray(skipped)]
-  })
 }

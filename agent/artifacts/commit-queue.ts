@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises'
 
+import { forEachConcurrent } from '../lib/for-each-concurrent.ts'
 import type { ArtifactIndex } from './artifact-index.ts'
 import type { ContentStore } from './content-store.ts'
 import type { ReceivedObject } from './received-object.ts'
@@ -16,6 +17,8 @@ export interface CommitQueueDeps {
 const maxFiles = 1024
 const maxBytes = 16 * 1024 * 1024
 const maxAgeMs = 1_000
+/** More than the threads that do it would only hold memory. */
+const syncsAtATime = 16
 
 /**
  * Moves received objects into the store in batches: the files of a batch are synced side by side, and each folder once. A
@@ -75,7 +78,7 @@ export class CommitQueue {
   async #commit(batch: readonly ReceivedObject[], bytes: number): Promise<void> {
     const { store, index, beforeBatch, onCommitted } = this.#deps
     await beforeBatch(bytes)
-    await Promise.all(batch.map(({ file }) => syncFile(file)))
+    await forEachConcurrent(batch, syncsAtATime, ({ file }) => syncFile(file))
     // in this order, so that a crash in between cannot leave stored content of which nobody knows whose it is
     await index.remember(batch.map(({ wanted: { object }, etag, sha256 }) => ({ ...object, etag, sha256 })))
     await store.add(

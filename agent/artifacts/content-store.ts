@@ -3,11 +3,13 @@ import { chmod, copyFile, link, open, readdir, rename, rm, stat } from 'node:fs/
 import { join } from 'node:path'
 
 import { syncFolder } from '../lib/atomic-file.ts'
+import { forEachConcurrent } from '../lib/for-each-concurrent.ts'
 import { makeFolder } from '../lib/durable-files.ts'
 import { AgentError, errorCode } from '../lib/errors.ts'
 import { contentKey, modeOf, type Content, type ReleaseFile } from './artifact-plan.ts'
 
 const folderMode = 0o755
+const callsAtATime = 16
 
 /** A file whose bytes are all there, and what they are. */
 export interface FinishedFile {
@@ -60,8 +62,8 @@ export class ContentStore {
       if (!this.#folders.has(folder)) await makeFolder(folder, folderMode)
       this.#folders.add(folder)
     }
-    await Promise.all(files.map(({ file, content }) => rename(file, this.#pathOf(contentKey(content)))))
-    await Promise.all([...folders].map(syncFolder))
+    await forEachConcurrent(files, callsAtATime, ({ file, content }) => rename(file, this.#pathOf(contentKey(content))))
+    await forEachConcurrent([...folders], callsAtATime, syncFolder)
     for (const { content } of files) this.#keys.add(contentKey(content))
   }
 

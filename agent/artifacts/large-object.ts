@@ -135,17 +135,21 @@ async function fetchPart(
   range: ByteRange,
 ): Promise<void> {
   const partHash = createHash('sha256')
-  const writer = new BlockWriter(partial.data, { position: range.start, blockBytes: deps.lane.blockBytes })
+  const writer = new BlockWriter(partial.data, {
+    position: range.start,
+    sizeBytes: range.end - range.start,
+    blockBytes: deps.lane.blockBytes,
+    onBlock: (block, position) => {
+      partHash.update(block)
+      hash.update(block, position)
+    },
+  })
   await requestObject(deps, {
     ...pass,
     object,
     range,
     onEtag: () => undefined,
-    onChunk: async (chunk, position) => {
-      partHash.update(chunk)
-      hash.update(chunk, position)
-      await writer.write(chunk)
-    },
+    onChunk: (chunk) => writer.write(chunk),
   })
   await writer.flush()
   hash.written(range)

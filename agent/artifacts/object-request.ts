@@ -19,8 +19,8 @@ export interface ObjectRequest extends Waiting {
   readonly onBytes: (bytes: number) => void
   /** Called once per answer, before its bytes. */
   readonly onEtag: (etag: string) => void
-  /** Gets each chunk and its place in the object. What it throws ends the request for good, unless it is retryable. */
-  readonly onChunk: (chunk: Uint8Array, position: number) => Promise<void> | undefined
+  /** Gets the chunks in order. What it throws ends the request for good, unless it is retryable. */
+  readonly onChunk: (chunk: Uint8Array) => Promise<void> | undefined
 }
 
 /** What a connection has to bring before it breaks off to count as getting on. */
@@ -80,7 +80,7 @@ async function readRest(
     on.onBytes(chunk.byteLength)
     progress.isTooLong = progress.position + chunk.byteLength > range.end
     if (progress.isTooLong) throw tooLong(object)
-    await on.onChunk(chunk, progress.position)
+    await on.onChunk(chunk)
     progress.position += chunk.byteLength
     await lane.transfers.take(chunk.byteLength, { signal, beat })
   })

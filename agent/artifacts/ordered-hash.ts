@@ -25,7 +25,7 @@ export class OrderedHash {
 
   /** Bytes of the file at `position`, which came and are about to be written. Hashes them if it is their turn. */
   update(bytes: Uint8Array, position: number): void {
-    if (position !== this.#offset || this.#catchingUp !== undefined) return
+    if (position !== this.#offset) return
     this.#hash.update(bytes)
     this.#offset += bytes.byteLength
   }

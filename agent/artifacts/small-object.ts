@@ -32,17 +32,21 @@ export async function fetchSmallObject(
   let etag = ''
   try {
     await using file = await open(path, 'wx', 0o600)
-    const writer = new BlockWriter(file, { position: 0, blockBytes: deps.lane.blockBytes })
+    const writer = new BlockWriter(file, {
+      position: 0,
+      sizeBytes: wanted.object.sizeBytes,
+      blockBytes: deps.lane.blockBytes,
+      onBlock: (block) => {
+        hash.update(block)
+      },
+    })
     await requestObject(deps, {
       object: wanted.object,
       ...pass,
       onEtag: (seen) => {
         etag = seen
       },
-      onChunk: async (chunk) => {
-        hash.update(chunk)
-        await writer.write(chunk)
-      },
+      onChunk: (chunk) => writer.write(chunk),
     })
     await writer.flush()
     const sha256 = hash.digest('hex')

@@ -116,6 +116,6 @@ export async function filesBelow(root: string): Promise<readonly string[]> {
     .sort()
 }
 
-export function sha256(content: string): string {
+export function sha256(content: string | Uint8Array): string {
   return createHash('sha256').update(content).digest('hex')
 }

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest'
 import { planParts } from '../../../agent/artifacts/part-plan.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
 import { FakeArtifactSource, silence } from '../../support/fake-artifact-source.ts'
-import { appFolder, filesBelow, startWorker, tempFolder, type TempFolder } from './artifact-fixture.ts'
+import { appFolder, filesBelow, sha256, startWorker, tempFolder, type TempFolder } from './artifact-fixture.ts'
 
 const sizes = { largeObjectBytes: 20_000, partBytes: 10_000 }
 const content = randomBytes(95_000)
@@ -215,8 +215,12 @@ function starts(source: FakeArtifactSource): readonly number[] {
   return source.ranges.map(({ start }) => start).sort((a, b) => a - b)
 }
 
+/** What is installed, once it was found under its own digest in the store. */
 async function installed(state: TempFolder): Promise<Buffer> {
-  return await readFile(join(appFolder(state), 'current', 'model'))
+  const found = await readFile(join(appFolder(state), 'current', 'model'))
+  const stored = await filesBelow(join(appFolder(state), 'store/sha256'))
+  expect(stored.some((path) => path.endsWith(`/${sha256(found)}-0444`))).toBe(true)
+  return found
 }
 
 async function partials(state: TempFolder): Promise<readonly string[]> {

@@ -17,7 +17,7 @@ const noMount = await whyNoMount()
 if (noMount !== undefined) console.log(`skipped, because no file system can be mounted here: ${noMount}`)
 
 it.skipIf(noMount !== undefined)('starts on a state folder that has become read-only, and cameras go on', async () => {
-  await using site = await createAgentSite()
+  await using site = await createAgentSite({ config: () => ({ downloads: { minFreeBytes: 0 } }) })
   const { stateFolder } = site.appliance
   await mkdir(stateFolder)
   await using _ = await mountSmallDisk(stateFolder)

@@ -96,7 +96,7 @@ export function installing(
   state: ActivationState,
   { releaseId, gate: opened }: { readonly releaseId: string; readonly gate: Gate | undefined },
 ): ActivationState {
-  const next = without(state, 'hold', 'goingTo', 'repair', 'gate')
+  const next = without(state, 'hold', 'goingTo', 'gate')
   const quarantine = state.quarantine.filter((entry) => entry.releaseId !== releaseId)
   return { ...next, quarantine, ...(opened === undefined ? {} : { gate: opened }) }
 }

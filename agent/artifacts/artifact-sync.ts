@@ -48,6 +48,8 @@ export interface SyncOutcome {
   readonly fault: AgentError | undefined
 }
 
+const beatEveryMs = 30_000
+
 interface Room {
   readonly wanted: WantedRelease
   readonly plan: Plan
@@ -132,7 +134,8 @@ export class ArtifactSync {
     return {
       name: this.#deps.artifact.name,
       releaseId: installed?.record.releaseId,
-      manifest: settled?.releaseId === installed?.record.releaseId ? settled?.manifest : undefined,
+      manifest:
+        installed !== undefined && settled?.releaseId === installed.record.releaseId ? settled.manifest : undefined,
       installedAtMs: installed === undefined ? undefined : Date.parse(installed.record.installedAt),
       files: installed?.record.files.length ?? 0,
       bytes: installed?.bytes ?? 0,
@@ -154,9 +157,11 @@ export class ArtifactSync {
   async #sync(pass: SyncPass, state: SourceState): Promise<number> {
     this.#phase = 'listing'
     const wasDamaged = this.#activation.isDamaged
-    const wanted = await this.#finder.find(state, this.#installedHere(), pass.signal)
+    const wanted = await this.#find(state, pass)
     pass.beat()
-    if (wanted !== 'unchanged' && (await this.#activation.consider(wanted.wishId)) === undefined) {
+    const wishId = wanted === 'unchanged' ? state.settled?.wishId : wanted.wishId
+    const refused = wishId === undefined ? undefined : await this.#activation.consider(wishId)
+    if (wanted !== 'unchanged' && refused === undefined) {
       try {
         const brought = await this.#bring(wanted, pass)
         if (typeof brought === 'number') return brought
@@ -166,6 +171,7 @@ export class ArtifactSync {
         throw error
       }
     } else {
+      if (wanted !== 'unchanged') await state.settle(wanted, refused === 'held' ? undefined : refused?.releaseId)
       await this.#fetches.collect([])
     }
     this.#ranOutOfSpace = false
@@ -173,6 +179,16 @@ export class ArtifactSync {
     if (!wasDamaged) await this.#collect()
     if (!wasDamaged && wanted !== 'unchanged') await this.#forget(wanted, pass.index)
     return 0
+  }
+
+  /** Bounded by the finder, so that a long listing over a bad link does not look like one that hangs. */
+  async #find(state: SourceState, { signal, beat }: SyncPass): Promise<WantedRelease | 'unchanged'> {
+    const timer = setInterval(beat, beatEveryMs)
+    try {
+      return await this.#finder.find(state, this.#installedHere(), signal)
+    } finally {
+      clearInterval(timer)
+    }
   }
 
   /** What is held, or in quarantine, stays as it is as long as the source wishes the same. */

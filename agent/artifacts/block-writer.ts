@@ -14,7 +14,9 @@ export interface BlockWriterOptions {
 export class BlockWriter {
   readonly #data: FileHandle
   readonly #onBlock: BlockWriterOptions['onBlock']
-  readonly #buffer: Buffer
+  readonly #blockBytes: number
+  /** Not there before the first chunk, so that who waits for a connection holds no memory. */
+  #buffer: Buffer | undefined
   #position: number
   #heldBytes = 0
 
@@ -22,22 +24,23 @@ export class BlockWriter {
     this.#data = data
     this.#position = position
     this.#onBlock = onBlock
-    this.#buffer = Buffer.allocUnsafe(Math.min(blockBytes, sizeBytes))
+    this.#blockBytes = Math.min(blockBytes, sizeBytes)
   }
 
   async write(chunk: Uint8Array): Promise<void> {
+    const buffer = (this.#buffer ??= Buffer.allocUnsafe(this.#blockBytes))
     for (let offset = 0; offset < chunk.byteLength;) {
-      const piece = chunk.subarray(offset, offset + this.#buffer.byteLength - this.#heldBytes)
-      this.#buffer.set(piece, this.#heldBytes)
+      const piece = chunk.subarray(offset, offset + buffer.byteLength - this.#heldBytes)
+      buffer.set(piece, this.#heldBytes)
       this.#heldBytes += piece.byteLength
       offset += piece.byteLength
-      if (this.#heldBytes === this.#buffer.byteLength) await this.flush()
+      if (this.#heldBytes === buffer.byteLength) await this.flush()
     }
   }
 
   async flush(): Promise<void> {
+    if (this.#buffer === undefined || this.#heldBytes === 0) return
     const block = this.#buffer.subarray(0, this.#heldBytes)
-    if (block.byteLength === 0) return
     this.#onBlock(block, this.#position)
     // a file system may write less than it was given
     for (let written = 0; written < block.byteLength;) {

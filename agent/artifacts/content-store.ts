@@ -1,15 +1,19 @@
-import { constants } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { constants, createReadStream } from 'node:fs'
 import { chmod, copyFile, link, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 
 import { syncFolder } from '../lib/atomic-file.ts'
 import { forEachConcurrent } from '../lib/for-each-concurrent.ts'
-import { makeFolder } from '../lib/durable-files.ts'
+import { makeFolder, makeRealFolder } from '../lib/durable-files.ts'
 import { AgentError, errorCode } from '../lib/errors.ts'
 import { contentKey, modeOf, type Content, type ReleaseFile } from './artifact-plan.ts'
 
 const folderMode = 0o755
 const callsAtATime = 16
+const folderName = /^[0-9a-f]{2}$/
+const keyName = /^[0-9a-f]{64}-0(444|555)$/
 
 /** A file whose bytes are all there, and what they are. */
 export interface FinishedFile {
@@ -36,15 +40,26 @@ export class ContentStore {
     this.#hardLink = hardLink
   }
 
-  /** Makes the folders that are missing and looks what is there. To be called before everything else. */
+  /**
+   * Makes the folders that are missing, removes what is no content, links to elsewhere included, and looks what is
+   * there. To be called before everything else.
+   */
   async load(): Promise<void> {
-    await makeFolder(join(this.#root, '..'), folderMode)
-    await makeFolder(this.#root, folderMode)
+    await makeRealFolder(join(this.#root, '..'), folderMode)
+    await makeRealFolder(this.#root, folderMode)
     this.#keys = new Set()
+    this.#folders.clear()
     for (const folder of await readdir(this.#root, { withFileTypes: true })) {
-      if (!folder.isDirectory()) continue
-      const files = await readdir(join(this.#root, folder.name), { withFileTypes: true })
-      for (const file of files) if (file.isFile()) this.#keys.add(file.name)
+      if (folder.isDirectory() && folderName.test(folder.name)) await this.#loadFolder(folder.name)
+      else await rm(join(this.#root, folder.name), { recursive: true, force: true })
+    }
+  }
+
+  async #loadFolder(name: string): Promise<void> {
+    const folder = join(this.#root, name)
+    for (const file of await readdir(folder, { withFileTypes: true })) {
+      if (file.isFile() && keyName.test(file.name) && file.name.startsWith(name)) this.#keys.add(file.name)
+      else await rm(join(folder, file.name), { recursive: true, force: true })
     }
   }
 
@@ -118,6 +133,7 @@ export class ContentStore {
       () => undefined,
     )
     if (sizeBytes === file.sizeBytes) return
+    if (sizeBytes !== undefined && (await sha256Of(path)) === file.sha256) throw wrongSize(file, sizeBytes)
     await this.#drop(contentKey(file))
     const found = sizeBytes === undefined ? 'is gone' : `has ${sizeBytes} bytes instead of ${file.sizeBytes}`
     throw new AgentError(`stored content for ${JSON.stringify(file.path)} ${found}`, { retryable: true })
@@ -135,6 +151,20 @@ export class ContentStore {
   #pathOf(key: string): string {
     return join(this.#folderOf(key), key)
   }
+}
+
+async function sha256Of(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  await pipeline(createReadStream(path, { highWaterMark: 1024 * 1024 }), hash)
+  return hash.digest('hex')
+}
+
+/** The content is what it should be, so that fetching it again could not help. */
+function wrongSize({ path, sizeBytes }: ReleaseFile, realBytes: number): AgentError {
+  return new AgentError(
+    `${JSON.stringify(path)} has ${sizeBytes} bytes in the source, but what has its sha256 has ${realBytes}`,
+    { hint: 'publish it again: the object is damaged, or its size in the manifest is wrong' },
+  )
 }
 
 async function copyDurably(from: string, to: string, mode: number): Promise<void> {

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
-import { open, readdir, readFile, rm, truncate, type FileHandle } from 'node:fs/promises'
+import { chmod, open, readdir, readFile, rm, truncate, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { syncFolder } from '../lib/atomic-file.ts'
-import { makeFolder } from '../lib/durable-files.ts'
+import { makeRealFolder, removeNoFolder } from '../lib/durable-files.ts'
 import { errorCode } from '../lib/errors.ts'
 import { ledgerHeaderLine, ledgerPartLine, parseLedger, type LedgerHeader } from './part-ledger.ts'
 import type { WantedFile } from './wanted-release.ts'
@@ -28,6 +28,7 @@ export function partialId({ object, promised }: WantedFile): string {
  * when there is no folder.
  */
 export async function collectPartials(folder: string, isWanted: (id: string) => boolean): Promise<void> {
+  await removeNoFolder(folder)
   const names = new Set(await readdir(folder).catch(noNames))
   for (const name of names) {
     const id = name.replace(/\.(data|parts)$/, '')
@@ -67,7 +68,7 @@ export class PartialFile implements AsyncDisposable {
     const ledger = parseLedger(text)
     if (ledger === undefined || !isOf(ledger.header, wanted)) return undefined
     const { header, parts: recorded, validBytes } = ledger
-    const data = await open(`${path}.data`, 'r+').catch(() => undefined)
+    const data = await openAgain(`${path}.data`)
     if (data === undefined) return undefined
     await truncate(`${path}.parts`, validBytes)
     return new PartialFile(path, { header, recorded, data, ledger: await open(`${path}.parts`, 'a') })
@@ -76,9 +77,10 @@ export class PartialFile implements AsyncDisposable {
   /** Begins anew; what was there of the same file is lost. `header` tells what the source calls this version. */
   static async begin(folder: string, wanted: WantedFile, header: LedgerHeader): Promise<PartialFile> {
     const path = join(folder, partialId(wanted))
-    await makeFolder(folder, 0o700)
+    await makeRealFolder(folder, 0o700)
     await rm(`${path}.parts`, { force: true })
-    const data = await open(`${path}.data`, 'w+', 0o600)
+    await rm(`${path}.data`, { force: true })
+    const data = await open(`${path}.data`, 'wx+', 0o600)
     const ledger = await open(`${path}.parts`, 'a', 0o600)
     await ledger.writeFile(ledgerHeaderLine(header))
     await ledger.datasync()
@@ -137,6 +139,16 @@ export class PartialFile implements AsyncDisposable {
       await this.#ledger.datasync()
     }
     this.#recording = undefined
+  }
+}
+
+/** One that was about to be moved away is read-only already. */
+async function openAgain(path: string): Promise<FileHandle | undefined> {
+  try {
+    await chmod(path, 0o600)
+    return await open(path, 'r+')
+  } catch {
+    return undefined
   }
 }
 

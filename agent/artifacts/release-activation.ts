@@ -243,7 +243,7 @@ export class ReleaseActivation {
     const records = await tree.list()
     const keep = {
       releases: keepReleases,
-      isUnwanted: (releaseId: string) => isQuarantined(this.#stateNow, releaseId),
+      isUnwanted: (id: string) => isQuarantined(this.#stateNow, id) || this.#stateNow.repair === id,
     }
     this.#there = new Set(records.map(({ releaseId }) => releaseId))
     this.#installed = currentId === undefined ? undefined : describeInstalled(currentId, records, keep)
@@ -261,7 +261,8 @@ export class ReleaseActivation {
         await this.#save(without(this.#stateNow, 'gate'))
         return undefined
       case 'switch':
-        await this.#deps.tree.switchTo(move.to)
+        await this.#look()
+        if (this.#there.has(move.to)) await this.#deps.tree.switchTo(move.to)
         await this.#look()
         return undefined
     }

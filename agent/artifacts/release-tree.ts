@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path'
 import * as z from 'zod'
 
 import { syncFolder } from '../lib/atomic-file.ts'
-import { makeFolder, renameDurably } from '../lib/durable-files.ts'
+import { makeFolder, makeRealFolder, renameDurably } from '../lib/durable-files.ts'
 import { errorCode } from '../lib/errors.ts'
 import { readJsonState, writeJsonState } from '../lib/json-state.ts'
 import type { Log } from '../lib/log.ts'
@@ -82,8 +82,8 @@ export class ReleaseTree {
   async prepare(): Promise<void> {
     await makeFolder(dirname(this.#folder), folderMode)
     await makeFolder(this.#folder, folderMode)
-    await makeFolder(join(this.#folder, 'releases'), folderMode)
-    await makeFolder(this.incoming, 0o700)
+    await makeRealFolder(join(this.#folder, 'releases'), folderMode)
+    await makeRealFolder(this.incoming, 0o700)
     await removeEntries(this.incoming, () => true)
     for (const folder of [this.#folder, join(this.#folder, 'releases')]) await removeEntries(folder, isTemporary)
     await this.#setAsideNoLink()

@@ -17,7 +17,7 @@ const settled = z.object({
   /** Where it came from and whom it was believed. */
   origin: z.string(),
   wishId: z.string(),
-  releaseId: z.string(),
+  releaseId: z.string().optional(),
   etag: z.string().optional(),
   manifest: label.optional(),
 })
@@ -30,11 +30,12 @@ const stateFile = z.object({
 
 type Contents = Readonly<z.infer<typeof stateFile>>
 
-/** The last wish of the source that became a release. */
+/** The last wish of the source that became a release, or was not to become one. */
 export interface SettledWish {
   readonly origin: string
   readonly wishId: string
-  readonly releaseId: string
+  /** Undefined when it was never looked what release it would be. */
+  readonly releaseId?: string | undefined
   /** Of the manifest; undefined when the wish was a listing. */
   readonly etag?: string | undefined
   readonly manifest?: ManifestLabel | undefined
@@ -78,8 +79,8 @@ export class SourceState {
     await this.#write({ ...this.#contents, highest: { sequence, digest } })
   }
 
-  /** Remembers which release came of a wish. Writes only what is new. */
-  async settle({ wishId, origin, etag, manifest }: WantedRelease, releaseId: string): Promise<void> {
+  /** Remembers which release came of a wish, if any. Writes only what is new. */
+  async settle({ wishId, origin, etag, manifest }: WantedRelease, releaseId: string | undefined): Promise<void> {
     const known = this.settled
     if (known?.wishId === wishId && known.origin === origin && known.etag === etag && known.releaseId === releaseId) {
       return

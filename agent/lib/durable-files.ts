@@ -1,4 +1,4 @@
-import { chmod, mkdir, rename, stat } from 'node:fs/promises'
+import { chmod, lstat, mkdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 import { syncFolder } from './atomic-file.ts'
@@ -17,6 +17,21 @@ export async function makeFolder(path: string, mode: number): Promise<void> {
   }
   await chmod(path, mode)
   await syncFolder(dirname(path))
+}
+
+/** Like `makeFolder`, but what stands there and is no folder, a link to one included, makes way for it. */
+export async function makeRealFolder(path: string, mode: number): Promise<void> {
+  await removeNoFolder(path)
+  await makeFolder(path, mode)
+}
+
+/** Removes what stands in the place of a folder: a file, or a link, but not what that leads to. */
+export async function removeNoFolder(path: string): Promise<void> {
+  const isInTheWay = await lstat(path).then(
+    (found) => !found.isDirectory(),
+    () => false,
+  )
+  if (isInTheWay) await rm(path, { force: true })
 }
 
 /** Renames, replacing what is there, and makes the new name survive a power cut. What is renamed is fsynced already. */

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
 
@@ -15,6 +15,56 @@ it('finds content again after a restart, and ignores what is no content', async 
   expect(store.has(fileOf('one'))).toBe(true)
   expect(store.has({ ...fileOf('one'), executable: true })).toBe(false)
   expect(store.has(fileOf('two'))).toBe(false)
+})
+
+it('follows no link in the place of a folder, and removes what is in the way of content', async () => {
+  await using folder = await tempFolder()
+  await using elsewhere = await tempFolder()
+  await writeFile(join(elsewhere.path, `${sha256('one')}-0444`), 'bad')
+  const root = join(folder.path, 'store/sha256')
+  const [one, two] = [sha256('one').slice(0, 2), sha256('two').slice(0, 2)]
+  await mkdir(root, { recursive: true })
+  await symlink(elsewhere.path, join(root, one))
+  await mkdir(join(root, two, `${sha256('two')}-0444`), { recursive: true })
+  await mkdir(join(root, 'ab'))
+  await writeFile(join(root, 'ab/xyz'), 'stray')
+  const store = await openStore(folder)
+  expect(store.has(fileOf('one'))).toBe(false)
+  await add(folder, store, 'one')
+  await add(folder, store, 'two')
+  await store.collect(() => true)
+  expect(await filesBelow(folder.path)).toEqual(
+    [`store/sha256/${one}/${sha256('one')}-0444`, `store/sha256/${two}/${sha256('two')}-0444`].sort(),
+  )
+  expect(await readFile(join(elsewhere.path, `${sha256('one')}-0444`), 'utf8')).toBe('bad')
+})
+
+it.each(['store', 'store/sha256'])('takes no link for its own folder %s', async (path) => {
+  await using folder = await tempFolder()
+  await using elsewhere = await tempFolder()
+  if (path !== 'store') await mkdir(join(folder.path, 'store'))
+  await symlink(elsewhere.path, join(folder.path, path))
+  await add(folder, await openStore(folder), 'one')
+  expect(await filesBelow(elsewhere.path)).toEqual([])
+})
+
+it('makes a folder again that went away since the last look', async () => {
+  await using folder = await tempFolder()
+  const store = await openStore(folder)
+  await add(folder, store, 'one')
+  await rm(join(folder.path, 'store'), { recursive: true })
+  await store.load()
+  await add(folder, store, 'one')
+  expect(store.has(fileOf('one'))).toBe(true)
+})
+
+it('keeps content that is right when the size that is asked for is wrong', async () => {
+  await using folder = await tempFolder()
+  const store = await openStore(folder)
+  await add(folder, store, 'one')
+  const linked = store.link({ ...fileOf('one'), sizeBytes: 4 }, join(folder.path, 'linked'))
+  await expect(linked).rejects.toThrow('"one" has 4 bytes in the source, but what has its sha256 has 3')
+  expect(store.has(fileOf('one'))).toBe(true)
 })
 
 it('gives a hard link to content', async () => {

@@ -139,6 +139,27 @@ describe('a request', () => {
   })
 })
 
+it('is not overdue while a listing takes long', async () => {
+  await using state = await tempFolder()
+  const source = sourceOf(['a'])
+  vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] })
+  const listed = Promise.withResolvers<undefined>()
+  source.beforeList = async () => {
+    await listed.promise
+  }
+  await using running = startWorker(state, source)
+  const pass = running.pass()
+  await vi.waitFor(() => {
+    expect(running.status().phase).toBe('listing')
+    expect(source.listings).toBe(1)
+  })
+  await vi.advanceTimersByTimeAsync(500_000)
+  expect(running.worker.overdueMs()).toBeLessThan(0)
+  vi.useRealTimers()
+  listed.resolve(undefined)
+  await pass
+})
+
 it('says how fast and how long once it can tell', async () => {
   await using state = await tempFolder()
   const source = new FakeArtifactSource('app/')

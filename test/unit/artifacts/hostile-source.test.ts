@@ -133,6 +133,38 @@ it('follows no symlink that was planted in the place of stored content', async (
   expect(await installedFiles(state)).toEqual({ [`${key}.bin`]: 'installed' })
 })
 
+it('follows no link in the place of a folder of its own', async () => {
+  await using state = await tempFolder()
+  await using elsewhere = await tempFolder()
+  await writeFile(join(elsewhere.path, 'precious'), 'kept')
+  await mkdir(appFolder(state), { recursive: true })
+  for (const name of ['incoming', 'partial', 'releases']) await symlink(elsewhere.path, join(appFolder(state), name))
+  const source = new FakeArtifactSource('app/')
+  source.put('app/a', 'installed')
+  await using running = startWorker(state, source)
+  await running.pass()
+  await running.pass()
+  expect(await installedFiles(state)).toEqual({ a: 'installed' })
+  expect(await filesBelow(elsewhere.path)).toEqual(['precious'])
+})
+
+it('fetches what is right once, when another object of the same name has another size', async () => {
+  await using state = await tempFolder()
+  const source = new FakeArtifactSource('app/')
+  source.put('app/good', 'installed')
+  await using running = startWorker(state, source)
+  await running.pass()
+  const name = sha256('whole')
+  source.put(`app/a/${name}`, 'whole')
+  source.put(`app/b/${name}`, 'who')
+  for (let pass = 0; pass < 3; pass += 1) await expect(running.pass()).rejects.toThrow('has 3 bytes in the source')
+  expect(source.opened).toEqual(['app/good', `app/a/${name}`])
+  expect(await installedFiles(state)).toEqual({ good: 'installed' })
+  source.put(`app/b/${name}`, 'whole')
+  await running.pass()
+  expect(source.opened).toHaveLength(2)
+})
+
 /** The listing is wrong about the size of the new object. */
 function lyingBy(bytes: number): Hostility['begin'] {
   return (source) => {

@@ -1,4 +1,4 @@
-import { readdir, writeFile } from 'node:fs/promises'
+import { chmod, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { describe, expect, it } from 'vitest'
@@ -6,8 +6,9 @@ import { describe, expect, it } from 'vitest'
 import type { Verdict } from '../../../agent/artifacts/activation-state.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
 import { FakeArtifactSource, silence } from '../../support/fake-artifact-source.ts'
+import { manifestFile, manifestPayload, unsigned } from '../../support/signed-manifest.ts'
 import { waitUntil } from '../../support/wait-until.ts'
-import { appFolder, installedFiles, startWorker, tempFolder, type RunningWorker } from './artifact-fixture.ts'
+import { appFolder, installedFiles, sha256, startWorker, tempFolder, type RunningWorker } from './artifact-fixture.ts'
 
 const bad: Verdict = { healthy: false, why: 'hook check: failed, exit-1' }
 const hookHealth = { hook: 'check', withinSeconds: 5 }
@@ -230,7 +231,87 @@ describe('going back', () => {
   })
 })
 
+it('stays where an operator went when the source had wished for something in between', async () => {
+  await using bench = await hookBench({ health: undefined })
+  for (const content of ['one', 'two']) {
+    bench.publish(content)
+    await bench.running.pass()
+  }
+  bench.source.beforeOpen = () => {
+    throw new AgentError('denied')
+  }
+  bench.publish('three')
+  await expect(bench.running.pass()).rejects.toThrow('denied')
+  bench.publish('two')
+  await bench.running.pass()
+  await bench.running.rollBack(undefined)
+  await bench.running.pass()
+  expect(await installedFiles(bench.state)).toEqual({ a: 'one' })
+})
+
+it('costs one conditional question when it is held away from a manifest that was never installed', async () => {
+  await using bench = await hookBench({ health: undefined })
+  const publish = (sequence: number, content: string): void => {
+    const payload = manifestPayload({ sequence, files: [manifestFile('a', content)] })
+    bench.source.put('app/release.jws', unsigned(payload))
+    bench.source.put(`app/objects/${sha256(content)}`, content)
+  }
+  publish(1, 'one')
+  await bench.running.pass()
+  publish(2, 'two')
+  await bench.running.pass()
+  bench.source.beforeOpen = () => {
+    throw new AgentError('denied')
+  }
+  publish(3, 'three')
+  await expect(bench.running.pass()).rejects.toThrow('denied')
+  await bench.running.rollBack(undefined)
+  await bench.running.pass()
+  const readSmall = bench.source.readSmall.bind(bench.source)
+  const answers: unknown[] = []
+  bench.source.readSmall = async (...args) => {
+    const answer = await readSmall(...args)
+    answers.push(answer)
+    return answer
+  }
+  await bench.running.pass()
+  expect(answers).toEqual(['unchanged'])
+  expect(await installedFiles(bench.state)).toEqual({ a: 'one' })
+})
+
+it('goes on without a kept release that somebody removed', async () => {
+  await using bench = await hookBench({ health: undefined })
+  for (const content of ['one', 'two']) {
+    bench.publish(content)
+    await bench.running.pass()
+  }
+  const [, previous] = bench.running.releases()
+  const { releaseId = '' } = previous ?? {}
+  await rm(join(appFolder(bench.state), 'releases', releaseId), { recursive: true })
+  await bench.running.rollBack(undefined).catch(() => undefined)
+  bench.publish('three')
+  await bench.running.pass()
+  expect(await installedFiles(bench.state)).toEqual({ a: 'three' })
+})
+
 describe('what is kept', () => {
+  it('is no release that was found damaged, once another one is there', async () => {
+    await using bench = await hookBench({ health: undefined })
+    bench.publish('one')
+    await bench.running.pass()
+    const path = join(appFolder(bench.state), 'current/a')
+    await chmod(path, 0o600)
+    await writeFile(path, 'bad')
+    bench.publish('two')
+    expect(await bench.running.verify(new AbortController().signal)).toMatchObject({ damaged: ['a'] })
+    await bench.running.pass()
+    expect(await installedFiles(bench.state)).toEqual({ a: 'two' })
+    await expect(bench.running.rollBack(undefined)).rejects.toThrow('no release before the current one')
+    bench.publish('one')
+    await bench.running.pass()
+    expect(await installedFiles(bench.state)).toEqual({ a: 'one' })
+  })
+
   it('is the current release alone when told so, and the one before only until it is healthy', async () => {
     await using bench = await hookBench({ keepReleases: 1 })
     bench.publish('one')

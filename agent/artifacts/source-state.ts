@@ -54,10 +54,13 @@ export class SourceState {
     this.#contents = contents
   }
 
-  /** Reads the state; one that cannot be read is set aside, and the source is asked as if for the first time. */
+  /**
+   * Reads the state; one that makes no sense is set aside, and the source is asked as if for the first time. Throws a
+   * retryable AgentError when it cannot be read at the moment: it alone keeps old manifests out.
+   */
   static async load(folder: string, log: Log): Promise<SourceState> {
     const path = join(folder, 'source.json')
-    const contents = await readJsonState({ path, log, parse: (json) => stateFile.parse(json) })
+    const contents = await readJsonState({ path, log, parse: (json) => stateFile.parse(json), isVital: true })
     return new SourceState(path, contents ?? { version: 1 })
   }
 

@@ -1,6 +1,6 @@
 import { readFile, rename } from 'node:fs/promises'
 
-import { errorCode } from './errors.ts'
+import { AgentError, errorCode } from './errors.ts'
 import { writeFileAtomic } from './atomic-file.ts'
 import type { Log } from './log.ts'
 
@@ -9,17 +9,26 @@ export interface JsonState<T> {
   readonly log: Log
   /** Turns the parsed JSON into the value; throws when it is not one. */
   readonly parse: (json: unknown) => T
+  /**
+   * What is lost with this file cannot be had again: then one that cannot be read at all, as for want of descriptors or
+   * on a disk that does not answer, is left alone and a retryable AgentError thrown.
+   */
+  readonly isVital?: boolean
 }
 
 /**
  * Reads a small state file. Answers undefined when there is none. A file that cannot be read or parsed is moved
  * aside to `<path>.unreadable` and reported, so that starting never depends on the health of state.
  */
-export async function readJsonState<T>({ path, log, parse }: JsonState<T>): Promise<T | undefined> {
+export async function readJsonState<T>({ path, log, parse, isVital }: JsonState<T>): Promise<T | undefined> {
   try {
     return parse(JSON.parse(await readFile(path, 'utf8')))
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return undefined
+    const code = errorCode(error)
+    if (code === 'ENOENT') return undefined
+    if (isVital === true && code !== undefined && code !== 'EISDIR') {
+      throw new AgentError(`${path} cannot be read at the moment`, { retryable: true, cause: error })
+    }
     log.warn('state file cannot be read and is set aside', { path, aside: `${path}.unreadable`, error })
     await rename(path, `${path}.unreadable`).catch((cause: unknown) => {
       log.warn('state file cannot be set aside', { path, error: cause })

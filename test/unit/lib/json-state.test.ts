@@ -1,4 +1,4 @@
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
@@ -52,4 +52,18 @@ test('starts from nothing when the file can neither be read nor set aside', asyn
   const below = join(folder.path, 'blocker', 'count.json')
   expect(await readJsonState({ path: below, log, parse: parseCount })).toBeUndefined()
   expect(log.messages('warn')).toEqual(['state file cannot be read and is set aside', 'state file cannot be set aside'])
+})
+
+test('leaves a vital file alone that cannot be read at all, and sets aside one that makes no sense', async () => {
+  await using folder = await tempFolder()
+  const path = join(folder.path, 'count.json')
+  const log = new RecordingLog()
+  await symlink(path, path) // reading it fails with ELOOP
+  const vital = { path, log, parse: parseCount, isVital: true }
+  await expect(readJsonState(vital)).rejects.toMatchObject({ retryable: true })
+  expect(await readdir(folder.path)).toEqual(['count.json'])
+  expect(await readJsonState({ path, log, parse: parseCount })).toBeUndefined()
+  await writeFile(path, '"seven"')
+  expect(await readJsonState(vital)).toBeUndefined()
+  expect(await readdir(folder.path)).toEqual(['count.json.unreadable'])
 })

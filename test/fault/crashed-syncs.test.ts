@@ -30,7 +30,7 @@ if (noStrace !== undefined) console.log(`killed at random moments only, because 
 
 /** Calls that make something durable or visible, and about how many of them a pass makes. */
 const callKinds = [
-  { calls: 'fsync,fdatasync', count: 60 },
+  { calls: 'fsync,fdatasync', count: 40 },
   { calls: 'rename,renameat,renameat2', count: smallFiles + 5 },
   { calls: 'link,linkat', count: smallFiles + 1 },
   { calls: 'symlink,symlinkat', count: 1 },
@@ -51,7 +51,7 @@ it.each(Array.from({ length: sites }, (_, index) => index))(
     await publish(site, installed)
     const startedMs = performance.now()
     await syncWhole(site, installed)
-    const spanMs = performance.now() - startedMs
+    const spanMs = (performance.now() - startedMs) / 2 // starting the agent and the second pass take the rest
     for (let point = nth * pointsPerSite; point < Math.min(points, (nth + 1) * pointsPerSite); point += 1) {
       const next = release()
       await publish(site, next)

@@ -123,3 +123,17 @@ test('lets errors of ours, aborts and what is no error pass unchanged', () => {
     expect(translateAwsError(error, request)).toBe(error)
   }
 })
+
+test.each([
+  ['7', 7_000],
+  ['Tue, 24 Nov 2026 10:00:30 GMT', 30_000],
+  ['soon', undefined],
+])('tells how long the service asks to be left alone: %s', (retryAfter, retryAfterMs) => {
+  const headers = { date: 'Tue, 24 Nov 2026 10:00:00 GMT', 'retry-after': retryAfter }
+  const error = Object.assign(answered('SlowDown', 503), { $response: { headers } })
+  expect(translated(error)).toMatchObject({ isOverloaded: true, retryAfterMs })
+})
+
+test('asks nobody to wait for what only this request ran into', () => {
+  expect(translated(answered('NoSuchKey', 404))).toMatchObject({ isOverloaded: false, retryAfterMs: undefined })
+})

@@ -1,4 +1,4 @@
-import type { ActivationStatus } from './release-activation.ts'
+import type { ActivationStatus } from './activation-status.ts'
 import type { ManifestLabel } from './wanted-release.ts'
 
 /** What is known of one artifact, for the status document. Instants are milliseconds since 1970. */

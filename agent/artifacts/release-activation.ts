@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 
 import { linkedAbort } from '../lib/abort.ts'
-import { AgentError } from '../lib/errors.ts'
+import type { AgentError } from '../lib/errors.ts'
 import { readJsonState, writeJsonState } from '../lib/json-state.ts'
 import type { Log } from '../lib/log.ts'
 import { OneAtATime } from '../lib/one-at-a-time.ts'
@@ -22,12 +22,14 @@ import {
   type Quarantined,
 } from './activation-state.ts'
 import { cannotMend, unhealthy } from './activation-faults.ts'
+import { activationStatus, type ActivationStatus } from './activation-status.ts'
 import { contentKey, type Release } from './artifact-plan.ts'
 import type { ContentStore } from './content-store.ts'
 import { askHealth, lookAt, type Health } from './health-gate.ts'
 import type { HookRunner } from './hook-runner.ts'
 import { describeInstalled, type InstalledRelease } from './installed-release.ts'
 import type { ReleaseTree } from './release-tree.ts'
+import { rollbackTarget } from './rollback-target.ts'
 
 export interface ReleaseActivationDeps {
   readonly folder: string
@@ -45,15 +47,6 @@ export interface ReleaseActivationDeps {
 export interface ActivationPass {
   readonly signal: AbortSignal
   readonly beat: () => void
-}
-
-/** For the status document. */
-export interface ActivationStatus {
-  readonly isHeld: boolean
-  /** Of the installed release; undefined when nobody asks. */
-  readonly health: 'asking' | 'healthy' | 'unhealthy' | undefined
-  /** Release ids. */
-  readonly quarantined: readonly string[]
 }
 
 /**
@@ -152,7 +145,7 @@ export class ReleaseActivation {
     await this.#turn.run(async () => {
       if (this.#state === undefined) await this.#open()
       const from = this.#installed?.record.releaseId
-      const target = this.#targetOf(to)
+      const target = rollbackTarget(this.#installed, to)
       await this.#save(wentTo(this.#stateNow, target))
       this.#asking?.abort()
       await this.#move()
@@ -191,21 +184,7 @@ export class ReleaseActivation {
   }
 
   status(): ActivationStatus {
-    const state = this.#stateNow
-    const currentId = this.#installed?.record.releaseId
-    return {
-      isHeld: state.hold !== undefined && state.hold.releaseId === currentId,
-      health: this.#healthOf(currentId),
-      quarantined: state.quarantine.map(({ releaseId }) => releaseId),
-    }
-  }
-
-  #healthOf(releaseId: string | undefined): ActivationStatus['health'] {
-    const state = this.#stateNow
-    if (releaseId === undefined) return undefined
-    if (state.gate?.releaseId === releaseId) return 'asking'
-    if (isQuarantined(state, releaseId)) return 'unhealthy'
-    return state.healthy === releaseId ? 'healthy' : undefined
+    return activationStatus(this.#stateNow, this.#installed?.record.releaseId)
   }
 
   get #stateNow(): ActivationState {
@@ -304,21 +283,5 @@ export class ReleaseActivation {
     const { health } = this.#deps
     if (health === undefined) return undefined
     return 'file' in health ? { ...gate, seen: await lookAt(health.file) } : gate
-  }
-
-  #targetOf(to: string | undefined): string {
-    const { record, others = [] } = this.#installed ?? {}
-    const kept = others.map(({ releaseId }) => releaseId)
-    const hint = kept.length === 0 ? 'no other release is kept' : `kept are: ${kept.join(', ')}`
-    if (to === undefined) {
-      const previous = others.find(({ isPrevious }) => isPrevious)
-      if (previous !== undefined) return previous.releaseId
-      throw new AgentError('there is no release before the current one to go back to', { hint })
-    }
-    const found = [...kept, ...(record === undefined ? [] : [record.releaseId])].filter((id) => id.startsWith(to))
-    const [target] = found
-    if (target === undefined) throw new AgentError(`release ${to} is not kept`, { hint })
-    if (found.length > 1) throw new AgentError(`more than one release begins with ${to}`, { hint })
-    return target
   }
 }

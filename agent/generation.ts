@@ -15,6 +15,7 @@ import type { Log } from './lib/log.ts'
 import type { Worker } from './lib/worker.ts'
 import type { LogRing } from './logs/log-ring.ts'
 import { createLogWorker, type LogWorker } from './logs/log-worker.ts'
+import { createLogSources } from './logs/log-sources.ts'
 import type { Session } from './session.ts'
 
 export interface GenerationOptions {
@@ -66,10 +67,12 @@ export function createGeneration({ config, session, log, ring }: GenerationOptio
   const logs = createLogWorker({
     config: config.logs,
     group: logGroup,
+    sources: (context) => createLogSources(config.logs, logGroup, context),
     destination: createCloudWatchLogDestination({ client: clients.logs, call }),
     ring,
     folder: join(config.paths.state, 'logs'),
     cloudNow,
+    deviceClock: () => ({ offsetMs: clock.offsetMs(), isKnown: clock.lastKnownMs() !== undefined }),
     log: log.child({ worker: 'logs' }),
   })
   const workers = [...artifacts.map(({ worker }) => worker), cameras.worker, logs.worker]

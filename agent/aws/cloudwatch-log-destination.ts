@@ -95,7 +95,13 @@ function outcomeOf(error: unknown): PutOutcome {
     return { kind: 'accepted', rejected: countRejected(undefined, 0) }
   }
   if (error instanceof AwsError && error.failure === 'network') return { kind: 'cut-short', error }
+  if (error instanceof AwsError && isRefusal(error)) return { kind: 'refused', error }
   throw error
+}
+
+/** What is wrong with the batch itself stays wrong, whenever it is sent. */
+function isRefusal({ code, status }: AwsError): boolean {
+  return code === 'InvalidParameterException' || code === 'SerializationException' || status === 413
 }
 
 function hasCode(error: unknown, code: string): boolean {

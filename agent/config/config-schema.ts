@@ -123,6 +123,8 @@ const camera = z.strictObject({
     .describe('Its members may read the file (0640). A group in /etc/group that the agent is in.'),
 })
 
+const logLevel = z.enum(['debug', 'info', 'warn', 'error'])
+
 const logSource = z.strictObject({
   kind: z.literal('file'),
   path: absolutePath.describe('A path whose segments may hold * and ?.'),
@@ -184,7 +186,28 @@ export const configSchema = z.strictObject({
     .strictObject({
       flushSeconds: z.int().min(1).max(3600).default(15),
       sources: z.array(logSource).max(100).default([]),
-      level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe("The agent's own log."),
+      level: logLevel.default('info').describe("The agent's own log."),
+      maxBytesPerSecond: z
+        .int()
+        .min(1024)
+        .optional()
+        .describe('Of the upload, all streams together. Default: as fast as it goes.'),
+      maxBacklogBytes: z
+        .int()
+        .min(4_194_304)
+        .default(1_073_741_824)
+        .describe('A file with more to send jumps ahead, and a record in its stream says over how much.'),
+      maxBacklogHours: z
+        .int()
+        .min(1)
+        .max(335)
+        .default(312)
+        .describe(
+          'Older events are left out, and a record in their stream says so. CloudWatch takes none over 14 days.',
+        ),
+      minLevelWhenBehind: logLevel
+        .default('debug')
+        .describe('Lower levels are left out while a stream is far behind; a record says how many. debug: none.'),
     })
     .prefault({}),
   paths: z

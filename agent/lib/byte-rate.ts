@@ -13,13 +13,23 @@ export class ByteRate {
     this.#bytesPerSecond = bytesPerSecond
   }
 
+  /** Until everything taken so far is paid for; 0 when it is. */
+  get owedMs(): number {
+    return Math.max(0, this.#paidAtMs - monotonicMs())
+  }
+
+  /** Takes without waiting: what is taken next waits for it. */
+  owe(bytes: number): void {
+    this.#paidAtMs = Math.max(this.#paidAtMs, monotonicMs()) + (bytes / this.#bytesPerSecond) * 1000
+  }
+
   /**
    * Waits as long as `bytes` that have come take at this rate, after all that others took before. `onWait` is called
    * at least every 10 s. Rejects with the signal's reason; what was taken stays taken.
    */
   async take(bytes: number, signal: AbortSignal, onWait: () => void): Promise<void> {
-    const paidAtMs = Math.max(this.#paidAtMs, monotonicMs()) + (bytes / this.#bytesPerSecond) * 1000
-    this.#paidAtMs = paidAtMs
+    this.owe(bytes)
+    const paidAtMs = this.#paidAtMs
     for (let leftMs = paidAtMs - monotonicMs(); leftMs > 0; leftMs = paidAtMs - monotonicMs()) {
       await sleep(Math.min(leftMs, longestSliceMs), signal)
       onWait()

@@ -4,6 +4,7 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { errorCode } from '../lib/errors.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { fileIdOf, hasHead, maxHeadBytes, readHead, type FileHead } from './file-identity.ts'
+import { findLineStart } from './line-start.ts'
 import { LineSplitter, type Line } from './line-splitter.ts'
 import { maxMessageBytes } from './log-batch.ts'
 import type { LogCursor } from './log-cursors.ts'
@@ -49,22 +50,11 @@ export async function openFollowedFile(options: FollowedFileOptions): Promise<Fo
   return undefined
 }
 
-/** A file that is gone, for the sake of `record`, which stands for what the cursor had still before it. */
-export async function lostFile(cursor: LogCursor, record: string): Promise<FollowedFile> {
-  const { path, fileId, positionBytes, headBytes, headSha256 } = cursor
-  const seen = { size: BigInt(cursor.sizeBytes), mtimeNs: 0n, birthtimeNs: 0n, nlink: 0n }
-  const head = { headBytes, headSha256 }
-  const file = new FollowedFile({ path, handle: undefined, fileId, seen, head, positionBytes })
-  file.disown()
-  await file.end(record)
-  return file
-}
-
 export type SeenFile = Pick<BigIntStats, 'size' | 'mtimeNs' | 'birthtimeNs' | 'nlink'>
 
 interface KnownFile {
   readonly path: string
-  readonly handle: FileHandle | undefined
+  readonly handle: FileHandle
   readonly fileId: string
   readonly seen: SeenFile
   readonly head: FileHead
@@ -78,7 +68,7 @@ interface KnownFile {
 export class FollowedFile implements AsyncDisposable {
   readonly path: string
   readonly fileId: string
-  readonly #splitter: LineSplitter
+  #splitter: LineSplitter
   #handle: FileHandle | undefined
   #head: FileHead
   #seen: SeenFile
@@ -193,11 +183,25 @@ export class FollowedFile implements AsyncDisposable {
     this.#unacceptedLines -= 1
   }
 
-  /** Lets go of the file. A partial line becomes a line; `record` follows as one that stands for all the rest. */
-  async end(record?: string): Promise<void> {
+  /** Lets go of the file. A partial line becomes a line. What is lost of the file is no part of its size any more. */
+  async end(how: 'whole' | 'with loss' = 'whole'): Promise<void> {
     while (this.#splitter.pendingBytes > 0) this.cutPartialLine()
-    if (record !== undefined) this.#ready.push({ text: record, endBytes: this.sizeBytes })
     await this[Symbol.asyncDispose]()
+    if (how === 'with loss') this.#seen = { ...this.#seen, size: BigInt(this.#readBytes) }
+  }
+
+  /** Whether everything that was read was accepted, so that it can go on elsewhere. */
+  get isDrained(): boolean {
+    return this.#ready.length === 0 && this.#unacceptedLines === 0
+  }
+
+  /** Goes on at the first line that starts at or after `positionBytes`. Only when it is drained. */
+  async skipTo(positionBytes: number): Promise<void> {
+    if (this.#handle === undefined) return
+    const startBytes = await findLineStart(this.#handle, positionBytes, Number(this.#seen.size))
+    this.#splitter = new LineSplitter({ positionBytes: startBytes, maxLineBytes: maxMessageBytes })
+    this.#readBytes = startBytes
+    this.#acceptedBytes = startBytes
   }
 
   /** Says that the content is no longer in the file: whoever finds the file finds another one. */

@@ -1,24 +1,27 @@
 import type { BigIntStats } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { parse } from 'node:path'
 
 import { errorCode } from '../lib/errors.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { fileIdOf } from './file-identity.ts'
-import { lostFile, openFollowedFile, type FollowedFile } from './followed-file.ts'
+import { openFollowedFile, type FollowedFile } from './followed-file.ts'
 import type { LogCursor } from './log-cursors.ts'
+import type { LogTarget } from './log-destination.ts'
+import type { GapRecord } from './log-source.ts'
 import { findByFileId, findRotated, isNewer } from './rotated-files.ts'
 
 export interface FollowedPathDeps {
   readonly path: string
+  /** Where its lines go: several paths may share one stream. */
+  readonly target: LogTarget
   /** Where to go on, oldest file first. */
   readonly cursors: readonly LogCursor[]
   /** The cursor of a file that is known by another name and no longer followed under it. */
   readonly cursorOf: (fileId: string) => LogCursor | undefined
   /** Whether any path follows the file. */
   readonly isFollowed: (fileId: string) => boolean
-  /** Called once for bytes that went away unread. */
-  readonly onBytesLost: (path: string, bytes: number) => void
+  /** Called once for bytes that went away unread, in the turn in which the cursor moves past them. */
+  readonly onGap: (gap: GapRecord) => void
   /** The cloud's time in milliseconds since 1970. */
   readonly cloudNow: () => number
 }
@@ -34,8 +37,7 @@ const maxFilesPerPath = 64
  */
 export class FollowedPath implements AsyncDisposable {
   readonly path: string
-  /** The stream of its lines: two paths with the same stem share one. */
-  readonly stream: string
+  readonly target: LogTarget
   /** What the last look or read failed with. */
   lastError: unknown
   readonly #deps: FollowedPathDeps
@@ -49,7 +51,7 @@ export class FollowedPath implements AsyncDisposable {
   constructor(deps: FollowedPathDeps) {
     this.#toResume = deps.cursors
     this.path = deps.path
-    this.stream = streamOf(deps.path)
+    this.target = deps.target
     this.#deps = deps
   }
 
@@ -107,8 +109,9 @@ export class FollowedPath implements AsyncDisposable {
   async #resume(): Promise<void> {
     for (let next = this.#toResume[0]; next !== undefined; next = this.#toResume[0]) {
       const file = await this.#findRest(next)
+      const lostBytes = next.sizeBytes - next.positionBytes
       if (file !== undefined) this.#files.push(file)
-      else await this.#resumeLost(next)
+      else if (lostBytes > 0) this.#lost({ bytes: lostBytes })
       this.#toResume = this.#toResume.slice(1)
     }
   }
@@ -165,16 +168,13 @@ export class FollowedPath implements AsyncDisposable {
       await file.end()
       return
     }
-    const sinceMs = this.#deps.cloudNow() - (monotonicMs() - this.#lastLookMs)
-    await file.end(lossRecord({ bytes, path: this.path, between: [sinceMs, this.#deps.cloudNow()] }))
-    this.#deps.onBytesLost(this.path, bytes)
+    const nowMs = Math.floor(this.#deps.cloudNow())
+    await file.end('with loss')
+    this.#lost({ bytes, firstMs: nowMs - Math.ceil(monotonicMs() - this.#lastLookMs), lastMs: nowMs })
   }
 
-  async #resumeLost(cursor: LogCursor): Promise<void> {
-    const bytes = cursor.sizeBytes - cursor.positionBytes
-    if (bytes <= 0) return
-    this.#files.push(await lostFile(cursor, lossRecord({ bytes, path: this.path })))
-    this.#deps.onBytesLost(this.path, bytes)
+  #lost(loss: Pick<GapRecord, 'bytes' | 'firstMs' | 'lastMs'>): void {
+    this.#deps.onGap({ target: this.target, source: this.path, reason: 'rotated', ...loss })
   }
 
   async #findRest(cursor: LogCursor): Promise<FollowedFile | undefined> {
@@ -200,24 +200,6 @@ export class FollowedPath implements AsyncDisposable {
     if (file !== undefined) this.#files.push(file)
     return file
   }
-}
-
-/** The stem of the file name, with what a stream name may not hold replaced ("CreateLogStream", API reference). */
-function streamOf(path: string): string {
-  return parse(path)
-    .name.replaceAll(/[:*\p{C}]/gu, '-')
-    .slice(0, 512)
-}
-
-/** The size and time range of what is missing, as an event in the stream that misses it. */
-function lossRecord(loss: {
-  readonly bytes: number
-  readonly path: string
-  readonly between?: readonly [number, number]
-}): string {
-  const when = loss.between?.map((ms) => new Date(ms).toISOString()).join(' and ')
-  const range = when === undefined ? 'while the agent was not running' : `between ${when}`
-  return `panorama-agent: ${loss.bytes} bytes of ${loss.path} were removed before they could be sent, ${range}`
 }
 
 async function statFile(path: string): Promise<BigIntStats | undefined> {

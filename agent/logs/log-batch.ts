@@ -1,4 +1,7 @@
+import { acceptedTimes, eventTimeMs, isInDoubt, type ClockReading } from './event-clock.ts'
+import { clockRecord } from './gap-record.ts'
 import type { LogEvent } from './log-destination.ts'
+import type { SourceEvent } from './source-event.ts'
 
 export interface BatchLimits {
   /** Of the events together: UTF-8 bytes of each message plus `eventOverheadBytes`. */
@@ -17,46 +20,106 @@ export const putLogEventsLimits: BatchLimits = { maxBytes: 1_048_576, maxEvents:
 /** The longest message the agent makes, in UTF-8 bytes: under 1 MB by either way of counting a megabyte. */
 export const maxMessageBytes = 1_000_000
 
-export interface UnsentEvent {
-  /** Not empty, at most `maxMessageBytes`. */
-  readonly message: string
-  readonly messageBytes: number
-  /** When it was read, on the monotonic clock. */
-  readonly readAtMs: number
+/** Events in the order that they are to be sent in. One without a message is left out, but taken. */
+export interface UnsentEvents {
+  readonly length: number
+  at(index: number): SourceEvent | undefined
+}
+
+export interface BatchRules {
+  readonly clock: ClockReading
+  readonly limits: BatchLimits
+  /** Events that are older by this or more are left out; those of years ago are not old, their clock was wrong. */
+  readonly maxAgeMs: number
+  /** How many of the unsent events it may take. */
+  readonly maxTaken: number
+  /** Whether the events before were of a time that is not right, so that a clock record stands there already. */
+  readonly isFlagged: boolean
 }
 
 export interface LogBatch {
-  /** Chronological; events of the same millisecond in the order that they were given in. */
+  /** Chronological; events of the same millisecond in the order that they were given in. Clock records are among them. */
   readonly events: readonly LogEvent[]
   /** How many unsent events it takes, from the front. */
   readonly taken: number
+  /** How many of them it sends. */
+  readonly sent: number
+  /** Those of them that are too old. */
+  readonly tooOld: readonly SourceEvent[]
   /** As `BatchLimits.maxBytes` counts them. */
   readonly bytes: number
+  /** Whether it has events of a time that is not right, flagged by a clock record here or before. */
+  readonly isFlagged: boolean
 }
 
+const wrongClockMs = 400 * 86_400_000
+
 /**
- * The longest batch that keeps the limits, from the front of `unsent`; empty only when `unsent` is: one event goes
- * alone if it is longer than `maxBytes`. `timestampOf` turns reading times into milliseconds since 1970.
+ * The longest batch that keeps the limits, from the front of `unsent`. It takes at least one event where there are any:
+ * one event goes alone if it is longer than `maxBytes`. All times are ones that CloudWatch Logs takes: an event of
+ * another time gets the nearest, and the first of a run of these has a clock record before it.
  */
-export function nextBatch(
-  unsent: readonly UnsentEvent[],
-  timestampOf: (readAtMs: number) => number,
-  limits: BatchLimits = putLogEventsLimits,
-): LogBatch {
-  const events: LogEvent[] = []
-  let bytes = 0
-  let oldestMs = Infinity
-  let newestMs = -Infinity
-  for (const { message, messageBytes, readAtMs } of unsent) {
-    const timestampMs = timestampOf(readAtMs)
-    const withThisBytes = bytes + messageBytes + eventOverheadBytes
-    oldestMs = Math.min(oldestMs, timestampMs)
-    newestMs = Math.max(newestMs, timestampMs)
-    const tooMany = withThisBytes > limits.maxBytes || events.length === limits.maxEvents
-    if (events.length > 0 && (tooMany || newestMs - oldestMs >= limits.spanMs)) break
-    bytes = withThisBytes
-    events.push({ timestampMs, message })
+export function nextBatch(unsent: UnsentEvents, rules: BatchRules): LogBatch {
+  const { clock, limits } = rules
+  const { oldestMs, newestMs } = acceptedTimes(clock)
+  const tooOldMs = clock.isKnown ? clock.nowMs - rules.maxAgeMs : -Infinity
+  const filling = new Filling(limits)
+  const tooOld: SourceEvent[] = []
+  let hasFlagged = false
+  let taken = 0
+  for (; taken < unsent.length && taken < rules.maxTaken; taken += 1) {
+    const event = unsent.at(taken)
+    if (event === undefined || event.message === '') continue
+    const timeMs = eventTimeMs(event, clock)
+    if (timeMs <= tooOldMs && timeMs > clock.nowMs - wrongClockMs) {
+      tooOld.push(event)
+      continue
+    }
+    const timestampMs = timeMs < oldestMs ? oldestMs : timeMs > newestMs ? newestMs : timeMs
+    const isFlagged = timestampMs !== timeMs || isInDoubt(event, clock)
+    const flag = isFlagged && !hasFlagged && !rules.isFlagged ? clockRecord({ timeMs, timestampMs }) : undefined
+    if (!filling.add(event, timestampMs, flag)) break
+    hasFlagged ||= isFlagged
   }
-  events.sort((one, other) => one.timestampMs - other.timestampMs)
-  return { taken: events.length, bytes, events }
+  return { ...filling.finish(), taken, tooOld, isFlagged: hasFlagged }
+}
+
+/** A batch on the way to its limits. */
+class Filling {
+  readonly #limits: BatchLimits
+  readonly #events: LogEvent[] = []
+  #sent = 0
+  #bytes = 0
+  #firstMs = Infinity
+  #lastMs = -Infinity
+  #isSorted = true
+
+  constructor(limits: BatchLimits) {
+    this.#limits = limits
+  }
+
+  /** Adds an event, with its clock record before it; false when that would break a limit. */
+  add({ message, messageBytes }: SourceEvent, timestampMs: number, flag: string | undefined): boolean {
+    const { maxBytes, maxEvents, spanMs } = this.#limits
+    const flagBytes = flag === undefined ? 0 : Buffer.byteLength(flag) + eventOverheadBytes
+    const bytes = this.#bytes + messageBytes + eventOverheadBytes + flagBytes
+    const events = this.#events.length + (flag === undefined ? 1 : 2)
+    const firstMs = timestampMs < this.#firstMs ? timestampMs : this.#firstMs
+    const lastMs = timestampMs > this.#lastMs ? timestampMs : this.#lastMs
+    const isTooMuch = bytes > maxBytes || events > maxEvents || lastMs - firstMs >= spanMs
+    if (isTooMuch && this.#sent > 0) return false
+    if (timestampMs < this.#lastMs) this.#isSorted = false
+    if (flag !== undefined) this.#events.push({ timestampMs, message: flag })
+    this.#events.push({ timestampMs, message })
+    this.#sent += 1
+    this.#bytes = bytes
+    this.#firstMs = firstMs
+    this.#lastMs = lastMs
+    return true
+  }
+
+  finish(): Pick<LogBatch, 'events' | 'sent' | 'bytes'> {
+    if (!this.#isSorted) this.#events.sort((one, other) => one.timestampMs - other.timestampMs)
+    return { events: this.#events, sent: this.#sent, bytes: this.#bytes }
+  }
 }

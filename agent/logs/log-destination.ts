@@ -29,6 +29,8 @@ export type PutOutcome =
   | { readonly kind: 'no-stream' }
   /** The connection broke, so that a smaller batch might have come through; whether this one did is unknown. */
   | { readonly kind: 'cut-short'; readonly error: AgentError }
+  /** Nothing was stored, and this batch never will be as it is: an event in it is at fault. */
+  | { readonly kind: 'refused'; readonly error: AgentError }
 
 /**
  * A store of log events, in streams that belong to groups.

@@ -1,116 +1,27 @@
-import { AgentError } from '../lib/errors.ts'
-import { monotonicMs } from '../lib/monotonic.ts'
-import { FollowedPath, type FollowedPathDeps } from './followed-path.ts'
-import { globFiles, matchesGlob } from './glob-files.ts'
-import type { LogCursor } from './log-cursors.ts'
+import { parse } from 'node:path'
 
-export interface LogSourcesDeps extends Pick<FollowedPathDeps, 'onBytesLost' | 'cloudNow'> {
-  /** Absolute, see globFiles. */
-  readonly patterns: readonly string[]
-  /** Asked once. */
-  readonly loadCursors: () => Promise<readonly LogCursor[]>
+import type { Config } from '../config/config-schema.ts'
+import type { DeliveredSource, LogSourceContext } from './delivered-source.ts'
+import { FileLogSource } from './file-log-source.ts'
+import type { FilePattern } from './followed-paths.ts'
+
+/** The sources that the configuration names. */
+export function createLogSources(
+  config: Pick<Config['logs'], 'sources' | 'maxBacklogBytes'>,
+  group: string,
+  context: LogSourceContext,
+): readonly DeliveredSource[] {
+  const patterns = config.sources.map(({ path }) => filePattern(path, group))
+  return [new FileLogSource({ ...context, patterns, maxBacklogBytes: config.maxBacklogBytes })]
 }
 
-const discoverEveryMs = 10_000
-const maxPaths = 1_000
+function filePattern(pattern: string, group: string): FilePattern {
+  return { pattern, takes: () => true, targetOf: (path) => ({ group, stream: streamOf(path) }) }
+}
 
-/** The paths that the patterns lead to, as they appear and go. */
-export class LogSources implements AsyncDisposable {
-  readonly #deps: LogSourcesDeps
-  readonly #paths = new Map<string, FollowedPath>()
-  /** Of files that rotation gave another name, until a pattern finds them under it. */
-  #settled: readonly { readonly cursor: LogCursor; readonly atMs: number }[] = []
-  #unreadable: readonly { readonly what: string; readonly error: unknown }[] = []
-  #isLoaded = false
-  #discoveredAtMs = -Infinity
-  #turn = 0
-
-  constructor(deps: LogSourcesDeps) {
-    this.#deps = deps
-  }
-
-  get paths(): readonly FollowedPath[] {
-    return [...this.#paths.values()]
-  }
-
-  get cursors(): readonly LogCursor[] {
-    return [...this.paths.flatMap((path) => path.cursors), ...this.#settled.map(({ cursor }) => cursor)]
-  }
-
-  /** Read, but waiting for line breaks. */
-  get partialBytes(): number {
-    return this.paths.reduce((sum, { files }) => sum + files.reduce((of, file) => of + file.partialBytes, 0), 0)
-  }
-
-  /** Looks for new files every 10 s. */
-  async discover(): Promise<void> {
-    if (monotonicMs() - this.#discoveredAtMs < discoverEveryMs) return
-    if (!this.#isLoaded) this.#addKnown(await this.#deps.loadCursors())
-    this.#isLoaded = true
-    const results = await Promise.all(this.#deps.patterns.map((pattern) => globFiles(pattern)))
-    // The paths found last time have been looked at since, so what is older than that is claimed or out of reach.
-    this.#settled = this.#settled.filter(({ atMs }) => atMs > this.#discoveredAtMs)
-    this.#discoveredAtMs = monotonicMs()
-    const found = new Set(results.flatMap(({ paths }) => paths))
-    this.#unreadable = results.flatMap(({ unreadable }) =>
-      unreadable.map(({ path, error }) => ({ what: `folder ${path}`, error })),
-    )
-    for (const path of this.paths) if (path.isOver && !found.has(path.path)) this.#paths.delete(path.path)
-    for (const path of found) this.#add(path, [])
-  }
-
-  /** All paths, each time starting with another one. */
-  nextTurn(): readonly FollowedPath[] {
-    const { paths } = this
-    this.#turn = (this.#turn + 1) % Math.max(1, paths.length)
-    return [...paths.slice(this.#turn), ...paths.slice(0, this.#turn)]
-  }
-
-  /** Forgets files that were ended and accepted, but for those that a pattern finds again. */
-  forgetSettled(): void {
-    const atMs = monotonicMs()
-    const settled = this.paths.flatMap((path) => path.takeSettled()).map((cursor) => ({ cursor, atMs }))
-    if (settled.length > 0) this.#settled = [...this.#settled, ...settled].slice(-maxPaths)
-  }
-
-  failures(): readonly { readonly what: string; readonly error: unknown }[] {
-    const failed = this.paths.filter(({ lastError }) => lastError !== undefined)
-    return [...failed.map(({ path, lastError }) => ({ what: path, error: lastError })), ...this.#unreadable]
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const path of this.paths) await path[Symbol.asyncDispose]()
-  }
-
-  /** Paths with cursors come first: a rotated file is then taken up by the path that it was written at. */
-  #addKnown(cursors: readonly LogCursor[]): void {
-    for (const [path, ofPath] of Map.groupBy(cursors, (cursor) => cursor.path)) {
-      if (this.#deps.patterns.some((pattern) => matchesGlob(pattern, path))) this.#add(path, ofPath)
-    }
-  }
-
-  #add(path: string, cursors: readonly LogCursor[]): void {
-    if (this.#paths.has(path)) return
-    if (this.#paths.size >= maxPaths) {
-      const error = new AgentError(`more than ${maxPaths} log files`, { hint: 'narrow the paths in logs.sources' })
-      this.#unreadable = [...this.#unreadable.slice(0, 10), { what: path, error }]
-      return
-    }
-    const { onBytesLost, cloudNow } = this.#deps
-    this.#paths.set(
-      path,
-      new FollowedPath({
-        path,
-        cursors,
-        cursorOf: (fileId) => this.#settled.find(({ cursor }) => cursor.fileId === fileId)?.cursor,
-        isFollowed: (fileId) => this.#isFollowed(fileId),
-        onBytesLost,
-        cloudNow,
-      }),
-    )
-  }
-
-  #isFollowed(fileId: string): boolean {
-    return this.paths.some(({ files }) => files.some((file) => file.fileId === fileId && file.isOwner))
-  }
+/** The stem of the file name, with what a stream name may not hold replaced ("CreateLogStream", API reference). */
+function streamOf(path: string): string {
+  return parse(path)
+    .name.replaceAll(/[:*\p{C}]/gu, '-')
+    .slice(0, 512)
 }

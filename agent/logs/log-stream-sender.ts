@@ -1,81 +1,84 @@
 import { withDeadline } from '../lib/abort.ts'
-import { backoffMs, type Backoff } from '../lib/backoff.ts'
-import { AgentError, DeadlineError } from '../lib/errors.ts'
+import { DeadlineError, type AgentError } from '../lib/errors.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { BatchBound } from './batch-bound.ts'
-import { eventOverheadBytes, nextBatch, putLogEventsLimits, type LogBatch, type UnsentEvent } from './log-batch.ts'
-import type { LogDestination, LogTarget, PutOutcome } from './log-destination.ts'
-import type { LogTally } from './log-tally.ts'
+import { deliver } from './deliver.ts'
+import type { GapOutbox } from './gap-outbox.ts'
+import { putLogEventsLimits } from './log-batch.ts'
+import type { LogDestination } from './log-destination.ts'
+import type { EventSink } from './log-source.ts'
+import { noneRejected, type Parcel } from './parcel.ts'
+import type { SendPace } from './send-pace.ts'
+import type { SourceEvent } from './source-event.ts'
+import { StreamQueue, type StreamQueueDeps } from './stream-queue.ts'
+import { StreamRest } from './stream-rest.ts'
+import { UrgentEvents } from './urgent-events.ts'
 
-export interface QueuedEvent extends UnsentEvent {
-  /** On the monotonic clock: the event starts a flush then, if none took it along before. */
-  readonly dueAtMs: number
-  /** Told `endBytes` once the event is accepted. */
-  readonly origin?: { accepted(endBytes: number): void }
-  readonly endBytes: number
-}
+/** 1: metrics and gap records. 2: the agent's own log. 3: all others. */
+export type Lane = 1 | 2 | 3
 
-export interface LogStreamSenderDeps {
-  readonly target: LogTarget
+export interface LogStreamSenderDeps extends StreamQueueDeps {
   readonly destination: LogDestination
-  readonly cloudNow: () => number
-  readonly tally: LogTally
+  readonly lane: Lane
+  readonly outbox: GapOutbox
+  readonly pace: SendPace
+  /** How long an event waits for others to go along with. */
+  readonly flushMs: () => number
+  /** How much the stream may hold, as `BatchLimits.maxBytes` counts. */
+  readonly shareBytes: () => number
 }
+
+/** `again`: not accepted, and another try, which will be different, may follow at once. */
+export type SendOutcome = 'accepted' | 'again' | 'failed'
 
 const sendWithinMs = 60_000
-const retryableBackoff: Backoff = { baseMs: 1_000, capMs: 60_000 }
-/** Clocks are read in whole milliseconds: a change by less than this is no news, and would swap lines of one moment. */
-const clockTrembleMs = 10
-const hopelessRestMs = { minMs: 30_000, maxMs: 120_000 }
+const quietEventWaitMs = 60_000
+const maxQueuedEvents = 2 * putLogEventsLimits.maxEvents
 
 /**
- * The events of one stream on their way: one batch in flight, and a back-off that concerns no other stream. Batches are
- * halved while they do not get through in time, so that a slow line moves too, and doubled as they are accepted.
+ * The events of one stream on their way: one batch in flight, and a rest after failures that concerns no other stream.
+ * Batches are halved while they do not get through in time, so that a slow line moves too, and doubled as they are
+ * accepted.
  */
-export class LogStreamSender {
+export class LogStreamSender implements EventSink {
+  readonly queue: StreamQueue
+  readonly rest = new StreamRest()
   readonly #deps: LogStreamSenderDeps
-  readonly #queue: QueuedEvent[] = []
-  #heldBytes = 0
+  readonly #urgent: UrgentEvents
   readonly #bound = new BatchBound()
-  #epochMs = -Infinity
   #dueAtMs = Infinity
-  #flight: Promise<boolean> | undefined
-  #failedInARow = 0
-  #notBeforeMs = -Infinity
-  #lastError: unknown
+  /** Of what was offered while a batch was in flight. */
+  #laterDueAtMs = Infinity
+  #flight: Promise<SendOutcome> | undefined
+  #startedAtMs = -Infinity
   #lastAcceptedAtMs: number | undefined
-  #sinceMs = monotonicMs()
 
   constructor(deps: LogStreamSenderDeps) {
     this.#deps = deps
+    this.queue = new StreamQueue(deps)
+    this.#urgent = new UrgentEvents(deps)
   }
 
-  /** What it holds, oldest first. */
-  get held(): readonly QueuedEvent[] {
-    return this.#queue
+  get target(): LogStreamSenderDeps['target'] {
+    return this.#deps.target
+  }
+
+  /** Of its ordinary events. */
+  get lane(): Lane {
+    return this.#deps.lane
   }
 
   get isIdle(): boolean {
-    return this.#queue.length === 0 && this.#flight === undefined
+    return this.queue.length === 0 && !this.#urgent.hasPosts && this.#flight === undefined
   }
 
-  get isHeldBack(): boolean {
-    return monotonicMs() < this.#notBeforeMs
+  get isSending(): boolean {
+    return this.#flight !== undefined
   }
 
-  /** What the last try failed with; undefined after one that did not. */
-  get lastError(): unknown {
-    return this.#lastError
-  }
-
-  /** When it began to succeed or to fail, on the monotonic clock. */
-  get sinceMs(): number {
-    return this.#sinceMs
-  }
-
-  /** On the monotonic clock; undefined while it is not held back. */
-  get nextAttemptMs(): number | undefined {
-    return this.isHeldBack ? this.#notBeforeMs : undefined
+  /** When it last began to send, on the monotonic clock. */
+  get startedAtMs(): number {
+    return this.#startedAtMs
   }
 
   /** On the monotonic clock. */
@@ -83,46 +86,58 @@ export class LogStreamSender {
     return this.#lastAcceptedAtMs
   }
 
-  get heldBytes(): number {
-    return this.#heldBytes
+  /** Whether it holds its share of the memory: nothing more is to be read for it. */
+  get isFull(): boolean {
+    return this.queue.heldBytes >= this.#deps.shareBytes() || this.queue.length >= maxQueuedEvents
   }
 
-  offer(event: QueuedEvent): void {
-    this.#queue.push(event)
-    this.#heldBytes += event.messageBytes + eventOverheadBytes
-    this.#dueAtMs = Math.min(this.#dueAtMs, event.dueAtMs)
+  /** Whether waiting would make the next batch no greater. */
+  get hasBatch(): boolean {
+    const { length, heldBytes, isSearching } = this.queue
+    if (length === 0) return false
+    if (length >= putLogEventsLimits.maxEvents || isSearching) return true
+    return heldBytes >= Math.min(this.#maxBatchBytes, this.#deps.shareBytes())
   }
 
-  /** Whether it holds a batch, or its share of the memory: nothing more is to be read for it. */
-  isFull(shareBytes: number): boolean {
-    return this.#heldBytes >= shareBytes || this.#queue.length >= putLogEventsLimits.maxEvents
+  offer(event: SourceEvent): void {
+    this.queue.offer(event)
+    const isFlying = this.#flight !== undefined
+    const dueAtMs = isFlying ? this.#laterDueAtMs : this.#dueAtMs
+    if (this.#deps.lane !== 2 && dueAtMs !== Infinity) return
+    const newDueAtMs = Math.min(dueAtMs, this.#waitFor(event))
+    if (isFlying) this.#laterDueAtMs = newDueAtMs
+    else this.#dueAtMs = newDueAtMs
   }
 
-  isDue(shareBytes: number): boolean {
-    if (this.#queue.length === 0 || this.#flight !== undefined || this.isHeldBack) return false
-    return this.isFull(Math.min(shareBytes, this.#bound.maxBytes)) || monotonicMs() >= this.#dueAtMs
+  /** Sends a message in the first lane. Of those that cannot be sent the newest ten are kept. */
+  post(message: string): void {
+    this.#urgent.post(message)
   }
 
-  /**
-   * Sends one batch, or joins the one in flight; answers whether it was accepted. Never rejects: a failure holds the
-   * stream back for a while, and the events stay.
-   */
-  async send(signal: AbortSignal): Promise<boolean> {
-    this.#flight ??= this.#send(signal).finally(() => {
+  /** The lane in which it wants to send now, if it does. */
+  dueLane(): Lane | undefined {
+    if (this.#flight !== undefined || this.rest.isResting) return undefined
+    if (this.#urgent.isDue({ isBehind: this.queue.isBehind, isStopping: false })) return 1
+    return this.hasBatch || (this.queue.length > 0 && monotonicMs() >= this.#dueAtMs) ? this.#deps.lane : undefined
+  }
+
+  /** Sends one batch, or joins the one in flight. Never rejects: after a failure it rests, and the events stay. */
+  async send(signal: AbortSignal, isStopping = false): Promise<SendOutcome> {
+    this.#flight ??= this.#send(this.#parcel(isStopping), signal).finally(() => {
       this.#flight = undefined
+      this.#settleDue()
     })
     return await this.#flight
   }
 
-  /** Sends, whatever is due, until nothing is left or a batch fails. */
-  async drain(signal: AbortSignal): Promise<void> {
+  /** Sends, whatever is due, until nothing is left or a batch fails. `beforeEach` may wait. */
+  async drain(signal: AbortSignal, beforeEach: () => Promise<void>): Promise<void> {
+    const isStopping = true
     if (this.#flight !== undefined) await this.#flight
-    while (this.#queue.length > 0 && !signal.aborted && (await this.send(signal)));
-  }
-
-  /** Ends the back-off: what held the stream up may be over. */
-  retryNow(): void {
-    this.#notBeforeMs = -Infinity
+    while (!signal.aborted && (!this.isIdle || this.#urgent.isDue({ isBehind: false, isStopping }))) {
+      await beforeEach()
+      if ((await this.send(signal, isStopping)) === 'failed') return
+    }
   }
 
   /** Resolves when no batch is in flight. */
@@ -130,84 +145,79 @@ export class LogStreamSender {
     await this.#flight
   }
 
-  async #send(signal: AbortSignal): Promise<boolean> {
-    const { target } = this.#deps
-    const epochMs = this.#readEpochMs()
-    const limits = { ...putLogEventsLimits, maxBytes: this.#bound.maxBytes }
-    const batch = nextBatch(this.#queue, (readAtMs) => Math.floor(epochMs + readAtMs), limits)
+  get #maxBatchBytes(): number {
+    return Math.min(this.#bound.maxBytes, this.#deps.pace.maxBatchBytes)
+  }
+
+  /** Events of the agent's own log below warn never make a flush soon. */
+  #waitFor({ level, atMs }: SourceEvent): number {
+    const isQuiet = this.#deps.lane === 2 && (level === 'debug' || level === 'info')
+    return isQuiet ? atMs + quietEventWaitMs : monotonicMs() + this.#deps.flushMs()
+  }
+
+  #settleDue(): void {
+    const dueAtMs = Math.min(this.#dueAtMs, this.#laterDueAtMs)
+    this.#laterDueAtMs = Infinity
+    if (this.queue.length === 0) this.#dueAtMs = Infinity
+    else this.#dueAtMs = dueAtMs === Infinity ? monotonicMs() : dueAtMs
+  }
+
+  #parcel(isStopping: boolean): Parcel {
+    this.#startedAtMs = monotonicMs()
+    const how = { isBehind: this.queue.isBehind, isStopping }
+    if (this.#urgent.isDue(how)) return this.#urgent.parcel(how)
+    const parcel = this.queue.parcel(this.#maxBatchBytes)
+    const takesAll = parcel.batch.taken === this.queue.length
+    if (!takesAll) return parcel
+    return {
+      ...parcel,
+      accepted: (rejected) => {
+        parcel.accepted(rejected)
+        this.#dueAtMs = this.#laterDueAtMs
+      },
+    }
+  }
+
+  async #send(parcel: Parcel, signal: AbortSignal): Promise<SendOutcome> {
+    if (parcel.batch.events.length === 0) {
+      parcel.accepted(noneRejected)
+      return 'accepted'
+    }
+    const { destination, target, pace } = this.#deps
+    const { events, bytes } = parcel.batch
+    const onPut = (): void => {
+      pace.sends(bytes)
+    }
     try {
       const what = `the upload to log stream ${target.stream}`
       const outcome = await withDeadline({ signal, withinMs: sendWithinMs, what }, (inner) =>
-        deliver(this.#deps, batch, inner),
+        deliver({ destination, target, events, onPut }, inner),
       )
-      if (outcome.kind === 'accepted') this.#accepted(batch, outcome)
-      else this.#cutShort(batch, outcome.error)
-      return outcome.kind === 'accepted'
+      if (outcome.kind === 'cut-short') return this.#cutShort(parcel, outcome.error)
+      if (outcome.kind === 'refused') return this.#refused(parcel, outcome.error)
+      parcel.accepted(outcome.rejected)
+      this.#bound.accepted()
+      this.rest.succeeded()
+      this.#lastAcceptedAtMs = monotonicMs()
+      return 'accepted'
     } catch (error) {
-      if (signal.aborted) return false
-      if (error instanceof DeadlineError) this.#cutShort(batch, error)
-      else this.#failed(error)
-      return false
+      if (error instanceof DeadlineError && !signal.aborted) return this.#cutShort(parcel, error)
+      parcel.putBack()
+      if (!signal.aborted) this.rest.failed(error)
+      return 'failed'
     }
   }
 
-  /** The cloud's time at zero of the monotonic clock. */
-  #readEpochMs(): number {
-    const epochMs = this.#deps.cloudNow() - monotonicMs()
-    if (Math.abs(epochMs - this.#epochMs) >= clockTrembleMs) this.#epochMs = epochMs
-    return this.#epochMs
+  #cutShort(parcel: Parcel, error: AgentError): SendOutcome {
+    parcel.putBack()
+    this.#bound.cutShort(parcel.batch.bytes)
+    this.rest.failed(error)
+    return 'failed'
   }
 
-  #accepted(batch: LogBatch, { rejected }: AcceptedOutcome): void {
-    const { tally } = this.#deps
-    for (const { origin, endBytes, messageBytes } of this.#queue.splice(0, batch.taken)) {
-      this.#heldBytes -= messageBytes + eventOverheadBytes
-      origin?.accepted(endBytes)
-    }
-    this.#dueAtMs = this.#queue.reduce((dueAtMs, event) => Math.min(dueAtMs, event.dueAtMs), Infinity)
-    if (this.#lastError !== undefined) this.#sinceMs = monotonicMs()
-    this.#bound.accepted()
-    this.#failedInARow = 0
-    this.#notBeforeMs = -Infinity
-    this.#lastError = undefined
-    this.#lastAcceptedAtMs = monotonicMs()
-    tally.accepted(batch.taken - rejected.tooOld - rejected.tooNew - rejected.expired)
-    tally.lost(rejected)
+  #refused(parcel: Parcel, error: AgentError): SendOutcome {
+    const outcome = parcel.refused()
+    if (outcome === 'failed') this.rest.failed(error)
+    return outcome
   }
-
-  #cutShort({ bytes }: LogBatch, error: AgentError): void {
-    this.#bound.cutShort(bytes)
-    this.#failed(error)
-  }
-
-  #failed(error: unknown): void {
-    const isHopeless = error instanceof AgentError && !error.retryable
-    const { minMs, maxMs } = hopelessRestMs
-    const restMs = isHopeless
-      ? minMs + Math.random() * (maxMs - minMs)
-      : Math.max(retryableBackoff.baseMs, backoffMs(this.#failedInARow, retryableBackoff))
-    if (this.#lastError === undefined) this.#sinceMs = monotonicMs()
-    this.#failedInARow += 1
-    this.#notBeforeMs = monotonicMs() + restMs
-    this.#lastError = error
-  }
-}
-
-type AcceptedOutcome = Extract<PutOutcome, { kind: 'accepted' }>
-type FinalOutcome = Exclude<PutOutcome, { kind: 'no-stream' }>
-
-/** PutLogEvents first: stream and group are made only when it says that they are missing. */
-async function deliver(deps: LogStreamSenderDeps, { events }: LogBatch, signal: AbortSignal): Promise<FinalOutcome> {
-  const { destination, target } = deps
-  const outcome = await destination.put(target, events, signal)
-  if (outcome.kind !== 'no-stream') return outcome
-  if ((await destination.createStream(target, signal)) === 'no-group') {
-    await destination.createGroup(target.group, signal)
-    await destination.createStream(target, signal)
-  }
-  const second = await destination.put(target, events, signal)
-  if (second.kind !== 'no-stream') return second
-  throw new AgentError(`log stream ${target.stream} of ${target.group} is missing right after it was made`, {
-    retryable: true,
-  })
 }

@@ -1,30 +1,36 @@
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
+import type { GapRecord } from './log-source.ts'
 
 export interface LogTotals {
   /** Events that are stored. */
   readonly accepted: number
-  /** Events that were refused for their time, or dropped from the agent's own log. */
+  /** Events that were refused, or dropped before they could be sent. */
   readonly lost: number
-  /** Bytes of files that went away before they were read. */
+  /** Bytes that went away at their source before they were read. */
   readonly lostBytes: number
+  /** Events that were not sent for their level, or because they were too far behind. */
+  readonly leftOut: number
+  /** Bytes of files that were not read, because they were too far behind. */
+  readonly leftOutBytes: number
 }
 
-/** In events, but for removedBytes. */
+/** In events, but for those that are bytes. */
 export interface LogLoss {
   readonly tooOld?: number
   readonly tooNew?: number
   readonly expired?: number
+  readonly refused?: number
   readonly dropped?: number
   readonly removedBytes?: number
 }
 
 const reportEveryMs = 600_000
 
-/** Counts what arrived and what was lost, and reports losses at once, then at most every 10 minutes. */
+/** Counts what arrived and what did not, and reports losses at once, then at most every 10 minutes. */
 export class LogTally {
   readonly #log: Log
-  #totals: LogTotals = { accepted: 0, lost: 0, lostBytes: 0 }
+  #totals: LogTotals = { accepted: 0, lost: 0, lostBytes: 0, leftOut: 0, leftOutBytes: 0 }
   #unreported: Record<string, number> = {}
   #reportedAtMs = -Infinity
 
@@ -48,16 +54,50 @@ export class LogTally {
       lost: this.#totals.lost + lost,
       lostBytes: this.#totals.lostBytes + removedBytes,
     }
-    for (const [reason, count] of Object.entries({ ...events, removedBytes })) {
-      if (count > 0) this.#unreported[reason] = (this.#unreported[reason] ?? 0) + count
+    for (const [reason, count] of Object.entries({ ...events, removedBytes })) this.#toReport(reason, count)
+  }
+
+  /** What the configuration asks to leave out. Events that were read, or bytes that were not. */
+  leftOut({ events = 0, bytes = 0 }: { readonly events?: number; readonly bytes?: number }): void {
+    this.#totals = {
+      ...this.#totals,
+      leftOut: this.#totals.leftOut + events,
+      leftOutBytes: this.#totals.leftOutBytes + bytes,
+    }
+    this.#toReport('leftOutEvents', events)
+    this.#toReport('leftOutBytes', bytes)
+  }
+
+  /** What is missing in a stream; refused events are counted by `lost` alone, by why they were. */
+  missing({ reason, bytes = 0, lines = 0 }: GapRecord): void {
+    switch (reason) {
+      case 'rotated':
+      case 'vacuumed':
+        this.lost({ removedBytes: bytes })
+        break
+      case 'too far behind':
+      case 'level':
+        this.leftOut(lines > 0 ? { events: lines } : { bytes })
+        break
+      case 'dropped':
+        this.lost({ dropped: lines })
+        break
+      case 'refused':
+        break
     }
   }
 
-  /** Logs the losses that are not reported yet, if it is time. The limit keeps its own line from causing the next. */
+  /** Logs what is not reported yet, if it is time. The limit keeps its own line from causing the next. */
   report(): void {
     if (Object.keys(this.#unreported).length === 0 || monotonicMs() - this.#reportedAtMs < reportEveryMs) return
-    this.#log.error('log events were lost', this.#unreported)
+    const isMeant = Object.keys(this.#unreported).every((reason) => reason.startsWith('leftOut'))
+    if (isMeant) this.#log.warn('log events were left out', this.#unreported)
+    else this.#log.error('log events were lost', this.#unreported)
     this.#unreported = {}
     this.#reportedAtMs = monotonicMs()
+  }
+
+  #toReport(reason: string, count: number): void {
+    if (count > 0) this.#unreported[reason] = (this.#unreported[reason] ?? 0) + count
   }
 }

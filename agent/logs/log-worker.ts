@@ -1,60 +1,42 @@
 import type { Config } from '../config/config-schema.ts'
 import { withDeadline } from '../lib/abort.ts'
 import { jittered } from '../lib/backoff.ts'
-import { AgentError, reportError, type ErrorReport } from '../lib/errors.ts'
-import { FailureLog } from '../lib/failure-log.ts'
+import { AgentError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
-import type { FollowedPath } from './followed-path.ts'
-import { LogCursorFile } from './log-cursors.ts'
-import type { LogDestination } from './log-destination.ts'
+import type { DeliveredSource, LogSourceContext } from './delivered-source.ts'
+import { EventClock, type EventClockDeps } from './event-clock.ts'
+import { FailureLogs, type NamedFailure } from './failure-logs.ts'
+import { GapOutbox } from './gap-outbox.ts'
+import { LogStateFile, type LogState } from './log-cursors.ts'
+import type { LogDestination, LogTarget } from './log-destination.ts'
 import type { LogRing } from './log-ring.ts'
 import { LogSenders } from './log-senders.ts'
-import { LogSources } from './log-sources.ts'
+import type { GapRecord } from './log-source.ts'
+import { backlogs, describeSources, type LogStatus } from './log-status.ts'
 import { LogTally } from './log-tally.ts'
+import { OwnLog } from './own-log.ts'
+import { SendPace } from './send-pace.ts'
+import { targetKey } from './target-key.ts'
 
-export interface LogWorkerDeps {
-  readonly config: Config['logs']
-  /** The log group of all streams. */
+export type LogSettings = Pick<
+  Config['logs'],
+  'flushSeconds' | 'maxBytesPerSecond' | 'maxBacklogHours' | 'minLevelWhenBehind'
+>
+
+export interface LogWorkerDeps extends EventClockDeps {
+  readonly config: LogSettings
+  /** Of the agent's own streams, `occ_log` and `metrics`. */
   readonly group: string
+  /** Makes the sources, which are the worker's from then on. */
+  readonly sources: (context: LogSourceContext) => readonly DeliveredSource[]
   readonly destination: LogDestination
-  /** The agent's own log, sent to stream `occ_log`. */
+  /** The agent's own log, sent to stream `occ_log` unless a source covers it. */
   readonly ring: LogRing
   /** Of the cursors; made with mode 0700 when it is not there. */
   readonly folder: string
-  /** The cloud's time in milliseconds since 1970. */
-  readonly cloudNow: () => number
   readonly log: Log
-}
-
-export interface LogSourceStatus {
-  readonly path: string
-  readonly stream: string
-  readonly state: 'ok' | 'failing'
-  /** Of the stream, on the monotonic clock. */
-  readonly sinceMs?: number
-  /** On the monotonic clock; while the stream is held back. */
-  readonly nextAttemptMs?: number
-  /** Everything of the file before it was accepted. */
-  readonly positionBytes: number
-  readonly sizeBytes: number
-  /** On the monotonic clock; of the stream. */
-  readonly lastAcceptedAtMs?: number
-  readonly lastError?: ErrorReport
-}
-
-export interface LogStatus {
-  /** One per file: a path has several while the rest of a rotated file is on its way. */
-  readonly sources: readonly LogSourceStatus[]
-  /** Events that are stored, since the worker was made. */
-  readonly accepted: number
-  /** Events refused for their time or dropped from the agent's own log. */
-  readonly lost: number
-  /** Bytes of files that went away before they were read. */
-  readonly lostBytes: number
-  /** Bytes that are there and not accepted, the agent's own log included. */
-  readonly pendingBytes: number
 }
 
 export interface LogWorker extends AsyncDisposable {
@@ -64,6 +46,8 @@ export interface LogWorker extends AsyncDisposable {
    */
   readonly worker: Worker
   status(): LogStatus
+  /** Sends a record to stream `metrics`, before everything else. Of those that cannot be sent the newest ten are kept. */
+  offerMetrics(message: string): void
   /** Ends the back-off of every stream: what held them up may be over. */
   retryNow(): void
   /**
@@ -73,53 +57,68 @@ export interface LogWorker extends AsyncDisposable {
   flushOnStop(signal: AbortSignal): Promise<void>
 }
 
-/** Sends log files, and the agent's own log, to CloudWatch Logs: at least once, in order, nothing lost silently. */
+/** Sends what sources have, and the agent's own log, to CloudWatch Logs: at least once, in order, nothing lost silently. */
 export function createLogWorker(deps: LogWorkerDeps): LogWorker {
-  return new FileLogWorker(deps)
+  return new DeliveringWorker(deps)
 }
 
 const ownStream = 'occ_log'
+const metricsStream = 'metrics'
 const lookEveryMs = 1_000
-const quietLineWaitMs = 60_000
 const lastFlushMs = 3_000
-const maxPartialBytes = 4 * 1_048_576
 const stepMs = 60_000
+const betweenDispatchesMs = 5
+const hourMs = 3_600_000
 
-class FileLogWorker implements LogWorker {
+class DeliveringWorker implements LogWorker {
   readonly worker: Worker
   readonly #deps: LogWorkerDeps
+  readonly #own: LogTarget
+  readonly #metrics: LogTarget
   readonly #tally: LogTally
+  readonly #outbox = new GapOutbox()
   readonly #senders: LogSenders
-  readonly #sources: LogSources
-  readonly #cursorFile: LogCursorFile
+  readonly #sources: readonly DeliveredSource[]
+  readonly #ownLog: OwnLog
+  readonly #stateFile: LogStateFile
   readonly #lifetime = new AbortController()
-  readonly #failures = new Map<string, FailureLog>()
-  #saveError: unknown
+  readonly #failures: FailureLogs
+  #areGapsLoaded = false
+  #readFailures: readonly NamedFailure[] = []
+  #stateError: unknown
 
   constructor(deps: LogWorkerDeps) {
-    const { config, group, destination, cloudNow, folder, log } = deps
+    const { group, ring, cloudNow, folder, log } = deps
     this.#deps = deps
+    this.#own = { group, stream: ownStream }
+    this.#metrics = { group, stream: metricsStream }
     this.#tally = new LogTally(log)
-    this.#senders = new LogSenders({ group, destination, cloudNow, tally: this.#tally })
-    this.#cursorFile = new LogCursorFile(folder, log)
-    this.#sources = new LogSources({
-      patterns: config.sources.map(({ path }) => path),
-      loadCursors: () => this.#cursorFile.load(),
-      onBytesLost: (_path, removedBytes) => {
-        this.#tally.lost({ removedBytes })
-      },
-      cloudNow,
-    })
+    this.#failures = new FailureLogs(log)
+    this.#stateFile = new LogStateFile(folder, log)
+    const onGap = (gap: GapRecord): void => {
+      this.#outbox.add(gap)
+      this.#tally.missing(gap)
+    }
+    this.#senders = this.#createSenders(onGap)
+    this.#ownLog = new OwnLog({ ring, target: this.#own, onGap })
+    this.#sources = deps.sources({ loadPositions: () => this.#stateFile.load(), onGap, cloudNow })
     this.worker = new Worker({ name: 'logs', log, runPass: (pass) => this.#runPass(pass), stepMs })
   }
 
   status(): LogStatus {
-    const sources = this.#sources.paths.flatMap((path) =>
-      path.files.map((file) => this.#sourceStatus(path, file.cursor)),
-    )
-    const unaccepted = sources.reduce((sum, { positionBytes, sizeBytes }) => sum + sizeBytes - positionBytes, 0)
-    const own = this.#deps.ring.pendingBytes + (this.#senders.find(ownStream)?.heldBytes ?? 0)
-    return { sources, ...this.#tally.totals, pendingBytes: unaccepted + own }
+    const sources = describeSources(this.#sources, this.#senders)
+    const known = backlogs(this.#sources)
+    const unknown = this.#senders.all.filter(({ target }) => !known.has(targetKey(target)))
+    const pendingBytes =
+      [...known.values()].reduce((sum, bytes) => sum + bytes, 0) +
+      unknown.reduce((sum, { queue }) => sum + queue.heldBytes, 0) +
+      this.#ownLog.pendingBytes
+    const { isCatchingUp: catchingUp } = this.#senders
+    return { sources, ...this.#tally.totals, pendingBytes, gapsPending: this.#outbox.length, catchingUp }
+  }
+
+  offerMetrics(message: string): void {
+    this.#senders.of(this.#metrics).post(message)
   }
 
   retryNow(): void {
@@ -127,156 +126,144 @@ class FileLogWorker implements LogWorker {
   }
 
   async flushOnStop(signal: AbortSignal): Promise<void> {
-    this.#takeRing()
+    await this.#loadGaps()
+    this.#takeOwnLog()
     const drained = async (inner: AbortSignal): Promise<void> => {
       inner.addEventListener('abort', () => {
         this.#lifetime.abort(inner.reason)
       })
-      for (const path of this.#sources.nextTurn()) await this.#readFrom(path, inner)
+      await this.#read({ signal: inner, beat: () => undefined })
       await this.#senders.drain(this.#lifetime.signal)
     }
     await withDeadline({ signal, withinMs: lastFlushMs, what: 'the last flush of logs' }, drained).catch(
       () => undefined,
     )
     await this.#endFlights()
-    await this.#cursorFile.save(this.#sources.cursors).catch((error: unknown) => {
+    if (!this.#areGapsLoaded) return
+    await this.#stateFile.save(this.#state()).catch((error: unknown) => {
       this.#deps.log.error('log cursors cannot be saved: what was sent since they were is sent again', { error })
     })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#endFlights()
-    this.#giveBack()
-    await this.#sources[Symbol.asyncDispose]()
+    this.#ownLog.putBack(this.#senders.find(this.#own)?.queue.held() ?? [])
+    for (const source of this.#sources) await source[Symbol.asyncDispose]()
   }
 
   async #runPass({ signal, beat }: Pass): Promise<PassOutcome> {
-    await this.#sources.discover()
-    this.#senders.keepOnly([ownStream, ...this.#sources.paths.map(({ stream }) => stream)])
-    for (const path of this.#sources.nextTurn()) {
-      if (signal.aborted) return { nextInMs: lookEveryMs }
+    await this.#loadGaps()
+    let dispatchedAtMs = monotonicMs()
+    const step = (): void => {
       beat(stepMs)
-      await this.#readFrom(path, signal)
+      // Full batches are on their way while the next are read; others wait for the end, so that more goes along.
+      if (monotonicMs() - dispatchedAtMs < betweenDispatchesMs) return
+      dispatchedAtMs = monotonicMs()
+      if (this.#senders.isCatchingUp) this.#dispatch()
     }
-    if (!this.#senders.of(ownStream).isHeldBack) this.#takeRing()
+    await this.#read({ signal, beat: step })
+    if (signal.aborted) return { nextInMs: lookEveryMs }
+    this.#noteStreams()
+    this.#takeOwnLog()
     this.#tally.report()
-    this.#startDue()
-    this.#sources.forgetSettled()
-    await this.#saveCursors()
-    const fault = this.#fault()
-    return { nextInMs: lookEveryMs, ...(fault === undefined ? {} : { fault }) }
+    const waitMs = this.#dispatch()
+    await this.#saveState()
+    const fault = this.#failures.report(this.#failed())
+    const nextInMs = Math.min(lookEveryMs, waitMs)
+    return { nextInMs, ...(fault === undefined ? {} : { fault }) }
   }
 
-  async #readFrom(path: FollowedPath, signal: AbortSignal): Promise<void> {
-    const sender = this.#senders.of(path.stream)
-    const waitMs = jittered(this.#deps.config.flushSeconds * 1_000, 0.1)
-    try {
-      await path.look()
-      for (let file = path.nextFile(); file !== undefined; file = path.nextFile()) {
-        if (signal.aborted || sender.isFull(this.#senders.shareBytes)) break
-        const readAtMs = monotonicMs()
-        for (const { text, endBytes } of await file.read()) {
-          const messageBytes = Buffer.byteLength(text)
-          sender.offer({ message: text, messageBytes, readAtMs, dueAtMs: readAtMs + waitMs, origin: file, endBytes })
-        }
-        if (file.partialBytes > 0 && this.#sources.partialBytes > maxPartialBytes) file.cutPartialLine()
-      }
-      path.lastError = undefined
-    } catch (error) {
-      path.lastError = error
-    }
-  }
-
-  #takeRing(): void {
-    const sender = this.#senders.of(ownStream)
-    if (sender.isFull(this.#senders.shareBytes)) return
-    const { dropped, lines } = this.#deps.ring.take()
-    const urgentWaitMs = jittered(this.#deps.config.flushSeconds * 1_000, 0.1)
-    const firstAtMs = lines[0]?.atMs ?? monotonicMs()
-    if (dropped > 0) {
-      this.#tally.lost({ dropped })
-      const message = `panorama-agent: ${dropped} lines of its own log were dropped before they could be sent`
-      const messageBytes = Buffer.byteLength(message)
-      sender.offer({ message, messageBytes, readAtMs: firstAtMs, dueAtMs: monotonicMs() + urgentWaitMs, endBytes: 0 })
-    }
-    for (const { text, textBytes, urgent, atMs } of lines) {
-      const dueAtMs = atMs + (urgent ? urgentWaitMs : quietLineWaitMs)
-      sender.offer({ message: text, messageBytes: textBytes, readAtMs: atMs, dueAtMs, endBytes: 0 })
-    }
-  }
-
-  #startDue(): void {
-    for (const sender of this.#senders.due()) {
-      void sender.send(this.#lifetime.signal).then((isAccepted) => {
-        // A backlog goes on at once instead of at the next look. The pass reports its own failure.
-        if (isAccepted && !this.#lifetime.signal.aborted) this.worker.requestPass().catch(() => undefined)
+  async #read(pass: { readonly signal: AbortSignal; readonly beat: () => void }): Promise<void> {
+    const failures: NamedFailure[] = []
+    for (const source of this.#sources) {
+      if (pass.signal.aborted) return
+      pass.beat()
+      await source.read(this.#senders, pass).catch((error: unknown) => {
+        if (!pass.signal.aborted) failures.push({ what: 'a log source', error })
       })
     }
+    this.#readFailures = failures
   }
 
-  async #saveCursors(): Promise<void> {
+  #noteStreams(): void {
+    for (const target of this.#outbox.targets) this.#senders.of(target)
+    const fed = this.#sources.flatMap(({ targets }) => targets)
+    this.#senders.keepOnly([this.#own, this.#metrics, ...this.#outbox.targets, ...fed])
+    if (this.#deps.config.minLevelWhenBehind === 'debug') return
+    const known = backlogs(this.#sources)
+    for (const { target, queue } of this.#senders.all) queue.noteBacklog(known.get(targetKey(target)) ?? 0)
+  }
+
+  #takeOwnLog(): void {
+    const isCovered = this.#sources.some(({ coversOwnLog, isHealthy }) => coversOwnLog === true && isHealthy === true)
+    const sender = this.#senders.of(this.#own)
+    if (isCovered || !sender.rest.isResting) this.#ownLog.moveTo(sender, isCovered)
+  }
+
+  #dispatch(): number {
+    return this.#senders.dispatch(this.#lifetime.signal, () => {
+      // There is room for more: it goes on at once instead of at the next look. The pass reports its own failure.
+      if (!this.#lifetime.signal.aborted) this.worker.requestPass().catch(() => undefined)
+    })
+  }
+
+  async #loadGaps(): Promise<void> {
+    if (this.#areGapsLoaded) return
     try {
-      await this.#cursorFile.saveIfDue(this.#sources.cursors)
-      this.#saveError = undefined
+      this.#outbox.restore((await this.#stateFile.load()).gaps)
+      this.#areGapsLoaded = true
     } catch (error) {
-      this.#saveError = error
+      this.#stateError = error
     }
   }
 
-  /** Reports each stream, folder and file by itself, so that one failure does not hide or repeat another. */
-  #fault(): AgentError | undefined {
-    const failed = [
-      ...this.#senders.failures(),
-      ...this.#sources.failures(),
-      ...(this.#saveError === undefined ? [] : [{ what: 'the cursor file', error: this.#saveError }]),
-    ]
-    for (const [what, failures] of this.#failures) {
-      if (failed.some((failure) => failure.what === what)) continue
-      failures.recovered('log upload goes on', { of: what })
-      this.#failures.delete(what)
+  async #saveState(): Promise<void> {
+    if (!this.#areGapsLoaded) return
+    try {
+      await this.#stateFile.saveIfDue(() => this.#state())
+      this.#stateError = undefined
+    } catch (error) {
+      this.#stateError = error
     }
-    for (const { what, error } of failed) {
-      const failures = this.#failures.get(what) ?? new FailureLog(this.#deps.log)
-      this.#failures.set(what, failures)
-      failures.failed('log upload is held up', error, { of: what })
-    }
-    const [first] = failed
-    if (first === undefined) return undefined
-    const retryable = failed.some(({ error }) => !(error instanceof AgentError) || error.retryable)
-    const shown = failed.slice(0, 5).map(({ what }) => what)
-    return new AgentError(`log upload is held up at ${shown.join(', ')}`, { retryable, cause: first.error })
   }
 
-  #sourceStatus(
-    { path, stream, lastError }: FollowedPath,
-    cursor: { positionBytes: number; sizeBytes: number },
-  ): LogSourceStatus {
-    const sender = this.#senders.find(stream)
-    const error = lastError ?? sender?.lastError
-    const { positionBytes, sizeBytes } = cursor
+  #state(): LogState {
+    const positions = this.#sources.flatMap(({ positions }) => (positions === undefined ? [] : [positions]))
     return {
-      path,
-      stream,
-      state: error === undefined ? 'ok' : 'failing',
-      positionBytes,
-      sizeBytes,
-      ...(sender === undefined ? {} : { sinceMs: sender.sinceMs }),
-      ...(sender?.nextAttemptMs === undefined ? {} : { nextAttemptMs: sender.nextAttemptMs }),
-      ...(sender?.lastAcceptedAtMs === undefined ? {} : { lastAcceptedAtMs: sender.lastAcceptedAtMs }),
-      ...(error === undefined ? {} : { lastError: reportError(error) }),
+      files: positions.flatMap(({ files = [] }) => files),
+      journal: positions.flatMap(({ journal = [] }) => journal),
+      gaps: this.#outbox.gaps,
     }
   }
 
-  /** What the cloud has not got of the agent's own log is for the worker that comes next. */
-  #giveBack(): void {
-    const held = this.#senders.find(ownStream)?.held ?? []
-    const lines = held.map(({ message, messageBytes, readAtMs, dueAtMs }) => ({
-      text: message,
-      textBytes: messageBytes,
-      urgent: dueAtMs < readAtMs + quietLineWaitMs,
-      atMs: readAtMs,
-    }))
-    this.#deps.ring.putBack(lines)
+  #failed(): readonly NamedFailure[] {
+    const unsaved = { what: 'the cursor file', error: this.#stateError }
+    return [
+      ...this.#senders.failures(),
+      ...this.#sources.flatMap((source) => source.failures()),
+      ...this.#readFailures,
+      ...(this.#stateError === undefined ? [] : [unsaved]),
+    ]
+  }
+
+  #createSenders(onGap: (gap: GapRecord) => void): LogSenders {
+    const { config, group, destination } = this.#deps
+    return new LogSenders({
+      group,
+      destination,
+      clock: new EventClock(this.#deps),
+      tally: this.#tally,
+      outbox: this.#outbox,
+      onGap,
+      pace: new SendPace(config.maxBytesPerSecond),
+      flushMs: () => jittered(config.flushSeconds * 1_000, 0.1),
+      maxAgeMs: config.maxBacklogHours * hourMs,
+      minLevelWhenBehind: config.minLevelWhenBehind,
+      laneOf: (target) => {
+        const key = targetKey(target)
+        return key === targetKey(this.#metrics) ? 1 : key === targetKey(this.#own) ? 2 : 3
+      },
+    })
   }
 
   async #endFlights(): Promise<void> {

@@ -1,6 +1,9 @@
-import type { ArtifactPart, PartStatus, StatusDocument } from './status-document.ts'
+import type { ArtifactPart, LogSourcePart, LogsPart, PartStatus, StatusDocument } from './status-document.ts'
 
 type Progress = NonNullable<StatusDocument['artifacts'][number]['progress']>
+
+/** Less goes by before a flush. */
+const shownLagSeconds = 120
 
 /** The status document for people: one line per part, and under it what went wrong and what to do. */
 export function renderStatus(status: StatusDocument): string {
@@ -15,17 +18,37 @@ export function renderStatus(status: StatusDocument): string {
     ),
     ...status.artifacts.flatMap((each) => part(`artifact ${each.name}`, each, artifactText(each))),
     ...status.cameras.flatMap((each) => part(`camera ${each.name}`, each, `version ${each.versionId ?? 'none yet'}`)),
-    ...part(
-      'logs',
-      logs,
-      `${logs.group}: ${logs.accepted} accepted, ${logs.lost} lost${logs.lostBytes === 0 ? '' : ` and ${logs.lostBytes} bytes never read`}, ${logs.pendingBytes} bytes pending`,
-    ),
-    ...logs.sources.flatMap((source) =>
-      part(`  ${source.stream}`, source, `${source.path}: ${source.positionBytes} of ${source.sizeBytes} bytes sent`),
-    ),
+    ...part('logs', logs, logsText(logs)),
+    ...logs.sources.flatMap((source) => part(`  ${source.stream}`, source, logSourceText(source, logs.group))),
     ...status.overdue.map((name) => row(name, 'OVERDUE', 'it neither ended nor progressed by its own deadline')),
   ]
   return `${rows.join('\n')}\n`
+}
+
+function logsText(logs: LogsPart): string {
+  const { group, accepted, lost, lostBytes, leftOut, leftOutBytes, pendingBytes, gapsPending, catchingUp } = logs
+  const losses = `${lost} lost${lostBytes === 0 ? '' : ` and ${lostBytes} bytes never read`}`
+  const notes = [
+    `${accepted} accepted`,
+    losses,
+    ...(leftOut === 0 ? [] : [`${leftOut} left out`]),
+    ...(leftOutBytes === 0 ? [] : [`${leftOutBytes} bytes jumped over`]),
+    `${pendingBytes} bytes pending`,
+    ...(gapsPending === 0 ? [] : [`${count(gapsPending, 'gap record')} pending`]),
+    ...(catchingUp ? ['catching up'] : []),
+  ]
+  return `${group}: ${notes.join(', ')}`
+}
+
+function logSourceText(source: LogSourcePart, group: string): string {
+  const { name, positionBytes, sizeBytes, backlogBytes, lagSeconds } = source
+  const notes = [
+    ...(positionBytes === undefined ? [] : [`${positionBytes} of ${sizeBytes ?? positionBytes} bytes sent`]),
+    ...(positionBytes === undefined && backlogBytes !== undefined ? [`${backlogBytes} bytes pending`] : []),
+    ...(lagSeconds === undefined || lagSeconds < shownLagSeconds ? [] : [`${lagSeconds} s behind`]),
+    ...(source.group === group ? [] : [`to ${source.group}`]),
+  ]
+  return notes.length === 0 ? name : `${name}: ${notes.join(', ')}`
 }
 
 function part(title: string, { state, since, lastError, nextAttemptAt }: PartStatus, text: string): readonly string[] {

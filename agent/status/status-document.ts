@@ -61,11 +61,19 @@ export interface CameraPart extends PartStatus {
 }
 
 export interface LogSourcePart extends PartStatus {
-  readonly path: string
+  /** A path, or what else the source is called. */
+  readonly name: string
+  /** Of files. */
+  readonly path?: string
+  readonly group: string
   readonly stream: string
-  /** Everything of the file before it was accepted. */
-  readonly positionBytes: number
-  readonly sizeBytes: number
+  /** Of files: everything before it was accepted. */
+  readonly positionBytes?: number
+  readonly sizeBytes?: number
+  /** What is there and not accepted, where that is known. */
+  readonly backlogBytes?: number
+  /** How long ago the oldest event happened that was read and not accepted. */
+  readonly lagSeconds?: number
   readonly lastAcceptedAt?: string
 }
 
@@ -74,9 +82,16 @@ export interface LogsPart extends PartStatus {
   /** Events since the start. */
   readonly accepted: number
   readonly lost: number
-  /** Of files that were truncated or deleted before they could be read. */
+  /** What was removed at its source, such as by rotation, before it could be read. */
   readonly lostBytes: number
+  /** Events, and bytes of files, that were not sent for their level or because they were too far behind. */
+  readonly leftOut: number
+  readonly leftOutBytes: number
   readonly pendingBytes: number
+  /** Records of what is missing in a stream that have not arrived there. */
+  readonly gapsPending: number
+  /** Whether there is more to send than goes along with one batch of each stream. */
+  readonly catchingUp: boolean
   readonly sources: readonly LogSourcePart[]
 }
 

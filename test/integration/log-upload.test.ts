@@ -225,7 +225,7 @@ test('sends lines that waited for more than a day in batches of less than one', 
   expect((await agent.status()).logs).toMatchObject({ lost: 0 })
 })
 
-test('counts lines as lost that CloudWatch refuses because they waited for two weeks', async () => {
+test('leaves out lines that waited for two weeks, which CloudWatch would refuse, and says so in the stream', async () => {
   using _time = simulateTime()
   await using appliance = await LocalAppliance.open()
   await using agent = await appliance.start()
@@ -235,11 +235,21 @@ test('counts lines as lost that CloudWatch refuses because they waited for two w
   await write(appliance, 'app.log', 'fresh\n')
   await appliance.cloud.reachable()
 
-  const isThere = (): boolean => appliance.arrived('app').length > 0
+  const isThere = (): boolean => appliance.arrived('app').length > 1
   await passTimeUntil(isThere, { withinMs: 300_000, stepMs: 500 })
-  expect(appliance.arrived('app')).toEqual(['fresh'])
-  expect((await agent.status()).logs.lost).toBeGreaterThanOrEqual(2)
-  expect(agent.lines.some((line) => line.includes('log events were lost'))).toBe(true)
+  const [lines, records] = [false, true].map((is) =>
+    appliance.arrived('app').filter((text) => text.startsWith('{') === is),
+  )
+  expect(lines).toEqual(['fresh'])
+  const source = join(appliance.files.logsFolder, 'app.log')
+  expect(JSON.parse(records?.[0] ?? '')).toMatchObject({
+    panoramaAgent: 'gap',
+    reason: 'too far behind',
+    source,
+    lines: 2,
+  })
+  expect((await agent.status()).logs.leftOut).toBeGreaterThanOrEqual(2)
+  expect(appliance.cloud.logs.accepted().rejectedEvents).toBe(0)
 })
 
 test('gets a backlog in order through an uplink that is too slow for a whole batch', async () => {

@@ -14,6 +14,7 @@ import { createLog, type Log } from '../../agent/lib/log.ts'
 import { sleep } from '../../agent/lib/sleep.ts'
 import type { Worker } from '../../agent/lib/worker.ts'
 import type { LogDestination } from '../../agent/logs/log-destination.ts'
+import { createLogSources } from '../../agent/logs/log-sources.ts'
 import { LogRing } from '../../agent/logs/log-ring.ts'
 import { createLogWorker, type LogWorker } from '../../agent/logs/log-worker.ts'
 import { FakeArtifactSource } from '../support/fake-artifact-source.ts'
@@ -266,8 +267,11 @@ class Appliance implements AsyncDisposable {
   }
 
   #makeLogs(log: Log, ring: LogRing): LogWorker {
+    const path = join(this.#root, 'logs', '*.log')
+    const maxBacklogBytes = 1_073_741_824
     return createLogWorker({
-      config: { flushSeconds: 15, level: 'info', sources: [{ kind: 'file', path: join(this.#root, 'logs', '*.log') }] },
+      config: { flushSeconds: 15, maxBacklogHours: 312, minLevelWhenBehind: 'debug' },
+      sources: (context) => createLogSources({ sources: [{ kind: 'file', path }], maxBacklogBytes }, group, context),
       group,
       destination: this.#reachable(this.destination),
       ring,

@@ -1,4 +1,4 @@
-import type { StatusDocument } from '../../agent/status/status-document.ts'
+import type { LogsPart, StatusDocument } from '../../agent/status/status-document.ts'
 
 /** A status document in which all is well, with `change` on top. */
 export function statusDocument(change: Partial<StatusDocument> = {}): StatusDocument {
@@ -11,8 +11,14 @@ export function statusDocument(change: Partial<StatusDocument> = {}): StatusDocu
     credentials: [],
     artifacts: [],
     cameras: [],
-    logs: { state: 'ok', group: '/group', accepted: 0, lost: 0, lostBytes: 0, pendingBytes: 0, sources: [] },
+    logs: logsPart(),
     overdue: [],
     ...change,
   }
+}
+
+/** The logs of an agent that has nothing to do, with `change` on top. */
+export function logsPart(change: Partial<LogsPart> = {}): LogsPart {
+  const nothing = { accepted: 0, lost: 0, lostBytes: 0, leftOut: 0, leftOutBytes: 0, pendingBytes: 0, gapsPending: 0 }
+  return { state: 'ok', group: '/group', ...nothing, catchingUp: false, sources: [], ...change }
 }

@@ -3,10 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { vi } from 'vitest'
+import * as z from 'zod'
 
 import { createLog, type LogLine } from '../../../agent/lib/log.ts'
+import type { DeliveredSource, LogSourceContext } from '../../../agent/logs/delivered-source.ts'
 import { LogRing } from '../../../agent/logs/log-ring.ts'
-import { createLogWorker, type LogWorker } from '../../../agent/logs/log-worker.ts'
+import { createLogSources } from '../../../agent/logs/log-sources.ts'
+import { createLogWorker, type LogSettings, type LogWorker } from '../../../agent/logs/log-worker.ts'
 import { FakeLogDestination } from '../../support/fake-log-destination.ts'
 
 export const group = '/aws/panorama/devices/test'
@@ -22,7 +25,15 @@ export class LogAppliance implements AsyncDisposable {
   ring = new LogRing()
   /** How far the cloud's clock is ahead. */
   offsetMs = 0
+  isClockKnown = true
   pattern = '*.log'
+  settings: LogSettings & { readonly maxBacklogBytes: number } = {
+    flushSeconds: 15,
+    maxBacklogBytes: 1_073_741_824,
+    maxBacklogHours: 312,
+    minLevelWhenBehind: 'debug',
+  }
+  moreSources: (context: LogSourceContext) => readonly DeliveredSource[] = () => []
   #running: { readonly logs: LogWorker; readonly stop: AbortController; readonly ended: Promise<void> } | undefined
 
   private constructor(root: string) {
@@ -55,13 +66,20 @@ export class LogAppliance implements AsyncDisposable {
   start(): void {
     const stop = new AbortController()
     const log = createLog({ level: 'debug', sinks: [this.ring.sink, (line) => this.lines.push(line)] })
+    const { maxBacklogBytes, ...config } = this.settings
+    const files = [{ kind: 'file', path: this.path(this.pattern) }] as const
     const logs = createLogWorker({
-      config: { flushSeconds: 15, level: 'info', sources: [{ kind: 'file', path: this.path(this.pattern) }] },
+      config,
+      sources: (context) => [
+        ...createLogSources({ sources: [...files], maxBacklogBytes }, group, context),
+        ...this.moreSources(context),
+      ],
       group,
       destination: this.destination,
       ring: this.ring,
       folder: join(this.root, 'state', 'logs'),
       cloudNow: () => Date.now() + this.offsetMs,
+      deviceClock: () => ({ offsetMs: this.offsetMs, isKnown: this.isClockKnown }),
       log: log.child({ worker: 'logs' }),
     })
     this.#running = { logs, stop, ended: logs.worker.supervise(stop.signal) }
@@ -72,11 +90,22 @@ export class LogAppliance implements AsyncDisposable {
     await this.logs.worker.requestPass().catch(() => undefined)
   }
 
-  /** Lets `ms` pass, then looks twice, so that a batch that became due has arrived. */
+  /** Lets `ms` pass, then looks until what became due has arrived, one batch a second. */
   async pass(ms = 0): Promise<void> {
     vi.advanceTimersByTime(ms)
     await this.look()
     await this.look()
+    if (ms === 0) return
+    for (let second = 0; second < 5; second += 1) {
+      vi.advanceTimersByTime(1_000)
+      await this.look()
+      await this.look()
+    }
+  }
+
+  /** Gap records in a stream. */
+  gaps(stream: string): readonly Readonly<Record<string, unknown>>[] {
+    return recordsIn(this.sent(stream), 'gap')
   }
 
   /** Ends the worker in order, with its last flush. */
@@ -106,6 +135,13 @@ export class LogAppliance implements AsyncDisposable {
     await this.crash()
     await rm(this.root, { recursive: true })
   }
+}
+
+/** The agent's own records of a kind among messages, parsed. */
+function recordsIn(messages: readonly string[], kind: string): readonly Readonly<Record<string, unknown>>[] {
+  return messages
+    .filter((message) => message.startsWith(`{"panoramaAgent":"${kind}"`))
+    .map((message) => z.record(z.string(), z.unknown()).parse(JSON.parse(message)))
 }
 
 /** Fakes timers and clocks but not what file access needs. */

@@ -1,76 +1,192 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
-import { nextBatch, type BatchLimits, type UnsentEvent } from '../../../agent/logs/log-batch.ts'
+import type { ClockReading } from '../../../agent/logs/event-clock.ts'
+import {
+  nextBatch,
+  putLogEventsLimits,
+  type BatchLimits,
+  type BatchRules,
+  type LogBatch,
+} from '../../../agent/logs/log-batch.ts'
+import type { LogEvent } from '../../../agent/logs/log-destination.ts'
+import type { SourceEvent } from '../../../agent/logs/source-event.ts'
+import { sourceEvent } from './source-events.ts'
 
-const limits: BatchLimits = { maxBytes: 200, maxEvents: 5, spanMs: 1_000 }
+const hourMs = 3_600_000
+const dayMs = 24 * hourMs
+const nowMs = Date.UTC(2027, 0, 15)
+/** The monotonic clock is at an hour. */
+const clock: ClockReading = { nowMs, offsetMs: nowMs - hourMs, isKnown: true, wasWrong: false }
+const rules: BatchRules = {
+  clock,
+  limits: putLogEventsLimits,
+  maxAgeMs: Infinity,
+  maxTaken: Infinity,
+  isFlagged: false,
+}
+const small: BatchLimits = { maxBytes: 2_000, maxEvents: 12, spanMs: 1_000 }
 
-const unsent = fc.array(
-  fc.record({
-    message: fc.string({ minLength: 1, maxLength: 30, unit: 'binary' }),
-    readAtMs: fc.integer({ min: 0, max: 5_000 }),
-  }),
-  { maxLength: 60 },
+const anyMs = fc.oneof(
+  fc.integer({ min: nowMs - 5_000, max: nowMs + 5_000 }),
+  fc.integer({ min: nowMs - 20 * dayMs, max: nowMs + 2 * dayMs }),
+  fc.integer({ min: -1e15, max: 1e16 }),
+  fc.constantFrom(NaN, Infinity, -Infinity),
 )
+const anyEvents = fc
+  .array(
+    fc.record({
+      text: fc.string({ maxLength: 30, unit: 'binary' }),
+      atMs: fc.integer({ min: 0, max: hourMs }),
+      statedMs: fc.option(anyMs, { nil: undefined }),
+      wallOffsetMs: fc.option(fc.constantFrom(clock.offsetMs, clock.offsetMs - 50 * dayMs, 0), { nil: undefined }),
+    }),
+    { maxLength: 60 },
+  )
+  .map((events) =>
+    events.map(({ text, ...times }, at) => sourceEvent(text === '' ? '' : `${at} ${text}`, { ...times, position: at })),
+  )
+const anyRules = fc.record({
+  wasWrong: fc.boolean(),
+  isKnown: fc.boolean(),
+  maxAgeMs: fc.constantFrom(dayMs, 13 * dayMs, Infinity),
+  maxTaken: fc.constantFrom(1, 3, Infinity),
+})
 
-test('keeps every limit, loses nothing and sends nothing twice', () => {
+test('makes chronological batches within every limit and the accepted times, for any events', () => {
   fc.assert(
-    fc.property(unsent, (lines) => {
-      const events = lines.map(toUnsent)
-      const batches = allBatches(events)
-      for (const batch of batches) {
-        const times = batch.map(({ timestampMs }) => timestampMs)
-        expect(batch.reduce((sum, { message }) => sum + Buffer.byteLength(message) + 26, 0)).toBeLessThanOrEqual(200)
-        expect(batch.length).toBeLessThanOrEqual(5)
-        expect(Math.max(...times) - Math.min(...times)).toBeLessThan(1_000)
+    fc.property(anyEvents, anyRules, (events, { maxAgeMs, maxTaken, ...state }) => {
+      const given = { ...rules, clock: { ...clock, ...state }, limits: small, maxAgeMs, maxTaken }
+      for (const { events: sent, bytes } of allBatches(events, given)) {
+        const times = sent.map(({ timestampMs }) => timestampMs)
+        expect(bytes).toBe(bytesOf(sent))
+        expect(sent.length <= small.maxEvents).toBe(true)
+        expect(bytes <= small.maxBytes).toBe(true)
         expect(times).toEqual(times.toSorted((one, other) => one - other))
+        for (const time of times) {
+          expect(Number.isInteger(time)).toBe(true)
+          expect(time).toBeGreaterThan(nowMs - 14 * dayMs + hourMs)
+          expect(time).toBeLessThan(nowMs + hourMs)
+          expect(time - (times[0] ?? 0)).toBeLessThan(small.spanMs)
+        }
       }
-      const sent = batches.flat().map(({ message }) => message)
-      expect(sent.toSorted()).toEqual(lines.map(({ message }) => message).toSorted())
     }),
   )
 })
 
-test('keeps the order of events that were read in order', () => {
+test('takes every event once, from the front: it is sent, too old, or without its message', () => {
   fc.assert(
-    fc.property(unsent, (lines) => {
-      const events = lines.toSorted((one, other) => one.readAtMs - other.readAtMs).map(toUnsent)
-      const sent = allBatches(events).flat()
-      expect(sent.map(({ message }) => message)).toEqual(events.map(({ message }) => message))
+    fc.property(anyEvents, anyRules, (events, { maxAgeMs, maxTaken, ...state }) => {
+      const given = { ...rules, clock: { ...clock, ...state }, limits: small, maxAgeMs, maxTaken }
+      let at = 0
+      for (const { events: sent, taken, tooOld, sent: count } of allBatches(events, given)) {
+        const expected = events.slice(at, at + taken).filter((event) => event.message !== '' && !tooOld.includes(event))
+        const messages = withoutRecords(sent).map(({ message }) => message)
+        expect(messages.toSorted()).toEqual(expected.map(({ message }) => message).toSorted())
+        expect(count).toBe(messages.length)
+        at += taken
+      }
+      expect(at).toBe(events.length)
+    }),
+  )
+})
+
+test('keeps the order of events of the same time', () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: 0, max: 3 }), { maxLength: 40 }), (times) => {
+      const events = times.map((time, at) => sourceEvent(`${at}`, { atMs: time }))
+      const sent = nextBatch(events, rules).events.map(({ message }) => Number(message))
+      const expected = times.map((time, at) => ({ time, at })).toSorted((one, other) => one.time - other.time)
+      expect(sent).toEqual(expected.map(({ at }) => at))
     }),
   )
 })
 
 test('fills a batch to the last byte and event that CloudWatch Logs takes', () => {
-  const line = (messageBytes: number): UnsentEvent => ({ message: 'x'.repeat(messageBytes), messageBytes, readAtMs: 0 })
+  const line = (messageBytes: number): SourceEvent => sourceEvent('x'.repeat(messageBytes))
   const full = [line(524_262), line(524_262)]
-  expect(nextBatch([...full, line(1)], Math.floor).taken).toBe(2)
-  expect(nextBatch([line(524_263), line(524_262)], Math.floor).taken).toBe(1)
-  expect(
-    nextBatch(
-      Array.from({ length: 10_001 }, () => line(1)),
-      Math.floor,
-    ).taken,
-  ).toBe(10_000)
+  expect(nextBatch([...full, line(1)], rules).taken).toBe(2)
+  expect(nextBatch([line(524_263), line(524_262)], rules).taken).toBe(1)
+  const many = Array.from({ length: 10_001 }, () => line(1))
+  expect(nextBatch(many, rules).taken).toBe(10_000)
 })
 
 test('ends a batch before it spans 24 hours', () => {
-  const at = (readAtMs: number): UnsentEvent => ({ message: 'x', messageBytes: 1, readAtMs })
-  expect(nextBatch([at(0), at(86_399_999)], Math.floor).taken).toBe(2)
-  expect(nextBatch([at(0), at(86_400_000)], Math.floor).taken).toBe(1)
+  const at = (ms: number): SourceEvent => sourceEvent('x', { statedMs: nowMs - 2 * dayMs + ms })
+  expect(nextBatch([at(0), at(86_399_999)], rules).taken).toBe(2)
+  expect(nextBatch([at(0), at(86_400_000)], rules).taken).toBe(1)
 })
 
-function toUnsent({ message, readAtMs }: { message: string; readAtMs: number }): UnsentEvent {
-  return { message, readAtMs, messageBytes: Buffer.byteLength(message) }
+test('mends a stated time by what the clock was off when it was read, unless that is noise', () => {
+  const timeOf = (change: Partial<SourceEvent>): number | undefined =>
+    nextBatch([sourceEvent('x', change)], rules).events[0]?.timestampMs
+  const stated = nowMs - 1_000
+  expect(timeOf({ statedMs: stated, wallOffsetMs: clock.offsetMs })).toBe(stated)
+  expect(timeOf({ statedMs: stated, wallOffsetMs: clock.offsetMs - 2_000 })).toBe(stated)
+  expect(timeOf({ statedMs: stated - dayMs, wallOffsetMs: clock.offsetMs - dayMs })).toBe(stated)
+  expect(timeOf({ statedMs: 5_000, wallOffsetMs: -hourMs })).toBe(clock.offsetMs + 5_000 + hourMs)
+  expect(timeOf({ statedMs: stated })).toBe(stated)
+  expect(timeOf({ atMs: 1_234.5 })).toBe(Math.floor(clock.offsetMs + 1_234.5))
+})
+
+test('puts one clock record before a run of events whose time CloudWatch Logs would not take', () => {
+  const events = [sourceEvent('old', { statedMs: 0 }), sourceEvent('older', { statedMs: -5 })]
+  const { events: sent, isFlagged } = nextBatch(events, rules)
+  const [record, ...rest] = sent
+  const oldestMs = nowMs - 14 * dayMs + hourMs + 1
+  expect(JSON.parse(record?.message ?? '')).toMatchObject({
+    panoramaAgent: 'clock',
+    reason: 'moved',
+    stated: '1970-01-01T00:00:00.000Z',
+    sentAs: new Date(oldestMs).toISOString(),
+  })
+  expect(rest).toEqual([
+    { timestampMs: oldestMs, message: 'old' },
+    { timestampMs: oldestMs, message: 'older' },
+  ])
+  expect(isFlagged).toBe(true)
+  expect(nextBatch(events, { ...rules, isFlagged: true }).events).toEqual(rest)
+})
+
+test('flags times that cannot be mended once the clock was seen to be wrong, and keeps them', () => {
+  const events = [sourceEvent('x', { statedMs: nowMs - dayMs })]
+  const { events: sent } = nextBatch(events, { ...rules, clock: { ...clock, wasWrong: true } })
+  expect(JSON.parse(sent[0]?.message ?? '')).toMatchObject({ panoramaAgent: 'clock', reason: 'in doubt' })
+  expect(sent[1]).toEqual({ timestampMs: nowMs - dayMs, message: 'x' })
+  expect(nextBatch(events, rules).events).toHaveLength(1)
+})
+
+test('leaves out what is too old, but not while the time is unknown, and not what a wrong clock dated', () => {
+  const old = sourceEvent('old', { statedMs: nowMs - 3 * dayMs })
+  const wrong = sourceEvent('wrong', { statedMs: 0 })
+  const fresh = sourceEvent('fresh', { statedMs: nowMs })
+  const { tooOld, taken, events } = nextBatch([old, fresh], { ...rules, maxAgeMs: 2 * dayMs })
+  expect({ tooOld, taken, sent: events.map(({ message }) => message) }).toEqual({
+    tooOld: [old],
+    taken: 2,
+    sent: ['fresh'],
+  })
+  const unknown = { ...rules, maxAgeMs: 2 * dayMs, clock: { ...clock, isKnown: false } }
+  expect(nextBatch([old], unknown).tooOld).toEqual([])
+  expect(nextBatch([wrong], { ...rules, maxAgeMs: 2 * dayMs }).tooOld).toEqual([])
+})
+
+function bytesOf(events: readonly LogEvent[]): number {
+  return events.reduce((sum, { message }) => sum + Buffer.byteLength(message) + 26, 0)
 }
 
-function allBatches(events: readonly UnsentEvent[]): ReturnType<typeof nextBatch>['events'][] {
-  const batches = []
+function withoutRecords(events: readonly LogEvent[]): readonly LogEvent[] {
+  return events.filter(({ message }) => !message.startsWith('{"panoramaAgent"'))
+}
+
+function allBatches(events: readonly SourceEvent[], given: BatchRules): readonly LogBatch[] {
+  const batches: LogBatch[] = []
+  let isFlagged = false
   for (let rest = events; rest.length > 0;) {
-    const batch = nextBatch(rest, (readAtMs) => readAtMs, limits)
+    const batch = nextBatch(rest, { ...given, isFlagged })
     expect(batch.taken).toBeGreaterThan(0)
-    expect(batch.taken).toBe(batch.events.length)
-    batches.push(batch.events)
+    ;({ isFlagged } = batch)
+    batches.push(batch)
     rest = rest.slice(batch.taken)
   }
   return batches

@@ -1,4 +1,4 @@
-import { mkdtempDisposable, readFile, rm } from 'node:fs/promises'
+import { lstat, mkdtempDisposable, readFile, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 
 import { createLog } from '../../../agent/lib/log.ts'
-import { LogCursorFile, parseLogCursors, type LogCursor } from '../../../agent/logs/log-cursors.ts'
+import { LogStateFile, parseLogState, type LogCursor, type LogState } from '../../../agent/logs/log-cursors.ts'
 import { useFakeClock } from './log-appliance.ts'
 
 beforeEach(useFakeClock)
@@ -27,20 +27,51 @@ const cursors = fc.array(
   }),
 )
 
-test('reads back what was written, for any cursors', () => {
+const gaps = fc.array(
+  fc.record(
+    {
+      target: fc.constant({ group: '/group', stream: 'stream' }),
+      source: fc.string(),
+      reason: fc.constantFrom('rotated', 'vacuumed', 'too far behind', 'level', 'dropped', 'refused'),
+      bytes: fc.maxSafeNat(),
+      lines: fc.maxSafeNat(),
+      firstMs: fc.maxSafeNat(),
+      lastMs: fc.maxSafeNat(),
+    },
+    { requiredKeys: ['target', 'source', 'reason'] },
+  ),
+)
+
+test('reads back what was written, for any cursors and gap records', () => {
   fc.assert(
-    fc.property(cursors, (given) => {
-      expect(parseLogCursors(JSON.parse(JSON.stringify({ version: 1, cursors: given })))).toEqual(given)
+    fc.property(cursors, fc.array(fc.jsonValue()), gaps, (files, journal, given) => {
+      const state = JSON.parse(JSON.stringify({ version: 2, files, journal, gaps: given })) as unknown
+      expect(parseLogState(state)).toEqual(JSON.parse(JSON.stringify({ files, journal, gaps: given })))
     }),
   )
 })
 
-test('answers cursors or throws, for any JSON', () => {
-  const json = fc.oneof(fc.jsonValue(), fc.record({ version: fc.constant(1), cursors: fc.jsonValue() }))
+test('takes over the cursors that the version before wrote', () => {
   fc.assert(
-    fc.property(json, (value) => {
+    fc.property(cursors, (given) => {
+      const state = JSON.parse(JSON.stringify({ version: 1, cursors: given })) as unknown
+      expect(parseLogState(state)).toEqual({ files: given, journal: [], gaps: [] })
+    }),
+  )
+})
+
+test('answers a state or throws, for any JSON', () => {
+  const second = fc.record({
+    version: fc.constant(2),
+    files: fc.jsonValue(),
+    journal: fc.jsonValue(),
+    gaps: fc.jsonValue(),
+  })
+  const first = fc.record({ version: fc.constant(1), cursors: fc.jsonValue() })
+  fc.assert(
+    fc.property(fc.oneof(fc.jsonValue(), first, second), (value) => {
       try {
-        for (const { positionBytes } of parseLogCursors(value)) expect(positionBytes).toBeGreaterThanOrEqual(0)
+        for (const { positionBytes } of parseLogState(value).files) expect(positionBytes).toBeGreaterThanOrEqual(0)
       } catch (error) {
         expect(error).toHaveProperty('name', 'ZodError')
       }
@@ -48,29 +79,60 @@ test('answers cursors or throws, for any JSON', () => {
   )
 })
 
-test('writes at most every 5 seconds, and only when a cursor moved', async () => {
+test('writes at most every 5 seconds, and only when something moved', async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'log-cursors-'))
   const path = join(folder.path, 'cursors.json')
-  const file = new LogCursorFile(folder.path, createLog({ level: 'error', sinks: [] }))
+  const file = new LogStateFile(folder.path, createLog({ level: 'error', sinks: [] }))
   await file.load()
-  await file.saveIfDue([at(1)])
-  await file.saveIfDue([at(2)])
+  await file.saveIfDue(() => at(1))
+  await file.saveIfDue(() => at(2))
   expect(await positionIn(path)).toBe(1)
   vi.advanceTimersByTime(5_000)
-  await file.saveIfDue([at(2)])
+  await file.saveIfDue(() => at(2))
   expect(await positionIn(path)).toBe(2)
   vi.advanceTimersByTime(5_000)
   await rm(path)
-  await file.saveIfDue([{ ...at(2), sizeBytes: 99 }])
+  await file.saveIfDue(() => ({ ...at(2), files: at(2).files.map((cursor) => ({ ...cursor, sizeBytes: 99 })) }))
   await expect(readFile(path)).rejects.toThrow('ENOENT')
-  await file.saveIfDue([at(3)])
+  const gap = { target: { group: 'g', stream: 's' }, source: 'x', reason: 'rotated' } as const
+  await file.saveIfDue(() => ({ ...at(2), gaps: [gap] }))
+  expect(parseLogState(JSON.parse(await readFile(path, 'utf8'))).gaps).toEqual([gap])
+  vi.advanceTimersByTime(5_000)
+  await file.saveIfDue(() => at(3))
   expect(await positionIn(path)).toBe(3)
 })
 
-function at(positionBytes: number): LogCursor {
-  return { path: '/app.log', fileId: '1:2', headBytes: 0, headSha256: '0'.repeat(64), positionBytes, sizeBytes: 10 }
+test('writes nothing before it has read what is there', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'log-cursors-'))
+  const file = new LogStateFile(folder.path, createLog({ level: 'error', sinks: [] }))
+  await file.save(at(1))
+  await expect(readFile(join(folder.path, 'cursors.json'))).rejects.toThrow('ENOENT')
+})
+
+test('leaves a file alone that cannot be read for the moment, and sets it aside after a minute of that', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'log-cursors-'))
+  const path = join(folder.path, 'cursors.json')
+  await symlink('cursors.json', path) // ELOOP, whoever reads it
+  const file = new LogStateFile(folder.path, createLog({ level: 'error', sinks: [] }))
+  await expect(file.load()).rejects.toMatchObject({ retryable: true })
+  expect((await lstat(path)).isSymbolicLink()).toBe(true)
+  vi.advanceTimersByTime(60_000)
+  expect(await file.load()).toEqual({ files: [], journal: [], gaps: [] })
+  expect((await lstat(`${path}.unreadable`)).isSymbolicLink()).toBe(true)
+})
+
+function at(positionBytes: number): LogState {
+  const cursor: LogCursor = {
+    path: '/app.log',
+    fileId: '1:2',
+    headBytes: 0,
+    headSha256: '0'.repeat(64),
+    positionBytes,
+    sizeBytes: 10,
+  }
+  return { files: [cursor], journal: [], gaps: [] }
 }
 
 async function positionIn(path: string): Promise<number | undefined> {
-  return parseLogCursors(JSON.parse(await readFile(path, 'utf8')))[0]?.positionBytes
+  return parseLogState(JSON.parse(await readFile(path, 'utf8'))).files[0]?.positionBytes
 }

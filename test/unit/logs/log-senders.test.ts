@@ -1,26 +1,32 @@
 import { expect, test } from 'vitest'
 
-import { createLog } from '../../../agent/lib/log.ts'
-import { LogSenders } from '../../../agent/logs/log-senders.ts'
-import { LogTally } from '../../../agent/logs/log-tally.ts'
-import { FakeLogDestination } from '../../support/fake-log-destination.ts'
+import type { LogSenders } from '../../../agent/logs/log-senders.ts'
+import { SendParts } from './send-parts.ts'
+import { sourceEvent } from './source-events.ts'
 
-test('gives each stream a batch of memory, or its part of 4 MiB, or a little in any case', () => {
-  expect(sendersFor(1).shareBytes).toBe(1_048_576)
+const target = (stream: string): { readonly group: string; readonly stream: string } => ({ group: 'g', stream })
+
+test('gives each stream two batches of memory, or its part of 4 MiB, or a little in any case', () => {
+  expect(sendersFor(1).shareBytes).toBe(2_097_152)
   expect(sendersFor(16).shareBytes).toBe(262_144)
   expect(sendersFor(1_000).shareBytes).toBe(16_384)
 })
 
 test('forgets the streams that are no longer written to, but not what is unsent', () => {
   const senders = sendersFor(3)
-  senders.of('0').offer({ message: 'x', messageBytes: 1, readAtMs: 0, dueAtMs: Infinity, endBytes: 1 })
-  senders.keepOnly(['1'])
-  expect(['0', '1', '2'].map((stream) => senders.find(stream) !== undefined)).toEqual([true, true, false])
+  senders.of(target('0')).offer(sourceEvent('x'))
+  senders.keepOnly([target('1')])
+  expect(['0', '1', '2'].map((stream) => senders.find(target(stream)) !== undefined)).toEqual([true, true, false])
+})
+
+test('tells streams of the same name apart by their groups', () => {
+  const senders = new SendParts().senders()
+  expect(senders.of({ group: 'a', stream: 'x' })).not.toBe(senders.of({ group: 'b', stream: 'x' }))
+  expect(senders.of({ group: 'a', stream: 'x' })).toBe(senders.of({ group: 'a', stream: 'x' }))
 })
 
 function sendersFor(streams: number): LogSenders {
-  const tally = new LogTally(createLog({ level: 'error', sinks: [] }))
-  const senders = new LogSenders({ group: 'g', destination: new FakeLogDestination(), cloudNow: Date.now, tally })
-  for (let at = 0; at < streams; at += 1) senders.of(String(at))
+  const senders = new SendParts().senders()
+  for (let at = 0; at < streams; at += 1) senders.of(target(String(at)))
   return senders
 }

@@ -1,23 +1,23 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 
 import { AgentError } from '../../../agent/lib/errors.ts'
-import { createLog } from '../../../agent/lib/log.ts'
-import { LogStreamSender } from '../../../agent/logs/log-stream-sender.ts'
-import { LogTally } from '../../../agent/logs/log-tally.ts'
-import { FakeLogDestination } from '../../support/fake-log-destination.ts'
+import type { LogStreamSender } from '../../../agent/logs/log-stream-sender.ts'
+import type { FakeLogDestination } from '../../support/fake-log-destination.ts'
 import { useFakeClock } from './log-appliance.ts'
+import { SendParts, target } from './send-parts.ts'
+import { sourceEvent } from './source-events.ts'
 
 beforeEach(useFakeClock)
 afterEach(() => {
   vi.useRealTimers()
 })
 
-const target = { group: 'g', stream: 'app' }
 const kib = 1_024
 const limitBytes = 1_024 * kib
 const floorBytes = 16 * kib
 const overheadBytes = 26
 const { signal } = new AbortController()
+const atOnce = (): Promise<void> => Promise.resolve()
 
 test.for(['waits', 'breaks'] as const)(
   'halves its batches on a line that %s until one gets through',
@@ -28,11 +28,11 @@ test.for(['waits', 'breaks'] as const)(
     await trySending(sender)
     await trySending(sender)
     await trySending(sender)
-    expect(sender.lastError).toMatchObject({ retryable: true })
+    expect(sender.rest.lastError).toMatchObject({ retryable: true })
     await trySending(sender)
     expect(destination.triedBytes).toEqual([limitBytes, limitBytes / 2, limitBytes / 4, limitBytes / 8])
     expect(arrived(destination)).toEqual(lines.slice(0, 128))
-    expect(sender.lastError).toBeUndefined()
+    expect(sender.rest.lastError).toBeUndefined()
   },
 )
 
@@ -43,7 +43,7 @@ test('doubles its batches with every eighth that is accepted, up to the limit', 
   for (let tries = 0; tries < 8 && sender.lastAcceptedAtMs === undefined; tries += 1) await trySending(sender)
   destination.slowAboveBytes = Infinity
   destination.triedBytes.length = 0
-  await sender.drain(signal)
+  await sender.drain(signal, atOnce)
   const times = (count: number, bytes: number): readonly number[] => Array.from({ length: count }, () => bytes)
   const grown = [...times(7, limitBytes / 8), ...times(8, limitBytes / 4), ...times(8, limitBytes / 2), limitBytes]
   expect(destination.triedBytes.slice(0, grown.length)).toEqual(grown)
@@ -56,7 +56,7 @@ test('sends everything once and in order on a line that stays slow', async () =>
   const lines = offer(sender, { count: 2_048, bytes: kib })
   for (let tries = 0; !sender.isIdle && tries < 100; tries += 1) await trySending(sender)
   expect(arrived(destination)).toEqual(lines)
-  expect(sender.heldBytes).toBe(0)
+  expect(sender.queue.heldBytes).toBe(0)
 })
 
 test('goes on at once with what is left of a backlog after a smaller batch', async () => {
@@ -64,8 +64,8 @@ test('goes on at once with what is left of a backlog after a smaller batch', asy
   destination.slowAboveBytes = 64 * kib
   offer(sender, { count: 512, bytes: kib })
   for (let tries = 0; tries < 8 && sender.lastAcceptedAtMs === undefined; tries += 1) await trySending(sender)
-  expect(sender.isFull(limitBytes)).toBe(false)
-  expect(sender.isDue(limitBytes)).toBe(true)
+  expect(sender.isFull).toBe(false)
+  expect(sender.dueLane()).toBe(3)
 })
 
 test('makes no batch smaller than 16 KiB, and sends a greater event alone', async () => {
@@ -81,7 +81,7 @@ test('makes no batch smaller than 16 KiB, and sends a greater event alone', asyn
   for (let tries = 0; tries < 6; tries += 1) await trySending(greater.sender)
   expect(greater.destination.triedBytes.slice(-2)).toEqual([100 * kib, 100 * kib])
   greater.destination.slowAboveBytes = Infinity
-  await greater.sender.drain(signal)
+  await greater.sender.drain(signal, atOnce)
   expect(arrived(greater.destination)).toEqual(lines)
 })
 
@@ -102,7 +102,7 @@ test('keeps lines of one moment in order over batches while the reading of the c
   const nowMs = Date.now()
   const { sender, destination } = await open(() => nowMs + ((readings += 1) % 2))
   offer(sender, { count: 4_096, bytes: kib })
-  await sender.drain(signal)
+  await sender.drain(signal, atOnce)
   const stamps = destination.events(target).map(({ timestampMs }) => timestampMs)
   expect(stamps).toHaveLength(4_096)
   expect(new Set(stamps).size).toBe(1)
@@ -111,20 +111,17 @@ test('keeps lines of one moment in order over batches while the reading of the c
 async function open(
   cloudNow = Date.now,
 ): Promise<{ readonly sender: LogStreamSender; readonly destination: FakeLogDestination }> {
-  const destination = new FakeLogDestination()
-  await destination.createGroup(target.group, signal)
-  await destination.createStream(target, signal)
-  const tally = new LogTally(createLog({ level: 'error', sinks: [] }))
-  return { destination, sender: new LogStreamSender({ target, destination, cloudNow, tally }) }
+  const parts = new SendParts({ cloudNow })
+  await parts.make(target.stream)
+  return { destination: parts.destination, sender: parts.sender() }
 }
 
-/** Offers lines that count `bytes` each and are not due by themselves; answers their numbers. */
+/** Offers lines that count `bytes` each; answers their numbers. */
 function offer(sender: LogStreamSender, { count, bytes }: { count: number; bytes: number }): readonly number[] {
   const messageBytes = bytes - overheadBytes
   const numbers = Array.from({ length: count }, (_, at) => at)
   for (const number of numbers) {
-    const message = `${number} `.padEnd(messageBytes, 'x')
-    sender.offer({ message, messageBytes, readAtMs: performance.now(), dueAtMs: Infinity, endBytes: 0 })
+    sender.offer(sourceEvent(`${number} `.padEnd(messageBytes, 'x'), { atMs: performance.now() }))
   }
   return numbers
 }

@@ -13,6 +13,7 @@ afterEach(() => {
 })
 
 const flushMs = 20_000
+const iso = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/
 
 describe('sending', () => {
   test('sends the lines that are there and those that come, in order', async () => {
@@ -198,14 +199,15 @@ describe('rotation', () => {
     appliance.destination.failures.clear()
     for (let at = 0; at < 4; at += 1) await appliance.pass(70_000)
     const sent = appliance.sent('app')
-    const [record, ...others] = sent.filter((message) => message.startsWith('panorama-agent: '))
-    expect(others).toEqual([])
-    expect(record).toContain(`bytes of ${appliance.path('app.log')} were removed before they could be sent`)
-    expect(sent.at(-1)).toBe('after')
     const { lostBytes } = appliance.logs.status()
-    expect(record).toContain(`${lostBytes} bytes`)
-    const readBytes = sent.slice(0, -2).reduce((sum, message) => sum + message.length + 1, 0)
-    expect(lostBytes).toBeGreaterThan(1_000_000)
+    expect(lostBytes).toBeGreaterThan(800_000)
+    const [record, ...others] = appliance.gaps('app')
+    expect(others).toEqual([])
+    expect(record).toMatchObject({ reason: 'rotated', source: appliance.path('app.log'), bytes: lostBytes })
+    expect([record?.['from'], record?.['to']].map((instant) => iso.test(String(instant)))).toEqual([true, true])
+    const lines = sent.filter((message) => !message.startsWith('{'))
+    expect(lines.at(-1)).toBe('after')
+    const readBytes = lines.slice(0, -1).reduce((sum, message) => sum + message.length + 1, 0)
     // The partial line that was read last loses its break only.
     expect(Math.abs(readBytes + lostBytes - 3_000_000)).toBeLessThanOrEqual(1)
   })
@@ -344,8 +346,11 @@ describe('restart', () => {
     appliance.start()
     await appliance.pass()
     await appliance.pass(flushMs)
-    const record = `panorama-agent: 4 bytes of ${appliance.path('app.log')} were removed before they could be sent, while the agent was not running`
-    expect(appliance.sent('app')).toEqual(['one', record])
+    const path = appliance.path('app.log')
+    const message = `4 bytes of ${path}, removed before they could be sent`
+    const record = { panoramaAgent: 'gap', reason: 'rotated', source: path, bytes: 4, message }
+    expect(appliance.gaps('app')).toEqual([record])
+    expect(appliance.sent('app')).toHaveLength(2)
   })
 
   test('starts without its cursors when they cannot be read', async () => {
@@ -449,8 +454,8 @@ describe("the agent's own log", () => {
     appliance.start()
     await appliance.pass()
     await appliance.pass(flushMs)
-    const record = 'panorama-agent: 2 lines of its own log were dropped before they could be sent'
-    expect(appliance.sent('occ_log').slice(0, 3)).toEqual([record, 'three', 'four'])
+    expect(appliance.gaps('occ_log')).toMatchObject([{ reason: 'dropped', lines: 2 }])
+    expect(appliance.sent('occ_log').filter((message) => message.length < 6)).toEqual(['three', 'four'])
     expect(appliance.logs.status().lost).toBe(2)
   })
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 
 import { renderStatus } from '../../../agent/status/render-status.ts'
 import type { StatusDocument } from '../../../agent/status/status-document.ts'
-import { statusDocument } from '../../support/status-document.ts'
+import { logsPart, statusDocument } from '../../support/status-document.ts'
 
 const since = '2027-01-01T00:30:00.000Z'
 
@@ -66,17 +66,11 @@ test('shows a camera with the version of its secret', () => {
 })
 
 test('shows the logs and, below, each source with its own error', () => {
-  const source = { path: '/var/log/a', stream: 'a', positionBytes: 10, sizeBytes: 20 }
+  const file = { name: '/var/log/a', path: '/var/log/a', positionBytes: 10, sizeBytes: 20 }
+  const source = { ...file, group: '/group', stream: 'a' }
   const lastError = { name: 'AgentError', message: 'cannot be read', hint: 'chmod it' }
-  const logs = {
-    state: 'ok',
-    group: '/group',
-    accepted: 5,
-    lost: 1,
-    lostBytes: 7,
-    pendingBytes: 10,
-    sources: [{ ...source, state: 'failing', lastError }],
-  }
+  const sources = [{ ...source, state: 'failing', lastError }]
+  const logs = logsPart({ accepted: 5, lost: 1, lostBytes: 7, pendingBytes: 10, sources })
   const lines = linesOf({ logs })
   const at = lines.indexOf('logs ok /group: 5 accepted, 1 lost and 7 bytes never read, 10 bytes pending')
   expect(lines.slice(at + 1, at + 4)).toEqual([
@@ -84,6 +78,21 @@ test('shows the logs and, below, each source with its own error', () => {
     'error cannot be read',
     'hint chmod it',
   ])
+})
+
+test('shows how far behind the logs are, what was left out of them, and what is not told yet', () => {
+  const sources = [
+    { state: 'ok', name: 'a.service', group: '/other', stream: 'a', backlogBytes: 30, lagSeconds: 7_200 },
+    { state: 'ok', name: 'b.service', group: '/group', stream: 'b', lagSeconds: 10 },
+  ]
+  const lines = linesOf({
+    logs: logsPart({ leftOut: 3, leftOutBytes: 4, pendingBytes: 30, gapsPending: 1, catchingUp: true, sources }),
+  })
+  expect(lines).toContain(
+    'logs ok /group: 0 accepted, 0 lost, 3 left out, 4 bytes jumped over, 30 bytes pending, 1 gap record pending, catching up',
+  )
+  expect(lines).toContain('a ok a.service: 30 bytes pending, 7200 s behind, to /other')
+  expect(lines).toContain('b ok b.service')
 })
 
 test('shows what went wrong, when, what to do, and when it tries again, below a part that fails', () => {

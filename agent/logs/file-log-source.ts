@@ -1,0 +1,127 @@
+import { monotonicMs } from '../lib/monotonic.ts'
+import type { DeliveredSource, LogSourceContext, SourceProgress } from './delivered-source.ts'
+import { skipBacklog } from './file-backlog.ts'
+import type { FollowedFile } from './followed-file.ts'
+import type { FollowedPath } from './followed-path.ts'
+import { FollowedPaths, type FilePattern } from './followed-paths.ts'
+import type { Line } from './line-splitter.ts'
+import type { LogPositions } from './log-cursors.ts'
+import type { LogTarget } from './log-destination.ts'
+import type { EventSink, EventSinks } from './log-source.ts'
+import type { SourceEvent } from './source-event.ts'
+
+export interface FileLogSourceDeps extends LogSourceContext {
+  readonly patterns: readonly FilePattern[]
+  /** A path that is further behind jumps ahead. */
+  readonly maxBacklogBytes: number
+}
+
+const maxPartialBytes = 4 * 1_048_576
+
+/** The log files that patterns lead to. */
+export class FileLogSource implements DeliveredSource {
+  readonly #deps: FileLogSourceDeps
+  readonly #paths: FollowedPaths
+  #loadError: unknown
+  #hasMore = false
+
+  constructor(deps: FileLogSourceDeps) {
+    this.#deps = deps
+    const { patterns, onGap, cloudNow } = deps
+    const loadCursors = async (): Promise<LogPositions['files']> => (await deps.loadPositions()).files
+    this.#paths = new FollowedPaths({ patterns, onGap, cloudNow, loadCursors })
+  }
+
+  get hasMore(): boolean {
+    return this.#hasMore
+  }
+
+  get targets(): readonly LogTarget[] {
+    return this.#paths.paths.map(({ target }) => target)
+  }
+
+  get positions(): Partial<LogPositions> {
+    return { files: this.#paths.cursors }
+  }
+
+  async read(
+    sinks: EventSinks,
+    { signal, beat }: { readonly signal: AbortSignal; readonly beat: () => void },
+  ): Promise<void> {
+    try {
+      await this.#paths.discover()
+      this.#loadError = undefined
+    } catch (error) {
+      this.#loadError = error
+    }
+    this.#hasMore = false
+    for (const path of this.#paths.nextTurn()) {
+      if (signal.aborted) return
+      await this.#readFrom(path, sinks.of(path.target), { signal, beat })
+      if (path.hasMore) this.#hasMore = true
+      beat()
+    }
+    this.#paths.forgetSettled()
+  }
+
+  progress(): readonly SourceProgress[] {
+    return this.#paths.paths.flatMap(({ path, target, lastError, files }) =>
+      files.map(({ cursor: { positionBytes, sizeBytes } }) => ({
+        name: path,
+        target,
+        positionBytes,
+        sizeBytes,
+        backlogBytes: sizeBytes - positionBytes,
+        ...(lastError === undefined ? {} : { lastError }),
+      })),
+    )
+  }
+
+  failures(): readonly { readonly what: string; readonly error: unknown }[] {
+    const unloaded = this.#loadError === undefined ? [] : [{ what: 'the log files', error: this.#loadError }]
+    return [...unloaded, ...this.#paths.failures()]
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#paths[Symbol.asyncDispose]()
+  }
+
+  async #readFrom(
+    path: FollowedPath,
+    sink: EventSink,
+    { signal, beat }: { readonly signal: AbortSignal; readonly beat: () => void },
+  ): Promise<void> {
+    try {
+      await path.look()
+      const { maxBacklogBytes, onGap, cloudNow } = this.#deps
+      if ((await skipBacklog(path, { maxBacklogBytes, onGap, cloudNow })) === 'waits') return
+      for (let file = path.nextFile(); file !== undefined; file = path.nextFile()) {
+        if (signal.aborted || sink.isFull) break
+        await offerLines(file, sink)
+        beat()
+        if (file.partialBytes > 0 && this.#paths.partialBytes > maxPartialBytes) file.cutPartialLine()
+      }
+      path.lastError = undefined
+    } catch (error) {
+      path.lastError = error
+    }
+  }
+}
+
+async function offerLines(file: FollowedFile, sink: EventSink): Promise<void> {
+  const atMs = monotonicMs()
+  for (const line of await file.read()) sink.offer(eventOf(line, file, atMs))
+}
+
+function eventOf({ text, endBytes }: Line, origin: FollowedFile, atMs: number): SourceEvent {
+  return {
+    message: text,
+    messageBytes: Buffer.byteLength(text),
+    atMs,
+    statedMs: undefined,
+    wallOffsetMs: undefined,
+    level: undefined,
+    origin,
+    position: endBytes,
+  }
+}

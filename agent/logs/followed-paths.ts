@@ -1,0 +1,134 @@
+import { AgentError } from '../lib/errors.ts'
+import { monotonicMs } from '../lib/monotonic.ts'
+import { FollowedPath, type FollowedPathDeps } from './followed-path.ts'
+import { globFiles, matchesGlob } from './glob-files.ts'
+import type { LogCursor } from './log-cursors.ts'
+import type { LogTarget } from './log-destination.ts'
+
+/** The files of one source, and where their lines go. */
+export interface FilePattern {
+  /** Absolute, see globFiles. */
+  readonly pattern: string
+  /** Whether a path that fits the pattern is a source. */
+  readonly takes: (path: string) => boolean
+  readonly targetOf: (path: string) => LogTarget
+}
+
+export interface FollowedPathsDeps extends Pick<FollowedPathDeps, 'onGap' | 'cloudNow'> {
+  /** The first that takes a path says where its lines go. */
+  readonly patterns: readonly FilePattern[]
+  /** Asked once. */
+  readonly loadCursors: () => Promise<readonly LogCursor[]>
+}
+
+const discoverEveryMs = 10_000
+const maxPaths = 1_000
+
+/** The paths that the patterns lead to, as they appear and go. */
+export class FollowedPaths implements AsyncDisposable {
+  readonly #deps: FollowedPathsDeps
+  readonly #paths = new Map<string, FollowedPath>()
+  /** Of files that rotation gave another name, until a pattern finds them under it. */
+  #settled: readonly { readonly cursor: LogCursor; readonly atMs: number }[] = []
+  #unreadable: readonly { readonly what: string; readonly error: unknown }[] = []
+  #isLoaded = false
+  #discoveredAtMs = -Infinity
+  #turn = 0
+
+  constructor(deps: FollowedPathsDeps) {
+    this.#deps = deps
+  }
+
+  get paths(): readonly FollowedPath[] {
+    return [...this.#paths.values()]
+  }
+
+  get cursors(): readonly LogCursor[] {
+    return [...this.paths.flatMap((path) => path.cursors), ...this.#settled.map(({ cursor }) => cursor)]
+  }
+
+  /** Read, but waiting for line breaks. */
+  get partialBytes(): number {
+    return this.paths.reduce((sum, { files }) => sum + files.reduce((of, file) => of + file.partialBytes, 0), 0)
+  }
+
+  /** Looks for new files every 10 s. */
+  async discover(): Promise<void> {
+    if (monotonicMs() - this.#discoveredAtMs < discoverEveryMs) return
+    if (!this.#isLoaded) this.#addKnown(await this.#deps.loadCursors())
+    this.#isLoaded = true
+    const results = await Promise.all(
+      this.#deps.patterns.map(async ({ pattern, takes }) => {
+        const { paths, unreadable } = await globFiles(pattern)
+        return { paths: paths.filter(takes), unreadable }
+      }),
+    )
+    // The paths found last time have been looked at since, so what is older than that is claimed or out of reach.
+    this.#settled = this.#settled.filter(({ atMs }) => atMs > this.#discoveredAtMs)
+    this.#discoveredAtMs = monotonicMs()
+    const found = new Set(results.flatMap(({ paths }) => paths))
+    this.#unreadable = results.flatMap(({ unreadable }) =>
+      unreadable.map(({ path, error }) => ({ what: `folder ${path}`, error })),
+    )
+    for (const path of this.paths) if (path.isOver && !found.has(path.path)) this.#paths.delete(path.path)
+    for (const path of found) this.#add(path, [])
+  }
+
+  /** All paths, each time starting with another one. */
+  nextTurn(): readonly FollowedPath[] {
+    const { paths } = this
+    this.#turn = (this.#turn + 1) % Math.max(1, paths.length)
+    return [...paths.slice(this.#turn), ...paths.slice(0, this.#turn)]
+  }
+
+  /** Forgets files that were ended and accepted, but for those that a pattern finds again. */
+  forgetSettled(): void {
+    const atMs = monotonicMs()
+    const settled = this.paths.flatMap((path) => path.takeSettled()).map((cursor) => ({ cursor, atMs }))
+    if (settled.length > 0) this.#settled = [...this.#settled, ...settled].slice(-maxPaths)
+  }
+
+  failures(): readonly { readonly what: string; readonly error: unknown }[] {
+    const failed = this.paths.filter(({ lastError }) => lastError !== undefined)
+    return [...failed.map(({ path, lastError }) => ({ what: path, error: lastError })), ...this.#unreadable]
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const path of this.paths) await path[Symbol.asyncDispose]()
+  }
+
+  /** Paths with cursors come first: a rotated file is then taken up by the path that it was written at. */
+  #addKnown(cursors: readonly LogCursor[]): void {
+    for (const [path, ofPath] of Map.groupBy(cursors, (cursor) => cursor.path)) {
+      this.#add(path, ofPath)
+    }
+  }
+
+  #add(path: string, cursors: readonly LogCursor[]): void {
+    if (this.#paths.has(path)) return
+    const source = this.#deps.patterns.find(({ pattern, takes }) => matchesGlob(pattern, path) && takes(path))
+    if (source === undefined) return
+    if (this.#paths.size >= maxPaths) {
+      const error = new AgentError(`more than ${maxPaths} log files`, { hint: 'narrow the paths in logs.sources' })
+      this.#unreadable = [...this.#unreadable.slice(0, 10), { what: path, error }]
+      return
+    }
+    const { onGap, cloudNow } = this.#deps
+    this.#paths.set(
+      path,
+      new FollowedPath({
+        path,
+        target: source.targetOf(path),
+        cursors,
+        cursorOf: (fileId) => this.#settled.find(({ cursor }) => cursor.fileId === fileId)?.cursor,
+        isFollowed: (fileId) => this.#isFollowed(fileId),
+        onGap,
+        cloudNow,
+      }),
+    )
+  }
+
+  #isFollowed(fileId: string): boolean {
+    return this.paths.some(({ files }) => files.some((file) => file.fileId === fileId && file.isOwner))
+  }
+}

@@ -1,0 +1,130 @@
+import { monotonicMs } from '../lib/monotonic.ts'
+import type { EventClock } from './event-clock.ts'
+import type { GapOutbox, TakeOptions } from './gap-outbox.ts'
+import { renderGapRecord } from './gap-record.ts'
+import { nextBatch, putLogEventsLimits } from './log-batch.ts'
+import type { LogTarget } from './log-destination.ts'
+import type { LogTally } from './log-tally.ts'
+import type { Parcel } from './parcel.ts'
+import type { SourceEvent } from './source-event.ts'
+
+export interface UrgentEventsDeps {
+  readonly target: LogTarget
+  readonly outbox: GapOutbox
+  readonly clock: EventClock
+  readonly tally: LogTally
+}
+
+/** An event that was handed out to be sent. One of the two is to be called. */
+interface UrgentEvent {
+  readonly event: SourceEvent
+  readonly settle: () => void
+  readonly putBack: () => void
+}
+
+const maxPosts = 10
+const maxGaps = 50
+
+/** The first lane of one stream: its gap records, and messages, such as metrics, of which the newest are kept. */
+export class UrgentEvents {
+  readonly #deps: UrgentEventsDeps
+  #posts: readonly SourceEvent[] = []
+  #limit = Infinity
+
+  constructor(deps: UrgentEventsDeps) {
+    this.#deps = deps
+  }
+
+  get hasPosts(): boolean {
+    return this.#posts.length > 0
+  }
+
+  post(message: string): void {
+    this.#hold([...this.#posts, eventOf(message)])
+  }
+
+  isDue(how: Omit<TakeOptions, 'limit'>): boolean {
+    return this.hasPosts || this.#deps.outbox.isDue(this.#deps.target, how)
+  }
+
+  /** What is to be sent next. Only one at a time. */
+  parcel(how: Omit<TakeOptions, 'limit'>): Parcel {
+    const all = this.#take({ ...how, limit: this.#limit })
+    const batch = nextBatch(
+      all.map(({ event }) => event),
+      {
+        clock: this.#deps.clock.read(),
+        limits: putLogEventsLimits,
+        maxAgeMs: Infinity,
+        maxTaken: Infinity,
+        isFlagged: true,
+      },
+    )
+    const sent = all.slice(0, batch.taken)
+    for (const urgent of all.slice(batch.taken)) urgent.putBack()
+    return {
+      batch,
+      accepted: ({ tooOld, tooNew, expired }) => {
+        this.#limit = Infinity
+        for (const urgent of sent) urgent.settle()
+        this.#deps.tally.accepted(sent.length - tooOld - tooNew - expired)
+        this.#deps.tally.lost({ tooOld, tooNew, expired })
+      },
+      refused: () => {
+        this.#refused(sent)
+        return 'again'
+      },
+      putBack: () => {
+        for (const urgent of sent) urgent.putBack()
+      },
+    }
+  }
+
+  /** They go one by one from then on. One that is refused alone is counted, and no gap record made of it: no circle. */
+  #refused(sent: readonly UrgentEvent[]): void {
+    const [only, ...others] = sent
+    if (others.length === 0) {
+      only?.settle()
+      this.#deps.tally.lost({ refused: 1 })
+      return
+    }
+    this.#limit = 1
+    for (const urgent of sent) urgent.putBack()
+  }
+
+  #take({ limit, ...how }: TakeOptions): readonly UrgentEvent[] {
+    const posts = this.#posts.slice(0, limit)
+    this.#posts = this.#posts.slice(posts.length)
+    const left = Math.min(maxGaps, limit - posts.length)
+    const gaps = this.#deps.outbox.take(this.#deps.target, { ...how, limit: left })
+    return [
+      ...posts.map((event) => ({
+        event,
+        settle: () => undefined,
+        putBack: () => {
+          this.#hold([...this.#posts, event].toSorted((one, other) => one.atMs - other.atMs))
+        },
+      })),
+      ...gaps.map(({ gap, settle, putBack }) => ({ event: eventOf(renderGapRecord(gap)), settle, putBack })),
+    ]
+  }
+
+  #hold(posts: readonly SourceEvent[]): void {
+    this.#posts = posts.slice(-maxPosts)
+    const dropped = posts.length - this.#posts.length
+    if (dropped > 0) this.#deps.tally.lost({ dropped })
+  }
+}
+
+function eventOf(message: string): SourceEvent {
+  return {
+    message,
+    messageBytes: Buffer.byteLength(message),
+    atMs: monotonicMs(),
+    statedMs: undefined,
+    wallOffsetMs: undefined,
+    level: undefined,
+    origin: undefined,
+    position: 0,
+  }
+}

@@ -1,0 +1,16 @@
+import type { SourceEvent } from '../../../agent/logs/source-event.ts'
+
+/** An event of no stated time, read at zero of the monotonic clock, with `change` on top. */
+export function sourceEvent(message: string, change: Partial<SourceEvent> = {}): SourceEvent {
+  return {
+    message,
+    messageBytes: Buffer.byteLength(message),
+    atMs: 0,
+    statedMs: undefined,
+    wallOffsetMs: undefined,
+    level: undefined,
+    origin: undefined,
+    position: 0,
+    ...change,
+  }
+}

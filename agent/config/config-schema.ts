@@ -184,6 +184,10 @@ export const configSchema = z.strictObject({
     .strictObject({
       flushSeconds: z.int().min(1).max(3600).default(15),
       sources: z.array(logSource).max(100).default([]),
+      compression: z
+        .enum(['gzip', 'none'])
+        .default('gzip')
+        .describe('Of batches on their way to CloudWatch Logs; left out by itself where it is refused.'),
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe("The agent's own log."),
     })
     .prefault({}),

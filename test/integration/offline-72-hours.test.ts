@@ -267,7 +267,12 @@ class Appliance implements AsyncDisposable {
 
   #makeLogs(log: Log, ring: LogRing): LogWorker {
     return createLogWorker({
-      config: { flushSeconds: 15, level: 'info', sources: [{ kind: 'file', path: join(this.#root, 'logs', '*.log') }] },
+      config: {
+        flushSeconds: 15,
+        level: 'info',
+        compression: 'gzip',
+        sources: [{ kind: 'file', path: join(this.#root, 'logs', '*.log') }],
+      },
       group,
       destination: this.#reachable(this.destination),
       ring,

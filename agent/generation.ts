@@ -64,16 +64,18 @@ export function createGeneration({ config, session, log, ring }: GenerationOptio
     log: log.child({ worker: 'cameras' }),
   })
   const logGroup = `/aws/panorama/devices/${deviceNames(config.device).id}`
+  const logsLog = log.child({ worker: 'logs' })
+  const { compression } = config.logs
   const logs = createLogWorker({
     config: config.logs,
     group: logGroup,
     sources: (context) => createLogSources(config.logs, logGroup, context),
-    destination: createCloudWatchLogDestination({ client: clients.logs, call }),
+    destination: createCloudWatchLogDestination({ client: clients.logs, call, compression, log: logsLog }),
     ring,
     folder: join(config.paths.state, 'logs'),
     cloudNow,
     deviceClock: () => ({ offsetMs: clock.offsetMs(), isKnown: clock.lastKnownMs() !== undefined }),
-    log: log.child({ worker: 'logs' }),
+    log: logsLog,
   })
   const workers = [...artifacts.map(({ worker }) => worker), cameras.worker, logs.worker]
   const retryNow = (): void => {

@@ -44,6 +44,8 @@ export class AwsError extends AgentError {
   /** AWS's error code or Node's, such as `NoSuchKey` or `ECONNREFUSED`. */
   readonly code: string
   readonly status: number | undefined
+  /** What the service says, in its own words; may be empty. */
+  readonly text: string
 
   constructor(details: AwsErrorDetails) {
     const { service, operation, resource, failure, code, status, text, retryAfterMs } = details
@@ -59,6 +61,7 @@ export class AwsError extends AgentError {
     this.failure = failure
     this.code = code
     this.status = status
+    this.text = text
   }
 }
 

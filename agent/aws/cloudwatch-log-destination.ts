@@ -1,19 +1,22 @@
 import {
   CreateLogGroupCommand,
   CreateLogStreamCommand,
-  PutLogEventsCommand,
   type CloudWatchLogsClient,
-  type PutLogEventsCommandInput,
   type RejectedLogEventsInfo,
 } from '@aws-sdk/client-cloudwatch-logs'
 
-import type { LogDestination, LogEvent, LogTarget, PutOutcome, RejectedEvents } from '../logs/log-destination.ts'
+import type { Log } from '../lib/log.ts'
+import type { LogDestination, LogTarget, PutOutcome, RejectedEvents } from '../logs/log-destination.ts'
 import type { AwsCall } from './aws-call.ts'
 import { AwsError } from './aws-errors.ts'
+import { createPutLogEvents } from './put-log-events.ts'
 
 export interface CloudWatchLogDestinationDeps {
   readonly client: CloudWatchLogsClient
   readonly call: AwsCall
+  /** Of batches. */
+  readonly compression: 'gzip' | 'none'
+  readonly log: Log
 }
 
 const withinMs = 25_000
@@ -22,14 +25,14 @@ const withinMs = 25_000
  * CloudWatch Logs by PutLogEvents, CreateLogStream and CreateLogGroup (API reference). Throws AwsErrors; a conflict
  * with another request for the same group (OperationAbortedException) is one that can be tried again.
  */
-export function createCloudWatchLogDestination({ client, call }: CloudWatchLogDestinationDeps): LogDestination {
+export function createCloudWatchLogDestination(deps: CloudWatchLogDestinationDeps): LogDestination {
+  const { client, call } = deps
+  const putLogEvents = createPutLogEvents(deps)
   return {
     put: async (target, events, signal) => {
       const options = { ...request('PutLogEvents', resourceOf(target)), signal }
       try {
-        const { rejectedLogEventsInfo } = await call(options, (inner) =>
-          client.send(new PutLogEventsCommand(putInput(target, events)), { abortSignal: inner }),
-        )
+        const { rejectedLogEventsInfo } = await putLogEvents(options, { target, events })
         return { kind: 'accepted', rejected: countRejected(rejectedLogEventsInfo, events.length) }
       } catch (error) {
         return outcomeOf(error)
@@ -81,11 +84,6 @@ function request(
 
 function resourceOf({ group, stream }: LogTarget): string {
   return `${group}:log-stream:${stream}`
-}
-
-function putInput({ group, stream }: LogTarget, events: readonly LogEvent[]): PutLogEventsCommandInput {
-  const logEvents = events.map(({ timestampMs, message }) => ({ timestamp: timestampMs, message }))
-  return { logGroupName: group, logStreamName: stream, logEvents }
 }
 
 /** Sequence tokens are of no use any more; where an old endpoint still speaks of them, the batch is there. */

@@ -208,6 +208,10 @@ export const configSchema = z.strictObject({
       minLevelWhenBehind: logLevel
         .default('debug')
         .describe('Lower levels are left out while a stream is far behind; a record says how many. debug: none.'),
+      compression: z
+        .enum(['gzip', 'none'])
+        .default('gzip')
+        .describe('Of batches on their way to CloudWatch Logs; left out by itself where it is refused.'),
     })
     .prefault({}),
   paths: z

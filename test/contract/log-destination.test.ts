@@ -5,6 +5,7 @@ import type { LogDestination, LogEvent, LogTarget } from '../../agent/logs/log-d
 import type { Cloud } from '../cloud/cloud.ts'
 import { FakeLogDestination } from '../support/fake-log-destination.ts'
 import { openLocalSession } from '../support/local-session.ts'
+import { RecordingLog } from '../support/recording-log.ts'
 import { testLogDestination } from './log-destination.ts'
 
 const group = '/aws/panorama/devices/appliance-a'
@@ -22,13 +23,15 @@ describe('the fake log destination', () => {
   })
 })
 
-describe('the log destination on CloudWatch Logs', () => {
+describe.each(['gzip', 'none'] as const)('the log destination on CloudWatch Logs, compression %s', (compression) => {
   testLogDestination(async () => {
     const local = await openLocalSession()
     const { cloud, session } = local
     const destination: LogDestination = createCloudWatchLogDestination({
       client: session.clients.logs,
       call: session.call,
+      compression,
+      log: new RecordingLog(),
     })
     return {
       destination,

@@ -47,6 +47,18 @@ export function testLogDestination(open: () => Promise<LogDestinationHarness>): 
     expect(await cloud.read(cloud.target)).toEqual(events)
   })
 
+  test('stores a full batch as it is, whatever its characters', async () => {
+    await using cloud = await openWithStream(open)
+    const nowMs = cloud.cloudNow()
+    const message = 'frame 17 \u0001 "dock 3" \\ zażółć \u2028 \u{1F4F7}'
+    const events = Array.from({ length: 10_000 }, (_, index) => ({
+      timestampMs: nowMs,
+      message: `${index} ${message}`,
+    }))
+    expect(await cloud.destination.put(cloud.target, events, signal)).toMatchObject({ kind: 'accepted' })
+    expect(await cloud.read(cloud.target)).toEqual(events)
+  })
+
   test('counts events that are too old and keeps the rest of the batch', async () => {
     await using cloud = await openWithStream(open)
     const oldMs = cloud.cloudNow() - 15 * dayMs

@@ -5,6 +5,7 @@ import { createSecretsManagerReader } from '../../agent/aws/secrets-manager-read
 import type { SecretReader } from '../../agent/cameras/secret-reader.ts'
 import type { LogDestination } from '../../agent/logs/log-destination.ts'
 import type { Session } from '../../agent/session.ts'
+import { RecordingLog } from './recording-log.ts'
 
 /** The services that the three workers use, by the adapters that they use. */
 export interface ServiceAdapters {
@@ -14,9 +15,10 @@ export interface ServiceAdapters {
 }
 
 export function adaptersOf({ clients, call }: Session, accessPoint: string): ServiceAdapters {
+  const log = new RecordingLog()
   return {
     artifacts: createS3ArtifactSource({ client: clients.s3, call, accessPoint, prefix: '' }),
     secrets: createSecretsManagerReader({ client: clients.secretsManager, call }),
-    logs: createCloudWatchLogDestination({ client: clients.logs, call }),
+    logs: createCloudWatchLogDestination({ client: clients.logs, call, compression: 'gzip', log }),
   }
 }

@@ -27,6 +27,13 @@ export function unreadable(message: string): ServiceFault {
   return new ServiceFault(400, 'SerializationException', message)
 }
 
+/** How something between the appliance and AWS says that it does not let a compressed body pass. */
+export const proxyRefusal: CloudResponse = {
+  status: 400,
+  headers: { 'content-type': 'text/html' },
+  body: '<html><body><h1>400 Bad Request</h1>unsupported encoding</body></html>',
+}
+
 /** The JSON 1.1 shape; IAM's own refusal spells `Message`, as it does at AWS. */
 export function formatLogsFault(fault: ServiceFault, request: CloudRequest): CloudResponse {
   const text = fault.code === 'AccessDeniedException' ? { Message: fault.message } : { message: fault.message }

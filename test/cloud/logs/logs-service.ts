@@ -6,6 +6,7 @@ import {
   type ServiceContext,
 } from '../contract.ts'
 import { evaluatePolicies } from '../iam/evaluate.ts'
+import { ExtractedMetrics, type MetricFault, type StreamMetric } from './extracted-metrics.ts'
 import { judgeBatch } from './log-batch-limits.ts'
 import { describeLogGroups, describeLogStreams, filterLogEvents, getLogEvents } from './log-queries.ts'
 import {
@@ -15,7 +16,7 @@ import {
   type AuthorizeLogs,
   type LogsHome,
 } from './logs-authorization.ts'
-import { formatLogsFault, jsonHeaders } from './logs-faults.ts'
+import { formatLogsFault, jsonHeaders, proxyRefusal, unreadable } from './logs-faults.ts'
 import { logsInputs, parseLogsInput, readLogsInput } from './logs-input.ts'
 import { checkGroupName, checkNewGroupName, checkStreamName } from './logs-names.ts'
 import { LogsStore, type AcceptedCounts, type LogGroup, type LogStream, type StoredEvent } from './logs-store.ts'
@@ -43,6 +44,12 @@ export interface LogsAdmin {
   readonly setRetentionDays: (group: string, retentionDays: number | undefined) => void
   /** Streams made from now on are found only after that time, although they cannot be made again. 0 at first. */
   readonly setVisibleAfterMs: (visibleAfterMs: number) => void
+  /** What CloudWatch would have made of events in the embedded metric format. */
+  readonly metrics: () => readonly StreamMetric[]
+  /** Events in that format that are not valid: stored, but no metrics. */
+  readonly metricFaults: () => readonly MetricFault[]
+  /** Requests with a Content-Encoding are refused from now on. Undefined, as at first: they are read. */
+  readonly setCompressionRefused: (by: 'service' | 'proxy' | undefined) => void
 }
 
 /**
@@ -50,23 +57,31 @@ export interface LogsAdmin {
  * that a test uses to see what arrived. Sequence tokens are ignored, as AWS ignores them since 2023.
  */
 export function createLogsService(options: LogsServiceOptions): CloudService & LogsAdmin {
-  const store = new LogsStore({ now: options.now, maxStoredBytes: options.maxStoredBytes ?? 128 * 1_048_576 })
+  const parts: ServiceParts = {
+    ...options,
+    store: new LogsStore({ now: options.now, maxStoredBytes: options.maxStoredBytes ?? 128 * 1_048_576 }),
+    metrics: new ExtractedMetrics(),
+    compression: { refusedBy: undefined },
+  }
   return {
     name: 'logs',
     serves: (host) => host === 'logs.localhost',
     actionOf,
-    handle: (request, context) => handle(request, context, { ...options, store }),
+    handle: (request, context) => handle(request, context, parts),
     formatFault: formatLogsFault,
-    ...createAdmin(store),
+    ...createAdmin(parts),
   }
 }
 
 interface ServiceParts extends LogsServiceOptions {
   readonly store: LogsStore
+  readonly metrics: ExtractedMetrics
+  readonly compression: { refusedBy: 'service' | 'proxy' | undefined }
 }
 
 interface Call {
   readonly store: LogsStore
+  readonly metrics: ExtractedMetrics
   readonly home: LogsHome
   readonly nowMs: number
   readonly authorize: AuthorizeLogs
@@ -91,8 +106,14 @@ function actionOf({ headers }: CloudRequest): string {
 async function handle(request: CloudRequest, context: ServiceContext, parts: ServiceParts): Promise<CloudResponse> {
   const operation = request.method === 'POST' ? operations.get(actionOf(request)) : undefined
   if (operation === undefined) throw new ServiceFault(400, 'UnknownOperationException', 'The operation is not known.')
+  const { refusedBy } = parts.compression
+  if (refusedBy !== undefined && request.headers['content-encoding'] !== undefined) {
+    if (refusedBy === 'proxy') return proxyRefusal
+    throw unreadable('Content-Encoding is not supported.')
+  }
   const output = operation(await readLogsInput(request), {
     store: parts.store,
+    metrics: parts.metrics,
     home: { account: parts.account, region: parts.region },
     nowMs: parts.now(),
     authorize: createLogsAuthorizer(context, parts.evaluate ?? evaluatePolicies),
@@ -112,7 +133,7 @@ function createLogStream(input: unknown, { store, home, authorize }: Call): unde
   store.createStream(checkGroupName(logGroupName), checkStreamName(logStreamName))
 }
 
-function putLogEvents(input: unknown, { store, home, nowMs, authorize }: Call): object {
+function putLogEvents(input: unknown, { store, metrics, home, nowMs, authorize }: Call): object {
   const { logGroupName, logStreamName, logEvents } = parseLogsInput(logsInputs.putLogEvents, input)
   authorize('PutLogEvents', logStreamArn(home, logGroupName ?? '', logStreamName ?? ''))
   const [group, stream] = [checkGroupName(logGroupName), checkStreamName(logStreamName)]
@@ -121,6 +142,7 @@ function putLogEvents(input: unknown, { store, home, nowMs, authorize }: Call): 
   const events = logEvents ?? []
   const { accepted, rejected } = judgeBatch(events, { nowMs, retentionDays })
   store.add(group, stream, { events: accepted, rejectedEvents: events.length - accepted.length })
+  metrics.add({ group, stream }, { events: accepted, nowMs })
   return { nextSequenceToken: String(nowMs).padStart(56, '49'), rejectedLogEventsInfo: rejected }
 }
 
@@ -147,8 +169,13 @@ function filterEvents(input: unknown, { store, home, authorize }: Call): object 
   return filterLogEvents(store, wanted)
 }
 
-function createAdmin(store: LogsStore): LogsAdmin {
+function createAdmin({ store, metrics, compression }: ServiceParts): LogsAdmin {
   return {
+    metrics: () => metrics.metrics,
+    metricFaults: () => metrics.faults,
+    setCompressionRefused: (by) => {
+      compression.refusedBy = by
+    },
     groups: () => store.groups(),
     streams: (group) => store.streams(group),
     events: (group, stream) => store.events(group, stream),

@@ -47,7 +47,7 @@ describe('accepted', () => {
       endpoints: { dualStack: false, fips: false },
       artifacts: [],
       cameras: { refreshSeconds: 300, streams: [] },
-      logs: { flushSeconds: 15, sources: [], level: 'info' },
+      logs: { flushSeconds: 15, sources: [], compression: 'gzip', level: 'info' },
       paths: { state: '/var/lib/panorama-agent', runtime: '/run/panorama-agent' },
     })
   })

@@ -96,5 +96,5 @@ async function send(logs: CloudService, request: CloudRequest, { policies }: Sen
   })
   const { status, headers = {}, body } = response
   if (typeof body !== 'string') throw new TypeError('a body of text was expected')
-  return { status, headers, text: body, body: body === '' ? {} : jsonObject.parse(JSON.parse(body)) }
+  return { status, headers, text: body, body: body.startsWith('{') ? jsonObject.parse(JSON.parse(body)) : {} }
 }

@@ -177,3 +177,39 @@ test('gives a refusal of the frame the shape of JSON 1.1', () => {
     body: '{"__type":"ThrottlingException","message":"Rate exceeded"}',
   })
 })
+
+test('gives the metrics in events of the embedded metric format, and what is wrong with others', async () => {
+  const { logs, put } = startLogs()
+  const directive = {
+    Namespace: 'PanoramaDeviceMetrics',
+    Dimensions: [['DeviceId']],
+    Metrics: [{ Name: 'DeviceActive' }],
+  }
+  const emf = (DeviceActive: unknown): string =>
+    JSON.stringify({ _aws: { Timestamp: startMs, CloudWatchMetrics: [directive] }, DeviceId: 'device-1', DeviceActive })
+  await put([event('text'), event(emf(1)), event(emf('one')), event(emf(2), startMs + 3 * hourMs)])
+  expect(logs.metrics()).toMatchObject([{ group, stream, name: 'DeviceActive', values: [1] }])
+  expect(logs.metricFaults()).toMatchObject([{ group, stream, message: emf('one') }])
+  expect(logs.events(group, stream)).toHaveLength(3)
+})
+
+test('makes no metrics of a batch that it refuses', async () => {
+  const { logs, put } = startLogs()
+  await put([event('{"_aws":{}}'), event('early', startMs - 1)])
+  expect(logs.metricFaults()).toEqual([])
+})
+
+test('refuses compressed bodies, and no others, while it is told to', async () => {
+  const { send, put, logs } = startLogs()
+  const packed = gzipped({ logGroupName: group, logStreamName: stream, logEvents: [event('packed')] })
+  logs.setCompressionRefused('service')
+  expect(errorOf(await send('PutLogEvents', undefined, packed))).toMatch(
+    /^400 SerializationException: Content-Encoding/,
+  )
+  logs.setCompressionRefused('proxy')
+  const { status, headers } = await send('PutLogEvents', undefined, packed)
+  expect([status, headers['content-type']]).toEqual([400, 'text/html'])
+  expect((await put([event('plain')])).status).toBe(200)
+  logs.setCompressionRefused(undefined)
+  expect((await send('PutLogEvents', undefined, packed)).status).toBe(200)
+})

@@ -18,7 +18,14 @@ import {
 import { formatLogsFault, jsonHeaders } from './logs-faults.ts'
 import { logsInputs, parseLogsInput, readLogsInput } from './logs-input.ts'
 import { checkGroupName, checkNewGroupName, checkStreamName } from './logs-names.ts'
-import { LogsStore, type AcceptedCounts, type LogGroup, type LogStream, type StoredEvent } from './logs-store.ts'
+import {
+  LogsStore,
+  type AcceptedCounts,
+  type BatchListener,
+  type LogGroup,
+  type LogStream,
+  type StoredEvent,
+} from './logs-store.ts'
 
 export interface LogsServiceOptions extends LogsHome {
   /** The cloud's own time in milliseconds since 1970. */
@@ -43,6 +50,8 @@ export interface LogsAdmin {
   readonly setRetentionDays: (group: string, retentionDays: number | undefined) => void
   /** Streams made from now on are found only after that time, although they cannot be made again. 0 at first. */
   readonly setVisibleAfterMs: (visibleAfterMs: number) => void
+  /** Tells of each batch from now on, in the order of arrival, until disposed. */
+  readonly listen: (listener: BatchListener) => Disposable
 }
 
 /**
@@ -171,5 +180,6 @@ function createAdmin(store: LogsStore): LogsAdmin {
     setVisibleAfterMs: (visibleAfterMs) => {
       store.setVisibleAfterMs(visibleAfterMs)
     },
+    listen: (listener) => store.listen(listener),
   }
 }

@@ -73,6 +73,7 @@ export function createGeneration({ config, session, log, ring }: GenerationOptio
     destination: createCloudWatchLogDestination({ client: clients.logs, call, compression, log: logsLog }),
     ring,
     folder: join(config.paths.state, 'logs'),
+    cursorCopy: join(config.paths.runtime, 'log-cursors.json'),
     cloudNow,
     deviceClock: () => ({ offsetMs: clock.offsetMs(), isKnown: clock.lastKnownMs() !== undefined }),
     log: logsLog,

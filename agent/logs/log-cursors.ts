@@ -3,6 +3,7 @@ import { join } from 'node:path'
 
 import * as z from 'zod'
 
+import { withDeadline } from '../lib/abort.ts'
 import { readJsonState, writeJsonState } from '../lib/json-state.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
@@ -32,15 +33,18 @@ const gapSchema = z.strictObject({
 })
 const firstSchema = z
   .strictObject({ version: z.literal(1), cursors: z.array(cursorSchema) })
-  .transform(({ cursors }) => ({ files: cursors, journal: [], gaps: [] }))
+  .transform(({ cursors }) => ({ revision: 0, files: cursors, journal: [], gaps: [] }))
 const secondSchema = z
   .strictObject({
     version: z.literal(2),
+    /** Higher in what was written later, whichever of the two files it is in. */
+    revision: z.int().min(0).default(0),
     files: z.array(cursorSchema),
     journal: z.array(z.unknown()),
     gaps: z.array(gapSchema),
   })
-  .transform(({ files, journal, gaps }) => ({
+  .transform(({ revision, files, journal, gaps }) => ({
+    revision,
     files,
     journal,
     gaps: gaps.map(({ target, source, reason, bytes, lines, firstMs, lastMs }) =>
@@ -64,30 +68,52 @@ export interface LogState extends LogPositions {
   readonly gaps: readonly GapRecord[]
 }
 
+interface SavedState extends LogState {
+  readonly revision: number
+}
+
 /** A parsed state file, of this version or the one before. Throws a ZodError when it is not one. */
-export function parseLogState(json: unknown): LogState {
+export function parseLogState(json: unknown): SavedState {
   return stateSchema.parse(json)
 }
 
 const saveEveryMs = 5_000
 const patienceMs = 60_000
-const nothing: LogState = { files: [], journal: [], gaps: [] }
+const copyWithinMs = 5_000
+const nothing: SavedState = { revision: 0, files: [], journal: [], gaps: [] }
+
+export interface LogStateFileOptions {
+  /** Of `cursors.json`, on the disk; made with mode 0700 when it is not there. */
+  readonly folder: string
+  /** A file in a folder that is there, in memory (tmpfs). */
+  readonly copyPath: string
+  readonly log: Log
+}
 
 /**
- * The file `cursors.json`: positions and gap records in one write, so that neither is there without the other. Written
- * at most every 5 s and only when something moved, to spare the flash.
+ * Positions and gap records in one write, so that neither is there without the other. The file `cursors.json` is
+ * written at most every 5 s and only when something moved, to spare the flash. A copy in memory follows each batch
+ * that is accepted, so that a crash of the process, which leaves it there, has less than a batch sent again; the one of
+ * the two that was written later counts.
  */
 export class LogStateFile {
-  readonly #folder: string
-  readonly #log: Log
+  readonly #options: LogStateFileOptions
   #loaded: LogState | undefined
+  #revision = 0
   #firstTryMs: number | undefined
   #saved = ''
   #savedAtMs = -Infinity
+  #copying: Promise<void> = Promise.resolve()
+  #nextCopy: Promise<void> | undefined
+  #copyError: unknown
 
-  constructor(folder: string, log: Log) {
-    this.#folder = folder
-    this.#log = log
+  constructor(options: LogStateFileOptions) {
+    this.#options = options
+  }
+
+  /** What the last copy failed with; undefined after one that did not. */
+  get copyError(): unknown {
+    return this.#copyError
   }
 
   /**
@@ -98,11 +124,16 @@ export class LogStateFile {
     if (this.#loaded !== undefined) return this.#loaded
     this.#firstTryMs ??= monotonicMs()
     const isVital = monotonicMs() - this.#firstTryMs < patienceMs
-    const state = await readJsonState({ path: this.#path, log: this.#log, parse: parseLogState, isVital })
+    const options = { log: this.#options.log, parse: parseLogState, isVital }
+    const saved = await readJsonState({ ...options, path: this.#path })
+    const copied = await readJsonState({ ...options, path: this.#options.copyPath })
     // Another caller may have been first; all get the same.
-    this.#loaded ??= state ?? nothing
-    this.#saved = essenceOf(this.#loaded)
-    return this.#loaded
+    if (this.#loaded !== undefined) return this.#loaded
+    const { revision, ...state } = later(saved, copied) ?? nothing
+    this.#revision = revision
+    this.#saved = essenceOf(saved ?? nothing)
+    this.#loaded = state
+    return state
   }
 
   /** Saves when something moved and the last save, or try, is long enough ago. Throws the file system's error. */
@@ -116,16 +147,55 @@ export class LogStateFile {
     if (this.#loaded === undefined) return
     const essence = essenceOf(state)
     if (essence === this.#saved) return
+    const { folder } = this.#options
     this.#savedAtMs = monotonicMs()
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-    await chmod(this.#folder, 0o700)
-    await writeJsonState(this.#path, { version: 2, ...state })
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await chmod(folder, 0o700)
+    await writeJsonState(this.#path, this.#versioned(state))
     this.#saved = essence
   }
 
-  get #path(): string {
-    return join(this.#folder, 'cursors.json')
+  /**
+   * Has the copy tell of a state that is not older than the one at the call, once `load` succeeded. Calls at a time share
+   * a write. Never rejects, and resolves within 5 s, in which memory is written to many times over.
+   */
+  async copy(state: () => LogState): Promise<void> {
+    if (this.#loaded === undefined) return
+    this.#nextCopy ??= this.#copying.then(() => {
+      this.#nextCopy = undefined
+      this.#copying = this.#writeCopy(state())
+      return this.#copying
+    })
+    const deadline = {
+      signal: new AbortController().signal,
+      withinMs: copyWithinMs,
+      what: 'the copy of the log cursors',
+    }
+    await withDeadline(deadline, async () => await this.#nextCopy).catch(() => undefined)
   }
+
+  async #writeCopy(state: LogState): Promise<void> {
+    try {
+      await writeJsonState(this.#options.copyPath, this.#versioned(state))
+      this.#copyError = undefined
+    } catch (error) {
+      this.#copyError = error
+    }
+  }
+
+  #versioned(state: LogState): object {
+    this.#revision += 1
+    return { version: 2, revision: this.#revision, ...state }
+  }
+
+  get #path(): string {
+    return join(this.#options.folder, 'cursors.json')
+  }
+}
+
+function later(one: SavedState | undefined, other: SavedState | undefined): SavedState | undefined {
+  if (one === undefined || other === undefined) return one ?? other
+  return other.revision > one.revision ? other : one
 }
 
 /** Without sizes: while nothing can be sent, a growing file is no reason to write. */

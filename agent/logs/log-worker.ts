@@ -36,6 +36,8 @@ export interface LogWorkerDeps extends EventClockDeps {
   readonly ring: LogRing
   /** Of the cursors; made with mode 0700 when it is not there. */
   readonly folder: string
+  /** Of their copy in memory: a file in a folder that is there. */
+  readonly cursorCopy: string
   readonly log: Log
 }
 
@@ -88,13 +90,13 @@ class DeliveringWorker implements LogWorker {
   #stateError: unknown
 
   constructor(deps: LogWorkerDeps) {
-    const { group, ring, cloudNow, folder, log } = deps
+    const { group, ring, cloudNow, folder, cursorCopy, log } = deps
     this.#deps = deps
     this.#own = { group, stream: ownStream }
     this.#metrics = { group, stream: metricsStream }
     this.#tally = new LogTally(log)
     this.#failures = new FailureLogs(log)
-    this.#stateFile = new LogStateFile(folder, log)
+    this.#stateFile = new LogStateFile({ folder, copyPath: cursorCopy, log })
     const onGap = (gap: GapRecord): void => {
       this.#outbox.add(gap)
       this.#tally.missing(gap)
@@ -237,12 +239,14 @@ class DeliveringWorker implements LogWorker {
   }
 
   #failed(): readonly NamedFailure[] {
+    const { copyError } = this.#stateFile
     const unsaved = { what: 'the cursor file', error: this.#stateError }
     return [
       ...this.#senders.failures(),
       ...this.#sources.flatMap((source) => source.failures()),
       ...this.#readFailures,
       ...(this.#stateError === undefined ? [] : [unsaved]),
+      ...(copyError === undefined ? [] : [{ what: 'the copy of the cursor file', error: copyError }]),
     ]
   }
 
@@ -256,6 +260,9 @@ class DeliveringWorker implements LogWorker {
       outbox: this.#outbox,
       onGap,
       pace: new SendPace(config.maxBytesPerSecond),
+      remember: async () => {
+        if (this.#areGapsLoaded) await this.#stateFile.copy(() => this.#state())
+      },
       flushMs: () => jittered(config.flushSeconds * 1_000, 0.1),
       maxAgeMs: config.maxBacklogHours * hourMs,
       minLevelWhenBehind: config.minLevelWhenBehind,

@@ -49,6 +49,7 @@ export function openLogPath({ pattern, stateFolder, compression, port, certifica
     destination: createCloudWatchLogDestination({ client: clients.logs, call, compression, log }),
     ring: new LogRing(),
     folder: stateFolder,
+    cursorCopy: join(stateFolder, 'cursors.copy'),
     cloudNow: Date.now,
     deviceClock: () => ({ offsetMs: 0, isKnown: true }),
     log,

@@ -276,6 +276,7 @@ class Appliance implements AsyncDisposable {
       destination: this.#reachable(this.destination),
       ring,
       folder: join(this.#root, 'cursors'),
+      cursorCopy: join(this.#root, 'log-cursors.json'),
       cloudNow: Date.now,
       log: log.child({ worker: 'logs' }),
     })

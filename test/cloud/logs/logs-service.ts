@@ -19,7 +19,14 @@ import {
 import { formatLogsFault, jsonHeaders, proxyRefusal, unreadable } from './logs-faults.ts'
 import { logsInputs, parseLogsInput, readLogsInput } from './logs-input.ts'
 import { checkGroupName, checkNewGroupName, checkStreamName } from './logs-names.ts'
-import { LogsStore, type AcceptedCounts, type LogGroup, type LogStream, type StoredEvent } from './logs-store.ts'
+import {
+  LogsStore,
+  type AcceptedCounts,
+  type BatchListener,
+  type LogGroup,
+  type LogStream,
+  type StoredEvent,
+} from './logs-store.ts'
 
 export interface LogsServiceOptions extends LogsHome {
   /** The cloud's own time in milliseconds since 1970. */
@@ -50,6 +57,8 @@ export interface LogsAdmin {
   readonly metricFaults: () => readonly MetricFault[]
   /** Requests with a Content-Encoding are refused from now on. Undefined, as at first: they are read. */
   readonly setCompressionRefused: (by: 'service' | 'proxy' | undefined) => void
+  /** Tells of each batch from now on, in the order of arrival, until disposed. */
+  readonly listen: (listener: BatchListener) => Disposable
 }
 
 /**
@@ -198,5 +207,6 @@ function createAdmin({ store, metrics, compression }: ServiceParts): LogsAdmin {
     setVisibleAfterMs: (visibleAfterMs) => {
       store.setVisibleAfterMs(visibleAfterMs)
     },
+    listen: (listener) => store.listen(listener),
   }
 }

@@ -42,6 +42,13 @@ export interface LogsStoreOptions {
   readonly maxStoredBytes: number
 }
 
+/** Told of each batch when it is stored. */
+export type BatchListener = (batch: {
+  readonly group: string
+  readonly stream: string
+  readonly events: readonly InputLogEvent[]
+}) => void
+
 interface StoredBatch {
   readonly groupName: string
   readonly streamName: string
@@ -62,6 +69,7 @@ export class LogsStore {
   #storedBytes = 0
   #counts: AcceptedCounts = { batches: 0, events: 0, bytes: 0, rejectedEvents: 0, droppedEvents: 0 }
   #visibleAfterMs = 0
+  readonly #listeners = new Set<BatchListener>()
 
   constructor(options: LogsStoreOptions) {
     this.#options = options
@@ -74,6 +82,16 @@ export class LogsStore {
   /** How long streams made from now on stay unknown to everything but a second CreateLogStream. */
   setVisibleAfterMs(visibleAfterMs: number): void {
     this.#visibleAfterMs = visibleAfterMs
+  }
+
+  /** Until disposed. */
+  listen(listener: BatchListener): Disposable {
+    this.#listeners.add(listener)
+    return {
+      [Symbol.dispose]: () => {
+        this.#listeners.delete(listener)
+      },
+    }
   }
 
   groups(): readonly LogGroup[] {
@@ -142,6 +160,7 @@ export class LogsStore {
       rejectedEvents: this.#counts.rejectedEvents + batch.rejectedEvents,
     }
     this.#dropOldest()
+    for (const listener of this.#listeners) listener({ group: groupName, stream: streamName, events: batch.events })
   }
 
   /** The stored events of a stream by timestamp; equal timestamps keep the order of their arrival. */

@@ -78,6 +78,7 @@ export class LogAppliance implements AsyncDisposable {
       destination: this.destination,
       ring: this.ring,
       folder: join(this.root, 'state', 'logs'),
+      cursorCopy: join(this.root, 'log-cursors.json'),
       cloudNow: () => Date.now() + this.offsetMs,
       deviceClock: () => ({ offsetMs: this.offsetMs, isKnown: this.isClockKnown }),
       log: log.child({ worker: 'logs' }),

@@ -1,4 +1,4 @@
-import { lstat, mkdtempDisposable, readFile, rm, symlink } from 'node:fs/promises'
+import { lstat, mkdir, mkdtempDisposable, readFile, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -45,8 +45,8 @@ const gaps = fc.array(
 test('reads back what was written, for any cursors and gap records', () => {
   fc.assert(
     fc.property(cursors, fc.array(fc.jsonValue()), gaps, (files, journal, given) => {
-      const state = JSON.parse(JSON.stringify({ version: 2, files, journal, gaps: given })) as unknown
-      expect(parseLogState(state)).toEqual(JSON.parse(JSON.stringify({ files, journal, gaps: given })))
+      const state = JSON.parse(JSON.stringify({ version: 2, revision: 7, files, journal, gaps: given })) as unknown
+      expect(parseLogState(state)).toEqual(JSON.parse(JSON.stringify({ revision: 7, files, journal, gaps: given })))
     }),
   )
 })
@@ -55,7 +55,7 @@ test('takes over the cursors that the version before wrote', () => {
   fc.assert(
     fc.property(cursors, (given) => {
       const state = JSON.parse(JSON.stringify({ version: 1, cursors: given })) as unknown
-      expect(parseLogState(state)).toEqual({ files: given, journal: [], gaps: [] })
+      expect(parseLogState(state)).toEqual({ revision: 0, files: given, journal: [], gaps: [] })
     }),
   )
 })
@@ -82,7 +82,7 @@ test('answers a state or throws, for any JSON', () => {
 test('writes at most every 5 seconds, and only when something moved', async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'log-cursors-'))
   const path = join(folder.path, 'cursors.json')
-  const file = new LogStateFile(folder.path, createLog({ level: 'error', sinks: [] }))
+  const file = new LogStateFile({ ...placesIn(folder.path), log: createLog({ level: 'error', sinks: [] }) })
   await file.load()
   await file.saveIfDue(() => at(1))
   await file.saveIfDue(() => at(2))
@@ -104,7 +104,7 @@ test('writes at most every 5 seconds, and only when something moved', async () =
 
 test('writes nothing before it has read what is there', async () => {
   await using folder = await mkdtempDisposable(join(tmpdir(), 'log-cursors-'))
-  const file = new LogStateFile(folder.path, createLog({ level: 'error', sinks: [] }))
+  const file = new LogStateFile({ ...placesIn(folder.path), log: createLog({ level: 'error', sinks: [] }) })
   await file.save(at(1))
   await expect(readFile(join(folder.path, 'cursors.json'))).rejects.toThrow('ENOENT')
 })
@@ -113,13 +113,66 @@ test('leaves a file alone that cannot be read for the moment, and sets it aside 
   await using folder = await mkdtempDisposable(join(tmpdir(), 'log-cursors-'))
   const path = join(folder.path, 'cursors.json')
   await symlink('cursors.json', path) // ELOOP, whoever reads it
-  const file = new LogStateFile(folder.path, createLog({ level: 'error', sinks: [] }))
+  const file = new LogStateFile({ ...placesIn(folder.path), log: createLog({ level: 'error', sinks: [] }) })
   await expect(file.load()).rejects.toMatchObject({ retryable: true })
   expect((await lstat(path)).isSymbolicLink()).toBe(true)
   vi.advanceTimersByTime(60_000)
   expect(await file.load()).toEqual({ files: [], journal: [], gaps: [] })
   expect((await lstat(`${path}.unreadable`)).isSymbolicLink()).toBe(true)
 })
+
+test('goes on from the copy in memory where that was written later, and from the disk where the copy is older or gone', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'log-cursors-'))
+  const places = { ...placesIn(folder.path), log: createLog({ level: 'error', sinks: [] }) }
+  const position = async (): Promise<number | undefined> =>
+    (await new LogStateFile(places).load()).files[0]?.positionBytes
+  const first = new LogStateFile(places)
+  await first.load()
+  await first.save(at(1))
+  await first.copy(() => at(2))
+  expect(await position()).toBe(2)
+  const second = new LogStateFile(places)
+  await second.load()
+  vi.advanceTimersByTime(5_000)
+  await second.save(at(3))
+  expect(await position()).toBe(3)
+  await second.copy(() => at(4))
+  expect(await position()).toBe(4)
+  await rm(places.copyPath)
+  expect(await position()).toBe(3)
+})
+
+test('copies what is there when the writing begins, also for those who asked meanwhile', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'log-cursors-'))
+  const places = { ...placesIn(folder.path), log: createLog({ level: 'error', sinks: [] }) }
+  const file = new LogStateFile(places)
+  await file.load()
+  let position = 1
+  const asked: Promise<void>[] = []
+  for (; position < 50; position += 1) asked.push(file.copy(() => at(position)))
+  await asked[0]
+  const last = file.copy(() => at(position))
+  position = 60
+  await last
+  expect(await positionIn(places.copyPath)).toBe(60)
+  await Promise.all(asked)
+})
+
+test('says that the copy cannot be written, until it can', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'log-cursors-'))
+  const places = { folder: folder.path, copyPath: join(folder.path, 'later', 'copy.json') }
+  const file = new LogStateFile({ ...places, log: createLog({ level: 'error', sinks: [] }) })
+  await file.load()
+  await file.copy(() => at(1))
+  expect(file.copyError).toMatchObject({ code: 'ENOENT' })
+  await mkdir(join(folder.path, 'later'))
+  await file.copy(() => at(1))
+  expect(file.copyError).toBeUndefined()
+})
+
+function placesIn(folder: string): { readonly folder: string; readonly copyPath: string } {
+  return { folder, copyPath: join(folder, 'copy.json') }
+}
 
 function at(positionBytes: number): LogState {
   const cursor: LogCursor = {

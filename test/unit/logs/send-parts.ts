@@ -31,6 +31,7 @@ export class SendParts {
         this.outbox.add(gap)
       },
       pace: new SendPace(),
+      remember: () => Promise.resolve(),
       flushMs: () => 15_000,
       maxAgeMs: Infinity,
       minLevelWhenBehind: 'debug',

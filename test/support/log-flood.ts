@@ -5,12 +5,14 @@ import { appendFileSync, existsSync, renameSync, rmSync } from 'node:fs'
  * pieces that end anywhere, rotates its file by renaming, keeps so many rotated ones, and prints how many lines it wrote.
  */
 function flood(path: string, [eventsPerSecond = 1_000, linesPerFile = 10_000, files = 5]: readonly number[]): void {
-  const startedMs = performance.now()
+  let lastMs = performance.now()
   let written = 0
   let inFile = 0
   let rest = ''
   const timer = setInterval(() => {
-    const due = Math.floor(((performance.now() - startedMs) / 1_000) * eventsPerSecond)
+    const passedMs = Math.min(performance.now() - lastMs, 5 * tickMs)
+    lastMs = performance.now()
+    const due = written + Math.round((passedMs / 1_000) * eventsPerSecond)
     let text = rest
     for (; written < due; written += 1) {
       text += lineOf(written)

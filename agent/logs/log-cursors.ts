@@ -136,10 +136,14 @@ export class LogStateFile {
     return state
   }
 
-  /** Saves when something moved and the last save, or try, is long enough ago. Throws the file system's error. */
-  async saveIfDue(state: () => LogState): Promise<void> {
-    if (monotonicMs() - this.#savedAtMs < saveEveryMs) return
+  /**
+   * Saves when something moved and the last save, or try, is long enough ago; false when it is not. Throws the file
+   * system's error.
+   */
+  async saveIfDue(state: () => LogState): Promise<boolean> {
+    if (monotonicMs() - this.#savedAtMs < saveEveryMs) return false
     await this.save(state())
+    return true
   }
 
   /** Saves when something moved and `load` succeeded before. Throws the file system's error. */

@@ -222,8 +222,7 @@ class DeliveringWorker implements LogWorker {
   async #saveState(): Promise<void> {
     if (!this.#areGapsLoaded) return
     try {
-      await this.#stateFile.saveIfDue(() => this.#state())
-      this.#stateError = undefined
+      if (await this.#stateFile.saveIfDue(() => this.#state())) this.#stateError = undefined
     } catch (error) {
       this.#stateError = error
     }

@@ -16,6 +16,11 @@ export class FakeLogDestination implements LogDestination {
   /** The slow line: a batch of more bytes waits until it is aborted, or breaks its connection. */
   slowAboveBytes = Infinity
   whenSlow: 'waits' | 'breaks' = 'waits'
+  /** A batch with such a message is refused as a whole, each time. */
+  refuses: (message: string) => boolean = () => false
+  /** How many batches were sent at the same time, at most. */
+  mostAtOnce = 0
+  #atOnce = 0
   /** Runs right before a batch is stored. */
   beforePut: (target: LogTarget) => void = () => undefined
   readonly #cloudNow: () => number
@@ -35,24 +40,13 @@ export class FakeLogDestination implements LogDestination {
 
   async put(target: LogTarget, events: readonly LogEvent[], signal: AbortSignal): Promise<PutOutcome> {
     this.calls.push(`put ${target.stream}`)
-    signal.throwIfAborted()
-    if (this.hanging.has(target.stream)) await aborted(signal)
-    const bytes = bytesOf(events)
-    this.triedBytes.push(bytes)
-    if (bytes > this.slowAboveBytes) {
-      if (this.whenSlow === 'waits') await aborted(signal)
-      return { kind: 'cut-short', error: new AgentError('ECONNRESET', { retryable: true }) }
+    this.#atOnce += 1
+    this.mostAtOnce = Math.max(this.mostAtOnce, this.#atOnce)
+    try {
+      return await this.#put(target, events, signal)
+    } finally {
+      this.#atOnce -= 1
     }
-    const failure = this.failures.get(target.stream)
-    if (failure !== undefined) throw failure
-    checkBatch(events)
-    const stored = this.#groups.get(target.group)?.get(target.stream)
-    if (stored === undefined) return { kind: 'no-stream' }
-    this.beforePut(target)
-    const tooOld = events.filter(({ timestampMs }) => timestampMs < this.#cloudNow() - 14 * 24 * hourMs).length
-    const tooNew = events.filter(({ timestampMs }) => timestampMs > this.#cloudNow() + 2 * hourMs).length
-    stored.push(...events.slice(tooOld, events.length - tooNew))
-    return { kind: 'accepted', rejected: { tooOld, tooNew, expired: 0 } }
   }
 
   createStream({ group, stream }: LogTarget, signal: AbortSignal): Promise<'created' | 'exists' | 'no-group'> {
@@ -75,6 +69,30 @@ export class FakeLogDestination implements LogDestination {
 
   deleteGroup(group: string): void {
     this.#groups.delete(group)
+  }
+
+  async #put(target: LogTarget, events: readonly LogEvent[], signal: AbortSignal): Promise<PutOutcome> {
+    signal.throwIfAborted()
+    if (this.hanging.has(target.stream)) await aborted(signal)
+    const bytes = bytesOf(events)
+    this.triedBytes.push(bytes)
+    if (bytes > this.slowAboveBytes) {
+      if (this.whenSlow === 'waits') await aborted(signal)
+      return { kind: 'cut-short', error: new AgentError('ECONNRESET', { retryable: true }) }
+    }
+    const failure = this.failures.get(target.stream)
+    if (failure !== undefined) throw failure
+    checkBatch(events)
+    if (events.some(({ message }) => this.refuses(message))) {
+      return { kind: 'refused', error: new AgentError('InvalidParameterException: refused') }
+    }
+    const stored = this.#groups.get(target.group)?.get(target.stream)
+    if (stored === undefined) return { kind: 'no-stream' }
+    this.beforePut(target)
+    const tooOld = events.filter(({ timestampMs }) => timestampMs < this.#cloudNow() - 14 * 24 * hourMs).length
+    const tooNew = events.filter(({ timestampMs }) => timestampMs > this.#cloudNow() + 2 * hourMs).length
+    stored.push(...events.slice(tooOld, events.length - tooNew))
+    return { kind: 'accepted', rejected: { tooOld, tooNew, expired: 0 } }
   }
 }
 

@@ -1,4 +1,5 @@
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
+import type { Stats } from 'node:fs'
+import { mkdir, mkdtemp, readFile, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -132,6 +133,10 @@ export class LogAppliance implements AsyncDisposable {
     return JSON.parse(await readFile(join(this.root, 'state', 'logs', 'cursors.json'), 'utf8'))
   }
 
+  async statCursors(): Promise<Stats> {
+    return await stat(join(this.root, 'state', 'logs', 'cursors.json'))
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.crash()
     await rm(this.root, { recursive: true })
@@ -139,7 +144,7 @@ export class LogAppliance implements AsyncDisposable {
 }
 
 /** The agent's own records of a kind among messages, parsed. */
-function recordsIn(messages: readonly string[], kind: string): readonly Readonly<Record<string, unknown>>[] {
+export function recordsIn(messages: readonly string[], kind: string): readonly Readonly<Record<string, unknown>>[] {
   return messages
     .filter((message) => message.startsWith(`{"panoramaAgent":"${kind}"`))
     .map((message) => z.record(z.string(), z.unknown()).parse(JSON.parse(message)))

@@ -1,4 +1,4 @@
-import type { SourceEvent } from '../../../agent/logs/source-event.ts'
+import type { EventOrigin, SourceEvent } from '../../../agent/logs/source-event.ts'
 
 /** An event of no stated time, read at zero of the monotonic clock, with `change` on top. */
 export function sourceEvent(message: string, change: Partial<SourceEvent> = {}): SourceEvent {
@@ -12,5 +12,14 @@ export function sourceEvent(message: string, change: Partial<SourceEvent> = {}):
     origin: undefined,
     position: 0,
     ...change,
+  }
+}
+
+/** Keeps the positions that it was told were accepted. */
+export class RecordingOrigin implements EventOrigin {
+  readonly positions: number[] = []
+
+  accepted(position: number): void {
+    this.positions.push(position)
   }
 }

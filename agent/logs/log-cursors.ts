@@ -18,6 +18,9 @@ const cursorSchema = z.strictObject({
   positionBytes: z.int().min(0),
   /** How long the file was when it was last seen. */
   sizeBytes: z.int().min(0),
+  /** When the file was made and last written to, by its file system, in milliseconds since 1970. */
+  bornMs: z.int().optional(),
+  modifiedMs: z.int().optional(),
 })
 const stateSchema = z.strictObject({ version: z.literal(1), cursors: z.array(cursorSchema) })
 

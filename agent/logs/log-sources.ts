@@ -1,12 +1,19 @@
+import { basename, dirname, parse } from 'node:path'
+
 import { AgentError } from '../lib/errors.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
+import type { FollowedFile } from './followed-file.ts'
 import { FollowedPath, type FollowedPathDeps } from './followed-path.ts'
 import { globFiles, matchesGlob } from './glob-files.ts'
+import type { LineFormat } from './line-format.ts'
 import type { LogCursor } from './log-cursors.ts'
+import { isCompressedName, isRotatedName } from './rotated-files.ts'
 
-export interface LogSourcesDeps extends Pick<FollowedPathDeps, 'onBytesLost' | 'cloudNow'> {
-  /** Absolute, see globFiles. */
-  readonly patterns: readonly string[]
+export interface LogSourcesDeps extends Pick<FollowedPathDeps, 'onGap' | 'cloudNow'> {
+  /** Of all streams. */
+  readonly group: string
+  /** Of a path that fits several patterns, the first counts. `path` is absolute, see globFiles. */
+  readonly sources: readonly (LineFormat & { readonly path: string })[]
   /** Asked once. */
   readonly loadCursors: () => Promise<readonly LogCursor[]>
 }
@@ -23,6 +30,8 @@ export class LogSources implements AsyncDisposable {
   #unreadable: readonly { readonly what: string; readonly error: unknown }[] = []
   #isLoaded = false
   #discoveredAtMs = -Infinity
+  /** By the device's clock. */
+  #discoveredWallMs: number | undefined
   #turn = 0
 
   constructor(deps: LogSourcesDeps) {
@@ -47,23 +56,25 @@ export class LogSources implements AsyncDisposable {
     if (monotonicMs() - this.#discoveredAtMs < discoverEveryMs) return
     if (!this.#isLoaded) this.#addKnown(await this.#deps.loadCursors())
     this.#isLoaded = true
-    const results = await Promise.all(this.#deps.patterns.map((pattern) => globFiles(pattern)))
+    const results = await Promise.all(this.#deps.sources.map(({ path }) => globFiles(path)))
     // The paths found last time have been looked at since, so what is older than that is claimed or out of reach.
     this.#settled = this.#settled.filter(({ atMs }) => atMs > this.#discoveredAtMs)
     this.#discoveredAtMs = monotonicMs()
-    const found = new Set(results.flatMap(({ paths }) => paths))
+    const found = new Set(results.flatMap(({ paths }) => paths).filter((path) => !isCompressedName(path)))
     this.#unreadable = results.flatMap(({ unreadable }) =>
       unreadable.map(({ path, error }) => ({ what: `folder ${path}`, error })),
     )
     for (const path of this.paths) if (path.isOver && !found.has(path.path)) this.#paths.delete(path.path)
     for (const path of found) this.#add(path, [])
+    this.#discoveredWallMs = Date.now()
   }
 
-  /** All paths, each time starting with another one. */
+  /** All paths, each time starting with another one; new ones come last, for they may be copies of the others. */
   nextTurn(): readonly FollowedPath[] {
     const { paths } = this
     this.#turn = (this.#turn + 1) % Math.max(1, paths.length)
-    return [...paths.slice(this.#turn), ...paths.slice(0, this.#turn)]
+    const turn = [...paths.slice(this.#turn), ...paths.slice(0, this.#turn)]
+    return [...turn.filter(({ isKnown }) => isKnown), ...turn.filter(({ isKnown }) => !isKnown)]
   }
 
   /** Forgets files that were ended and accepted, but for those that a pattern finds again. */
@@ -85,7 +96,7 @@ export class LogSources implements AsyncDisposable {
   /** Paths with cursors come first: a rotated file is then taken up by the path that it was written at. */
   #addKnown(cursors: readonly LogCursor[]): void {
     for (const [path, ofPath] of Map.groupBy(cursors, (cursor) => cursor.path)) {
-      if (this.#deps.patterns.some((pattern) => matchesGlob(pattern, path))) this.#add(path, ofPath)
+      this.#add(path, ofPath)
     }
   }
 
@@ -96,21 +107,40 @@ export class LogSources implements AsyncDisposable {
       this.#unreadable = [...this.#unreadable.slice(0, 10), { what: path, error }]
       return
     }
-    const { onBytesLost, cloudNow } = this.#deps
+    const format = this.#deps.sources.find((source) => matchesGlob(source.path, path))
+    if (format === undefined) return
+    const { group, onGap, cloudNow } = this.#deps
     this.#paths.set(
       path,
       new FollowedPath({
         path,
+        target: { group, stream: streamOf(path) },
+        format,
         cursors,
+        ...(this.#discoveredWallMs === undefined ? {} : { absentAtMs: this.#discoveredWallMs }),
         cursorOf: (fileId) => this.#settled.find(({ cursor }) => cursor.fileId === fileId)?.cursor,
         isFollowed: (fileId) => this.#isFollowed(fileId),
-        onBytesLost,
+        originals: () => this.#originals(path),
+        onGap,
         cloudNow,
       }),
     )
   }
 
+  #originals(copy: string): readonly FollowedFile[] {
+    return this.paths
+      .filter(({ path }) => dirname(path) === dirname(copy) && isRotatedName(basename(path), basename(copy)))
+      .flatMap(({ files }) => files)
+  }
+
   #isFollowed(fileId: string): boolean {
     return this.paths.some(({ files }) => files.some((file) => file.fileId === fileId && file.isOwner))
   }
+}
+
+/** The stem of the file name, with what a stream name may not hold replaced ("CreateLogStream", API reference). */
+function streamOf(path: string): string {
+  return parse(path)
+    .name.replaceAll(/[:*\p{C}]/gu, '-')
+    .slice(0, 512)
 }

@@ -10,6 +10,7 @@ import type { FollowedPath } from './followed-path.ts'
 import { LogCursorFile } from './log-cursors.ts'
 import type { LogDestination } from './log-destination.ts'
 import type { LogRing } from './log-ring.ts'
+import type { GapRecord } from './log-source.ts'
 import { LogSenders } from './log-senders.ts'
 import { LogSources } from './log-sources.ts'
 import { LogTally } from './log-tally.ts'
@@ -103,10 +104,11 @@ class FileLogWorker implements LogWorker {
     this.#senders = new LogSenders({ group, destination, cloudNow, tally: this.#tally })
     this.#cursorFile = new LogCursorFile(folder, log)
     this.#sources = new LogSources({
-      patterns: config.sources.map(({ path }) => path),
+      group,
+      sources: config.sources,
       loadCursors: () => this.#cursorFile.load(),
-      onBytesLost: (_path, removedBytes) => {
-        this.#tally.lost({ removedBytes })
+      onGap: (record) => {
+        this.#onGap(record)
       },
       cloudNow,
     })
@@ -152,7 +154,7 @@ class FileLogWorker implements LogWorker {
 
   async #runPass({ signal, beat }: Pass): Promise<PassOutcome> {
     await this.#sources.discover()
-    this.#senders.keepOnly([ownStream, ...this.#sources.paths.map(({ stream }) => stream)])
+    this.#senders.keepOnly([ownStream, ...this.#sources.paths.map(({ target }) => target.stream)])
     for (const path of this.#sources.nextTurn()) {
       if (signal.aborted) return { nextInMs: lookEveryMs }
       beat(stepMs)
@@ -168,16 +170,15 @@ class FileLogWorker implements LogWorker {
   }
 
   async #readFrom(path: FollowedPath, signal: AbortSignal): Promise<void> {
-    const sender = this.#senders.of(path.stream)
+    const sender = this.#senders.of(path.target.stream)
     const waitMs = jittered(this.#deps.config.flushSeconds * 1_000, 0.1)
     try {
       await path.look()
       for (let file = path.nextFile(); file !== undefined; file = path.nextFile()) {
         if (signal.aborted || sender.isFull(this.#senders.shareBytes)) break
-        const readAtMs = monotonicMs()
-        for (const { text, endBytes } of await file.read()) {
-          const messageBytes = Buffer.byteLength(text)
-          sender.offer({ message: text, messageBytes, readAtMs, dueAtMs: readAtMs + waitMs, origin: file, endBytes })
+        for (const { message, messageBytes, atMs, position } of await file.read()) {
+          const dueAtMs = atMs + waitMs
+          sender.offer({ message, messageBytes, readAtMs: atMs, dueAtMs, origin: file, endBytes: position })
         }
         if (file.partialBytes > 0 && this.#sources.partialBytes > maxPartialBytes) file.cutPartialLine()
       }
@@ -185,6 +186,15 @@ class FileLogWorker implements LogWorker {
     } catch (error) {
       path.lastError = error
     }
+  }
+
+  #onGap(record: GapRecord): void {
+    this.#tally.lost({ removedBytes: record.bytes ?? 0 })
+    const message = gapMessage(record)
+    const readAtMs = monotonicMs()
+    const dueAtMs = readAtMs + jittered(this.#deps.config.flushSeconds * 1_000, 0.1)
+    const messageBytes = Buffer.byteLength(message)
+    this.#senders.of(record.target.stream).offer({ message, messageBytes, readAtMs, dueAtMs, endBytes: 0 })
   }
 
   #takeRing(): void {
@@ -248,7 +258,7 @@ class FileLogWorker implements LogWorker {
   }
 
   #sourceStatus(
-    { path, stream, lastError }: FollowedPath,
+    { path, target: { stream }, lastError }: FollowedPath,
     cursor: { positionBytes: number; sizeBytes: number },
   ): LogSourceStatus {
     const sender = this.#senders.find(stream)
@@ -283,4 +293,15 @@ class FileLogWorker implements LogWorker {
     this.#lifetime.abort(new AgentError('the log worker is stopping', { retryable: true }))
     await this.#senders.settled()
   }
+}
+
+/** The size and time range of what is missing, as an event in the stream that misses it. */
+function gapMessage({ source, bytes, firstMs, lastMs }: GapRecord): string {
+  const what = bytes === undefined ? 'an unknown number of bytes' : `${bytes} bytes`
+  const times = [
+    ...(firstMs === undefined ? [] : [`after ${new Date(firstMs).toISOString()}`]),
+    ...(lastMs === undefined ? [] : [`before ${new Date(lastMs).toISOString()}`]),
+  ]
+  const when = times.length === 0 ? 'while the agent was not running' : times.join(' and ')
+  return `panorama-agent: ${what} of ${source} were removed before they could be sent, written ${when}`
 }

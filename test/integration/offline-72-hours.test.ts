@@ -266,8 +266,13 @@ class Appliance implements AsyncDisposable {
   }
 
   #makeLogs(log: Log, ring: LogRing): LogWorker {
+    const path = join(this.#root, 'logs', '*.log')
     return createLogWorker({
-      config: { flushSeconds: 15, level: 'info', sources: [{ kind: 'file', path: join(this.#root, 'logs', '*.log') }] },
+      config: {
+        flushSeconds: 15,
+        level: 'info',
+        sources: [{ kind: 'file', path, timestamps: 'auto', timeZone: 'local' }],
+      },
       group,
       destination: this.#reachable(this.destination),
       ring,

@@ -56,7 +56,11 @@ export class LogAppliance implements AsyncDisposable {
     const stop = new AbortController()
     const log = createLog({ level: 'debug', sinks: [this.ring.sink, (line) => this.lines.push(line)] })
     const logs = createLogWorker({
-      config: { flushSeconds: 15, level: 'info', sources: [{ kind: 'file', path: this.path(this.pattern) }] },
+      config: {
+        flushSeconds: 15,
+        level: 'info',
+        sources: [{ kind: 'file', path: this.path(this.pattern), timestamps: 'auto', timeZone: 'local' }],
+      },
       group,
       destination: this.destination,
       ring: this.ring,

@@ -2,6 +2,8 @@ import { createPublicKey } from 'node:crypto'
 
 import * as z from 'zod'
 
+import { linearPattern } from '../lib/linear-pattern.ts'
+
 /** The configuration file, design decisions included: units in names, every default here, floors and ceilings. */
 
 export const defaultRuntimeFolder = '/run/panorama-agent'
@@ -125,9 +127,37 @@ const camera = z.strictObject({
 
 const logLevel = z.enum(['debug', 'info', 'warn', 'error'])
 
+const multiLine = z.strictObject({
+  firstLine: z
+    .string()
+    .min(1)
+    .max(512)
+    .superRefine(isLinearPattern)
+    .describe(
+      'A regular expression for the first line of an event, tried on its first 1,024 characters; the lines up to the next one are joined to it. No lookahead and no backreference.',
+    ),
+  maxLines: z.int().min(2).max(10_000).default(500).describe('An event with more is ended there.'),
+  waitSeconds: z.int().min(1).max(60).default(2).describe('An event that did not grow for so long is ended.'),
+})
+
+const lineFormat = {
+  multiLine: multiLine
+    .optional()
+    .describe('Joins the lines of stack traces and the like. Default: a line is an event.'),
+  timestamps: z
+    .enum(['auto', 'none'])
+    .default('auto')
+    .describe('Whether an event has the time that its line begins with; none: the time it is read at.'),
+  timeZone: z
+    .enum(['local', 'utc'])
+    .default('local')
+    .describe('Of times in lines that do not say so; local is the time zone of the appliance.'),
+}
+
 const logSource = z.strictObject({
   kind: z.literal('file'),
-  path: absolutePath.describe('A path whose segments may hold * and ?.'),
+  path: absolutePath.describe('A path whose segments may hold * and ?. Compressed files are left out.'),
+  ...lineFormat,
 })
 
 export const configSchema = z.strictObject({
@@ -228,6 +258,15 @@ export const configSchema = z.strictObject({
 export type Config = Readonly<z.infer<typeof configSchema>>
 export type ArtifactConfig = Config['artifacts'][number]
 export type CameraConfig = Config['cameras']['streams'][number]
+
+function isLinearPattern(source: string, context: z.RefinementCtx): void {
+  try {
+    linearPattern(source)
+  } catch (error) {
+    const message = `must be a regular expression without lookahead, backreference and large counts (${String(error)})`
+    context.addIssue({ code: 'custom', message })
+  }
+}
 
 function isPublicKey(pem: string): boolean {
   if (pem.includes('PRIVATE KEY')) return false

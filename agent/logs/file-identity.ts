@@ -15,15 +15,18 @@ export function fileIdOf(stats: BigIntStats): string {
   return `${stats.dev.toString()}:${stats.ino.toString()}`
 }
 
-/** The digest of the first `maxBytes` bytes, or of fewer when there are not so many. */
-export async function readHead(handle: FileHandle, maxBytes: number = maxHeadBytes): Promise<FileHead> {
+/** The digest of the first `maxBytes` bytes, or of those at `atBytes`; of fewer when there are not so many. */
+export async function readHead(
+  handle: FileHandle,
+  { maxBytes = maxHeadBytes, atBytes = 0 }: { readonly maxBytes?: number; readonly atBytes?: number } = {},
+): Promise<FileHead> {
   const buffer = Buffer.alloc(maxBytes)
-  const { bytesRead } = maxBytes === 0 ? { bytesRead: 0 } : await handle.read(buffer, 0, maxBytes, 0)
+  const { bytesRead } = maxBytes === 0 ? { bytesRead: 0 } : await handle.read(buffer, 0, maxBytes, atBytes)
   const headSha256 = createHash('sha256').update(buffer.subarray(0, bytesRead)).digest('hex')
   return { headBytes: bytesRead, headSha256 }
 }
 
-/** Whether the file starts with these first bytes. */
-export async function hasHead(handle: FileHandle, head: FileHead): Promise<boolean> {
-  return (await readHead(handle, head.headBytes)).headSha256 === head.headSha256
+/** Whether the file starts with these first bytes, or has them at `atBytes`. */
+export async function hasHead(handle: FileHandle, head: FileHead, atBytes = 0): Promise<boolean> {
+  return (await readHead(handle, { maxBytes: head.headBytes, atBytes })).headSha256 === head.headSha256
 }

@@ -1,14 +1,10 @@
-import { monotonicMs } from '../lib/monotonic.ts'
 import type { DeliveredSource, LogSourceContext, SourceProgress } from './delivered-source.ts'
 import { skipBacklog } from './file-backlog.ts'
-import type { FollowedFile } from './followed-file.ts'
 import type { FollowedPath } from './followed-path.ts'
 import { FollowedPaths, type FilePattern } from './followed-paths.ts'
-import type { Line } from './line-splitter.ts'
 import type { LogPositions } from './log-cursors.ts'
 import type { LogTarget } from './log-destination.ts'
 import type { EventSink, EventSinks } from './log-source.ts'
-import type { SourceEvent } from './source-event.ts'
 
 export interface FileLogSourceDeps extends LogSourceContext {
   readonly patterns: readonly FilePattern[]
@@ -97,7 +93,7 @@ export class FileLogSource implements DeliveredSource {
       if ((await skipBacklog(path, { maxBacklogBytes, onGap, cloudNow })) === 'waits') return
       for (let file = path.nextFile(); file !== undefined; file = path.nextFile()) {
         if (signal.aborted || sink.isFull) break
-        await offerLines(file, sink)
+        for (const event of await file.read()) sink.offer(event)
         beat()
         if (file.partialBytes > 0 && this.#paths.partialBytes > maxPartialBytes) file.cutPartialLine()
       }
@@ -105,23 +101,5 @@ export class FileLogSource implements DeliveredSource {
     } catch (error) {
       path.lastError = error
     }
-  }
-}
-
-async function offerLines(file: FollowedFile, sink: EventSink): Promise<void> {
-  const atMs = monotonicMs()
-  for (const line of await file.read()) sink.offer(eventOf(line, file, atMs))
-}
-
-function eventOf({ text, endBytes }: Line, origin: FollowedFile, atMs: number): SourceEvent {
-  return {
-    message: text,
-    messageBytes: Buffer.byteLength(text),
-    atMs,
-    statedMs: undefined,
-    wallOffsetMs: undefined,
-    level: undefined,
-    origin,
-    position: endBytes,
   }
 }

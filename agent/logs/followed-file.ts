@@ -1,94 +1,71 @@
-import { constants, type BigIntStats } from 'node:fs'
-import { open, type FileHandle } from 'node:fs/promises'
+import type { BigIntStats } from 'node:fs'
+import type { FileHandle } from 'node:fs/promises'
 
-import { errorCode } from '../lib/errors.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
-import { fileIdOf, hasHead, maxHeadBytes, readHead, type FileHead } from './file-identity.ts'
+import { EventAssembler } from './event-assembler.ts'
+import { hasHead, maxHeadBytes, readHead, type FileHead } from './file-identity.ts'
+import { lineReading, type LineFormat } from './line-format.ts'
 import { findLineStart } from './line-start.ts'
-import { LineSplitter, type Line } from './line-splitter.ts'
-import { maxMessageBytes } from './log-batch.ts'
 import type { LogCursor } from './log-cursors.ts'
-
-export interface FollowedFileOptions {
-  /** The path that the file's lines are told under; it may have been renamed since. */
-  readonly path: string
-  /** Where to open it. Default: `path`. */
-  readonly location?: string
-  /** Where to go on. Default: at the first byte. */
-  readonly cursor?: LogCursor
-}
-
-const readBytes = 65_536
-const partialLineWaitMs = 10_000
-
-/**
- * Opens a file, never waiting for a writer. Answers undefined when it is not there, not a regular file, or, with a
- * cursor, not the file that the cursor is about. Throws the file system's error.
- */
-export async function openFollowedFile(options: FollowedFileOptions): Promise<FollowedFile | undefined> {
-  const { path, location = path, cursor } = options
-  const handle = await openIfThere(location)
-  if (handle === undefined) return undefined
-  try {
-    const stats = await handle.stat({ bigint: true })
-    if (stats.isFile() && (cursor === undefined || (await fitsCursor(handle, stats, cursor)))) {
-      const head = await readHead(handle)
-      return new FollowedFile({
-        path,
-        handle,
-        fileId: fileIdOf(stats),
-        seen: stats,
-        head,
-        positionBytes: cursor?.positionBytes ?? 0,
-      })
-    }
-  } catch (error) {
-    await handle.close()
-    throw error
-  }
-  await handle.close()
-  return undefined
-}
+import type { EventOrigin, SourceEvent } from './source-event.ts'
 
 export type SeenFile = Pick<BigIntStats, 'size' | 'mtimeNs' | 'birthtimeNs' | 'nlink'>
 
-interface KnownFile {
+export interface KnownFile {
   readonly path: string
   readonly handle: FileHandle
   readonly fileId: string
   readonly seen: SeenFile
   readonly head: FileHead
   readonly positionBytes: number
+  /** Whether the byte before that is one of the same line. */
+  readonly isMidLine: boolean
+  /** Where that begins which was written while this process watched. */
+  readonly freshFromBytes: number
+  readonly format: LineFormat
 }
+
+const readBytes = 262_144
+const partialLineWaitMs = 10_000
 
 /**
  * One file from its first byte to its end, whatever it is renamed to: read ahead of what was accepted, with a
- * cursor that follows what was accepted. Not to be used by two callers at once.
+ * cursor that follows what was accepted, and never passes a line that waits for its end or for more lines of its event. Not to be
+ * used by two callers at once.
  */
-export class FollowedFile implements AsyncDisposable {
+export class FollowedFile implements AsyncDisposable, EventOrigin {
   readonly path: string
   readonly fileId: string
-  #splitter: LineSplitter
+  readonly freshFromBytes: number
+  readonly #format: LineFormat
+  #assembler: EventAssembler
+  readonly #groupWaitMs: number
   #handle: FileHandle | undefined
   #head: FileHead
   #seen: SeenFile
   #readBytes: number
   #acceptedBytes: number
-  #unacceptedLines = 0
-  #ready: Line[] = []
+  #unacceptedEvents = 0
+  #ready: SourceEvent[] = []
   #atEnd = false
   #isDisowned = false
   #grewAtMs = monotonicMs()
+  #isReadAll = false
+  #readAllAtMs: number | undefined
 
-  constructor({ path, handle, fileId, seen, head, positionBytes }: KnownFile) {
+  constructor({ path, handle, fileId, seen, head, positionBytes, isMidLine, freshFromBytes, format }: KnownFile) {
     this.path = path
     this.fileId = fileId
-    this.#splitter = new LineSplitter({ positionBytes, maxLineBytes: maxMessageBytes })
+    this.freshFromBytes = freshFromBytes
+    this.#format = format
+    this.#assembler = new EventAssembler({ positionBytes, isMidLine, origin: this, ...lineReading(format) })
+    this.#groupWaitMs = (format.multiLine?.waitSeconds ?? 0) * 1_000
     this.#handle = handle
     this.#head = head
     this.#seen = seen
     this.#readBytes = positionBytes
     this.#acceptedBytes = positionBytes
+    if (this.unreadBytes === 0) this.#readAllAtMs = this.#grewAtMs
   }
 
   /** As last seen. */
@@ -97,7 +74,7 @@ export class FollowedFile implements AsyncDisposable {
   }
 
   get sizeBytes(): number {
-    return Math.max(Number(this.#seen.size), this.#splitter.positionBytes)
+    return Math.max(Number(this.#seen.size), this.#assembler.positionBytes)
   }
 
   /** Bytes that were there when the file was last seen and have not been read. */
@@ -105,9 +82,9 @@ export class FollowedFile implements AsyncDisposable {
     return Math.max(0, Number(this.#seen.size) - this.#readBytes)
   }
 
-  /** Read, but waiting for a line break. */
+  /** Read, but waiting for a line break or for more lines. */
   get partialBytes(): number {
-    return this.#splitter.pendingBytes
+    return this.#assembler.pendingBytes
   }
 
   get hasMore(): boolean {
@@ -116,7 +93,7 @@ export class FollowedFile implements AsyncDisposable {
 
   /** Whether it was ended and everything of it was accepted. */
   get isSettled(): boolean {
-    return this.#handle === undefined && this.#ready.length === 0 && this.#unacceptedLines === 0
+    return this.#handle === undefined && this.#ready.length === 0 && this.#unacceptedEvents === 0
   }
 
   get isOpen(): boolean {
@@ -128,27 +105,41 @@ export class FollowedFile implements AsyncDisposable {
     return !this.#isDisowned
   }
 
-  /** When it last grew, on the monotonic clock. */
+  /** When it was last seen to have grown, on the monotonic clock. */
   get quietSinceMs(): number {
     return this.#grewAtMs
   }
 
+  /** When everything in it had last been read, on the monotonic clock; undefined when it never was. */
+  get readAllAtMs(): number | undefined {
+    return this.#readAllAtMs
+  }
+
   get cursor(): LogCursor {
-    const isAccepted = this.#unacceptedLines + this.#ready.length === 0
-    const positionBytes = isAccepted ? Math.max(this.#acceptedBytes, this.#splitter.positionBytes) : this.#acceptedBytes
-    return { path: this.path, fileId: this.fileId, ...this.#head, positionBytes, sizeBytes: this.sizeBytes }
+    const isAccepted = this.#unacceptedEvents + this.#ready.length === 0
+    const { positionBytes } = this.#assembler
+    return {
+      path: this.path,
+      fileId: this.fileId,
+      ...this.#head,
+      positionBytes: isAccepted ? Math.max(this.#acceptedBytes, positionBytes) : this.#acceptedBytes,
+      sizeBytes: this.sizeBytes,
+      bornMs: msOf(this.#seen.birthtimeNs),
+      modifiedMs: msOf(this.#seen.mtimeNs),
+    }
   }
 
   /** The cursor with which another copy of the same content is read on, nothing left out. */
   get readCursor(): LogCursor {
-    return { ...this.cursor, positionBytes: this.#splitter.positionBytes }
+    return { ...this.cursor, positionBytes: this.#assembler.positionBytes }
   }
 
   /** Takes note of what the file is like now; `replaced`: its content was truncated or is another file's. */
   async observe(stats: SeenFile): Promise<'followed' | 'replaced'> {
     if (this.#handle === undefined) return 'followed'
     if (stats.size === this.#seen.size && stats.mtimeNs === this.#seen.mtimeNs) {
-      this.#endPartialLine()
+      this.#seen = stats
+      this.#endWhatWaits()
       return 'followed'
     }
     if (Number(stats.size) < this.#readBytes || !(await hasHead(this.#handle, this.#head))) return 'replaced'
@@ -165,41 +156,54 @@ export class FollowedFile implements AsyncDisposable {
     return await this.observe(await this.#handle.stat({ bigint: true }))
   }
 
-  /** The lines of the next 64 KiB at most; the caller reports each to `accepted` when it is. */
-  async read(): Promise<readonly Line[]> {
-    const lines = this.#ready.length > 0 ? this.#ready.splice(0) : await this.#readOn()
-    this.#unacceptedLines += lines.length
-    return lines
+  /** Whether another file has the same bytes as this one up to its end, by its first and last ones. */
+  async isCopiedTo(other: FileHandle): Promise<boolean> {
+    if (this.#handle === undefined) return false
+    const { size } = await other.stat()
+    for (const atBytes of [0, Math.max(0, size - maxHeadBytes)]) {
+      const head = await readHead(other, { maxBytes: Math.min(size, maxHeadBytes), atBytes })
+      if (!(await hasHead(this.#handle, head, atBytes))) return false
+    }
+    return true
   }
 
-  /** Ends the partial line where it is, for want of memory. */
+  /** The events of the next 256 KiB at most; their origin is this file, to be told when they are accepted. */
+  async read(): Promise<readonly SourceEvent[]> {
+    const events = this.#ready.length > 0 ? this.#ready.splice(0) : await this.#readOn()
+    this.#unacceptedEvents += events.length
+    return events
+  }
+
+  /** Ends the partial line, and the event that waits for more lines, where it is, for want of memory. */
   cutPartialLine(): void {
-    this.#ready.push(...this.#splitter.flush())
+    this.#ready.push(...this.#assembler.flush())
   }
 
-  /** Moves the cursor: lines are accepted in the order that they were read in. */
-  accepted(endBytes: number): void {
-    this.#acceptedBytes = endBytes
-    this.#unacceptedLines -= 1
+  /** Moves the cursor: events are accepted in the order that they were read in. */
+  accepted(position: number): void {
+    this.#acceptedBytes = position
+    this.#unacceptedEvents -= 1
   }
 
-  /** Lets go of the file. A partial line becomes a line. What is lost of the file is no part of its size any more. */
-  async end(how: 'whole' | 'with loss' = 'whole'): Promise<void> {
-    while (this.#splitter.pendingBytes > 0) this.cutPartialLine()
+  /** Lets go of the file. A partial line becomes a line. What was not read does not count any more; answers how much it was. */
+  async end(): Promise<number> {
+    const { unreadBytes } = this
+    while (this.partialBytes > 0) this.cutPartialLine()
+    this.#seen = { ...this.#seen, size: BigInt(this.#readBytes) }
     await this[Symbol.asyncDispose]()
-    if (how === 'with loss') this.#seen = { ...this.#seen, size: BigInt(this.#readBytes) }
+    return unreadBytes
   }
 
   /** Whether everything that was read was accepted, so that it can go on elsewhere. */
   get isDrained(): boolean {
-    return this.#ready.length === 0 && this.#unacceptedLines === 0
+    return this.#ready.length === 0 && this.#unacceptedEvents === 0
   }
 
   /** Goes on at the first line that starts at or after `positionBytes`. Only when it is drained. */
   async skipTo(positionBytes: number): Promise<void> {
     if (this.#handle === undefined) return
     const startBytes = await findLineStart(this.#handle, positionBytes, Number(this.#seen.size))
-    this.#splitter = new LineSplitter({ positionBytes: startBytes, maxLineBytes: maxMessageBytes })
+    this.#assembler = new EventAssembler({ positionBytes: startBytes, origin: this, ...lineReading(this.#format) })
     this.#readBytes = startBytes
     this.#acceptedBytes = startBytes
   }
@@ -209,36 +213,36 @@ export class FollowedFile implements AsyncDisposable {
     this.#isDisowned = true
   }
 
-  /** Closes the file and drops what is not a whole line: for a stop, and when a copy is read on from `readCursor`. */
+  /** Closes the file and drops what is not a whole event: for a stop, and when a copy is read on from `readCursor`. */
   async [Symbol.asyncDispose](): Promise<void> {
     const handle = this.#handle
     this.#handle = undefined
     await handle?.close()
   }
 
-  async #readOn(): Promise<readonly Line[]> {
+  async #readOn(): Promise<readonly SourceEvent[]> {
     if (this.#handle === undefined) return []
     const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, Math.max(1, this.unreadBytes)))
     const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, this.#readBytes)
+    const atMs = monotonicMs()
+    // What is written after a pause has its own time.
+    if (this.#isReadAll) this.#assembler.forgetTime()
     this.#atEnd = bytesRead === 0
     this.#readBytes += bytesRead
-    return this.#splitter.push(buffer.subarray(0, bytesRead))
+    this.#isReadAll = this.unreadBytes === 0
+    if (this.#isReadAll) this.#readAllAtMs = atMs
+    const moment = { atMs, wallOffsetMs: Date.now() - atMs, freshFromBytes: this.freshFromBytes }
+    return this.#assembler.push(buffer.subarray(0, bytesRead), moment)
   }
 
-  #endPartialLine(): void {
-    if (!this.hasMore && monotonicMs() - this.#grewAtMs >= partialLineWaitMs) this.cutPartialLine()
-  }
-}
-
-async function openIfThere(location: string): Promise<FileHandle | undefined> {
-  try {
-    return await open(location, constants.O_RDONLY | constants.O_NONBLOCK)
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'ENXIO'].includes(errorCode(error) ?? '')) return undefined
-    throw error
+  #endWhatWaits(): void {
+    if (this.hasMore) return
+    const quietMs = monotonicMs() - this.#grewAtMs
+    if (quietMs >= partialLineWaitMs) this.cutPartialLine()
+    else if (quietMs >= this.#groupWaitMs) this.#ready.push(...this.#assembler.endGroup())
   }
 }
 
-async function fitsCursor(handle: FileHandle, stats: BigIntStats, cursor: LogCursor): Promise<boolean> {
-  return Number(stats.size) >= cursor.positionBytes && (await hasHead(handle, cursor))
+function msOf(ns: bigint): number {
+  return Number(ns / 1_000_000n)
 }

@@ -4,24 +4,31 @@ import { stat } from 'node:fs/promises'
 import { errorCode } from '../lib/errors.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { fileIdOf } from './file-identity.ts'
-import { openFollowedFile, type FollowedFile } from './followed-file.ts'
+import type { FollowedFile } from './followed-file.ts'
+import type { LineFormat } from './line-format.ts'
 import type { LogCursor } from './log-cursors.ts'
 import type { LogTarget } from './log-destination.ts'
 import type { GapRecord } from './log-source.ts'
-import { findByFileId, findRotated, isNewer } from './rotated-files.ts'
+import { openFollowedFile, openIfThere, type FollowedFileOptions } from './open-followed-file.ts'
+import { findByFileId, findRotated, isNewer, type FileTimes } from './rotated-files.ts'
 
 export interface FollowedPathDeps {
   readonly path: string
-  /** Where its lines go: several paths may share one stream. */
+  /** The stream of its lines: two paths may share one. */
   readonly target: LogTarget
+  readonly format: LineFormat
   /** Where to go on, oldest file first. */
   readonly cursors: readonly LogCursor[]
+  /** When nothing was at the path yet, by the device's clock in milliseconds since 1970; undefined when that is not known. */
+  readonly absentAtMs?: number
   /** The cursor of a file that is known by another name and no longer followed under it. */
   readonly cursorOf: (fileId: string) => LogCursor | undefined
   /** Whether any path follows the file. */
   readonly isFollowed: (fileId: string) => boolean
-  /** Called once for bytes that went away unread, in the turn in which the cursor moves past them. */
-  readonly onGap: (gap: GapRecord) => void
+  /** The files of other paths that rotation may copy to this path. */
+  readonly originals: () => readonly FollowedFile[]
+  /** Called once for what went away unread. The cursors do not account for it any more: both are to be saved together. */
+  readonly onGap: (record: GapRecord) => void
   /** The cloud's time in milliseconds since 1970. */
   readonly cloudNow: () => number
 }
@@ -29,6 +36,8 @@ export interface FollowedPathDeps {
 const lateWriterMs = 30_000
 const deletedHoldMs = 600_000
 const maxFilesPerPath = 64
+/** A file that did not grow for longer had no writer when it was truncated. */
+const activeMs = 10_000
 
 /**
  * A path and the files that were there one after the other, through rotation by renaming, by copying and truncating,
@@ -46,13 +55,16 @@ export class FollowedPath implements AsyncDisposable {
   /** The file that was at the path at the last look; the others are on their way out. */
   #live: FollowedFile | undefined
   #toResume: readonly LogCursor[]
-  #lastLookMs = monotonicMs()
+  #lastLookMs: number | undefined
+  /** Files from later than this are still to come, where none is followed that would tell. */
+  #knownUntil: FileTimes | undefined
 
   constructor(deps: FollowedPathDeps) {
     this.#toResume = deps.cursors
     this.path = deps.path
     this.target = deps.target
     this.#deps = deps
+    this.#knownUntil = deps.absentAtMs === undefined ? undefined : timesOf(deps.absentAtMs, deps.absentAtMs)
   }
 
   get files(): readonly FollowedFile[] {
@@ -67,6 +79,11 @@ export class FollowedPath implements AsyncDisposable {
     return [...this.#files.map((file) => file.cursor), ...this.#toResume]
   }
 
+  /** Whether it has looked, or knows what to look for. */
+  get isKnown(): boolean {
+    return this.#lastLookMs !== undefined || this.#toResume.length > 0
+  }
+
   /** Whether there is nothing at the path and nothing left of what was. */
   get isOver(): boolean {
     return this.#files.length === 0 && this.#toResume.length === 0
@@ -74,8 +91,8 @@ export class FollowedPath implements AsyncDisposable {
 
   /** Sees what became of the files; cheap when nothing did. Throws the file system's error. */
   async look(): Promise<void> {
-    await this.#resume()
     const stats = await statFile(this.path)
+    await this.#resume(stats)
     const live = this.#live
     if (live === undefined || stats === undefined || live.fileId !== fileIdOf(stats)) {
       this.#live = undefined
@@ -97,7 +114,9 @@ export class FollowedPath implements AsyncDisposable {
   /** Forgets the files that were ended and accepted, and answers their cursors. */
   takeSettled(): readonly LogCursor[] {
     const settled = this.#files.filter((file) => file.isSettled)
-    if (settled.length > 0) this.#files = this.#files.filter((file) => !file.isSettled)
+    if (settled.length === 0) return []
+    this.#files = this.#files.filter((file) => !file.isSettled)
+    this.#knownUntil = settled.at(-1)?.seen
     return settled.map((file) => file.cursor)
   }
 
@@ -106,12 +125,11 @@ export class FollowedPath implements AsyncDisposable {
   }
 
   /** Takes up the files that were followed before a restart, wherever rotation has put them meanwhile. */
-  async #resume(): Promise<void> {
+  async #resume(atPath: BigIntStats | undefined): Promise<void> {
     for (let next = this.#toResume[0]; next !== undefined; next = this.#toResume[0]) {
       const file = await this.#findRest(next)
-      const lostBytes = next.sizeBytes - next.positionBytes
       if (file !== undefined) this.#files.push(file)
-      else if (lostBytes > 0) this.#lost({ bytes: lostBytes })
+      else this.#resumeLost(next, atPath !== undefined)
       this.#toResume = this.#toResume.slice(1)
     }
   }
@@ -119,18 +137,19 @@ export class FollowedPath implements AsyncDisposable {
   async #followNext(fileId: string): Promise<void> {
     this.#live = this.#files.find((file) => file.fileId === fileId && file.isOwner && file.isOpen)
     if (this.#live !== undefined || this.#deps.isFollowed(fileId)) return
-    const last = this.#files.at(-1)
-    if (last !== undefined) await this.#followBetween(last, fileId)
     const cursor = this.#deps.cursorOf(fileId)
+    if (cursor === undefined && (await this.#isCopy())) return
+    await this.#followBetween(fileId)
     const known = cursor === undefined ? undefined : await this.#open({ cursor })
     this.#live = known ?? (await this.#open({}))
   }
 
   /** The files that came and went between two looks. */
-  async #followBetween(last: FollowedFile, nextFileId: string): Promise<void> {
-    const { seen } = last
+  async #followBetween(nextFileId: string): Promise<void> {
+    const knownUntil = this.#files.at(-1)?.seen ?? this.#knownUntil
+    if (knownUntil === undefined) return
     for (const { location, fileId, stats } of await findRotated(this.path)) {
-      if (fileId === nextFileId || this.#deps.isFollowed(fileId) || !isNewer(stats, seen)) continue
+      if (fileId === nextFileId || this.#deps.isFollowed(fileId) || !isNewer(stats, knownUntil)) continue
       if (this.#deps.cursorOf(fileId) === undefined) await this.#open({ location })
     }
   }
@@ -138,14 +157,16 @@ export class FollowedPath implements AsyncDisposable {
   /** The content is no longer there: goes on in the copy that rotation made, or says what is lost. */
   async #replace(file: FollowedFile): Promise<void> {
     file.disown()
-    const copy = file.cursor.headBytes === 0 ? undefined : await this.#findCopy(file.readCursor)
+    const { freshFromBytes, readCursor } = file
+    const copy = readCursor.headBytes === 0 ? undefined : await this.#findCopy(readCursor, { freshFromBytes })
     if (copy === undefined) {
-      await this.#endWithLoss(file)
+      const isActive = monotonicMs() - file.quietSinceMs < activeMs
+      await this.#endWithLoss(file, { mayMissMore: isActive })
       return
     }
     this.#files.splice(this.#files.indexOf(file) + 1, 0, copy)
     await file[Symbol.asyncDispose]()
-    await this.#followBetween(copy, file.fileId)
+    await this.#followBetween(file.fileId)
   }
 
   async #lookAtRotated(file: FollowedFile): Promise<void> {
@@ -158,48 +179,77 @@ export class FollowedPath implements AsyncDisposable {
     const isOneTooMany = file === this.#files[0] && this.#files.length > maxFilesPerPath
     if (file.hasMore) {
       if (isGone) file.disown()
-      if (isGone || isOneTooMany) await this.#endWithLoss(file)
+      if (isGone || isOneTooMany) await this.#endWithLoss(file, { mayMissMore: false })
     } else if (quietMs >= lateWriterMs) await file.end()
   }
 
-  async #endWithLoss(file: FollowedFile): Promise<void> {
-    const bytes = file.unreadBytes
-    if (bytes === 0) {
-      await file.end()
-      return
-    }
-    const nowMs = Math.floor(this.#deps.cloudNow())
-    await file.end('with loss')
-    this.#lost({ bytes, firstMs: nowMs - Math.ceil(monotonicMs() - this.#lastLookMs), lastMs: nowMs })
+  async #endWithLoss(file: FollowedFile, { mayMissMore }: { readonly mayMissMore: boolean }): Promise<void> {
+    const { readAllAtMs, quietSinceMs } = file
+    const bytes = await file.end()
+    if (bytes === 0 && !mayMissMore) return
+    const sinceMs = this.#deps.cloudNow() - monotonicMs()
+    this.#report({
+      ...(bytes === 0 ? {} : { bytes }),
+      ...(readAllAtMs === undefined ? {} : { firstMs: Math.floor(sinceMs + readAllAtMs) }),
+      lastMs: Math.floor(mayMissMore ? this.#deps.cloudNow() : sinceMs + quietSinceMs),
+    })
   }
 
-  #lost(loss: Pick<GapRecord, 'bytes' | 'firstMs' | 'lastMs'>): void {
+  /** Where something else is at the path, it was rotated, and may have had more by then than was ever seen. */
+  #resumeLost(cursor: LogCursor, isRotated: boolean): void {
+    const { sizeBytes, positionBytes, modifiedMs, bornMs } = cursor
+    const bytes = Math.max(0, sizeBytes - positionBytes)
+    if (modifiedMs !== undefined) this.#knownUntil = timesOf(modifiedMs, bornMs ?? 0)
+    if (bytes > 0 || isRotated) this.#report(bytes === 0 ? {} : { bytes })
+  }
+
+  #report(loss: Pick<GapRecord, 'bytes' | 'firstMs' | 'lastMs'>): void {
     this.#deps.onGap({ target: this.target, source: this.path, reason: 'rotated', ...loss })
   }
 
   async #findRest(cursor: LogCursor): Promise<FollowedFile | undefined> {
     const place = await findByFileId(this.path, cursor.fileId)
     if (place !== undefined && !this.#deps.isFollowed(place.fileId)) {
-      const file = await openFollowedFile({ path: this.path, location: place.location, cursor })
+      const { path, format } = this.#deps
+      const file = await openFollowedFile({ path, format, location: place.location, cursor })
       if (file !== undefined) return file
     }
     return cursor.headBytes === 0 ? undefined : await this.#findCopy(cursor)
   }
 
-  async #findCopy(cursor: LogCursor): Promise<FollowedFile | undefined> {
-    for (const { location, fileId } of (await findRotated(this.path)).toReversed()) {
+  async #findCopy(
+    cursor: LogCursor,
+    options: Pick<FollowedFileOptions, 'freshFromBytes'> = {},
+  ): Promise<FollowedFile | undefined> {
+    const { path, format } = this.#deps
+    for (const { location, fileId } of (await findRotated(path)).toReversed()) {
       if (this.#deps.isFollowed(fileId)) continue
-      const file = await openFollowedFile({ path: this.path, location, cursor })
+      const file = await openFollowedFile({ path, format, location, cursor, ...options })
       if (file !== undefined) return file
     }
     return undefined
   }
 
-  async #open(options: { location?: string; cursor?: LogCursor }): Promise<FollowedFile | undefined> {
-    const file = await openFollowedFile({ path: this.path, ...options })
+  /** Whether what is at the path is a copy of a followed file, so that nothing in it is new. */
+  async #isCopy(): Promise<boolean> {
+    const originals = this.#deps.originals()
+    if (originals.length === 0) return false
+    await using handle = await openIfThere(this.path)
+    if (handle === undefined) return false
+    for (const original of originals) if (await original.isCopiedTo(handle)) return true
+    return false
+  }
+
+  async #open(options: Pick<FollowedFileOptions, 'location' | 'cursor'>): Promise<FollowedFile | undefined> {
+    const { path, format } = this.#deps
+    const file = await openFollowedFile({ path, format, ...options })
     if (file !== undefined) this.#files.push(file)
     return file
   }
+}
+
+function timesOf(modifiedMs: number, bornMs: number): FileTimes {
+  return { mtimeNs: BigInt(modifiedMs) * 1_000_000n, birthtimeNs: BigInt(bornMs) * 1_000_000n }
 }
 
 async function statFile(path: string): Promise<BigIntStats | undefined> {

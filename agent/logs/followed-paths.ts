@@ -1,9 +1,14 @@
+import { basename, dirname } from 'node:path'
+
 import { AgentError } from '../lib/errors.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
+import type { FollowedFile } from './followed-file.ts'
 import { FollowedPath, type FollowedPathDeps } from './followed-path.ts'
 import { globFiles, matchesGlob } from './glob-files.ts'
+import type { LineFormat } from './line-format.ts'
 import type { LogCursor } from './log-cursors.ts'
 import type { LogTarget } from './log-destination.ts'
+import { isCompressedName, isRotatedName } from './rotated-files.ts'
 
 /** The files of one source, and where their lines go. */
 export interface FilePattern {
@@ -12,6 +17,7 @@ export interface FilePattern {
   /** Whether a path that fits the pattern is a source. */
   readonly takes: (path: string) => boolean
   readonly targetOf: (path: string) => LogTarget
+  readonly format: LineFormat
 }
 
 export interface FollowedPathsDeps extends Pick<FollowedPathDeps, 'onGap' | 'cloudNow'> {
@@ -33,6 +39,8 @@ export class FollowedPaths implements AsyncDisposable {
   #unreadable: readonly { readonly what: string; readonly error: unknown }[] = []
   #isLoaded = false
   #discoveredAtMs = -Infinity
+  /** By the device's clock. */
+  #discoveredWallMs: number | undefined
   #turn = 0
 
   constructor(deps: FollowedPathsDeps) {
@@ -66,19 +74,21 @@ export class FollowedPaths implements AsyncDisposable {
     // The paths found last time have been looked at since, so what is older than that is claimed or out of reach.
     this.#settled = this.#settled.filter(({ atMs }) => atMs > this.#discoveredAtMs)
     this.#discoveredAtMs = monotonicMs()
-    const found = new Set(results.flatMap(({ paths }) => paths))
+    const found = new Set(results.flatMap(({ paths }) => paths).filter((path) => !isCompressedName(path)))
     this.#unreadable = results.flatMap(({ unreadable }) =>
       unreadable.map(({ path, error }) => ({ what: `folder ${path}`, error })),
     )
     for (const path of this.paths) if (path.isOver && !found.has(path.path)) this.#paths.delete(path.path)
     for (const path of found) this.#add(path, [])
+    this.#discoveredWallMs = Date.now()
   }
 
-  /** All paths, each time starting with another one. */
+  /** All paths, each time starting with another one; new ones come last, for they may be copies of the others. */
   nextTurn(): readonly FollowedPath[] {
     const { paths } = this
     this.#turn = (this.#turn + 1) % Math.max(1, paths.length)
-    return [...paths.slice(this.#turn), ...paths.slice(0, this.#turn)]
+    const turn = [...paths.slice(this.#turn), ...paths.slice(0, this.#turn)]
+    return [...turn.filter(({ isKnown }) => isKnown), ...turn.filter(({ isKnown }) => !isKnown)]
   }
 
   /** Forgets files that were ended and accepted, but for those that a pattern finds again. */
@@ -119,13 +129,22 @@ export class FollowedPaths implements AsyncDisposable {
       new FollowedPath({
         path,
         target: source.targetOf(path),
+        format: source.format,
         cursors,
+        ...(this.#discoveredWallMs === undefined ? {} : { absentAtMs: this.#discoveredWallMs }),
         cursorOf: (fileId) => this.#settled.find(({ cursor }) => cursor.fileId === fileId)?.cursor,
         isFollowed: (fileId) => this.#isFollowed(fileId),
+        originals: () => this.#originals(path),
         onGap,
         cloudNow,
       }),
     )
+  }
+
+  #originals(copy: string): readonly FollowedFile[] {
+    return this.paths
+      .filter(({ path }) => dirname(path) === dirname(copy) && isRotatedName(basename(path), basename(copy)))
+      .flatMap(({ files }) => files)
   }
 
   #isFollowed(fileId: string): boolean {

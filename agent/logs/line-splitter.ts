@@ -1,33 +1,51 @@
-import { characterBoundary, incompleteTailBytes, printableText } from './printable-text.ts'
+import { characterBoundary, incompleteTailBytes, isPlainText, printableText } from './printable-text.ts'
 
+/** A line of a file, or a piece of one that is too long. */
 export interface Line {
   /** Printable, not empty, without its line break. */
   readonly text: string
+  /** Of the text in UTF-8. */
+  readonly textBytes: number
+  /** Where in the file it begins. */
+  readonly startBytes: number
   /** The position in the file right after the line and its line break. */
   readonly endBytes: number
+  /** Whether it begins in the middle of a line of the file. */
+  readonly isRest: boolean
+  /** Whether it ends where there is no room for more of the same line. */
+  readonly isCut: boolean
 }
 
 export interface LineSplitterOptions {
   /** Where in the file the first byte comes from. */
   readonly positionBytes: number
-  /** Of a line's text in UTF-8, at least 12: a longer one is split, between characters. */
+  /** Whether the byte before is one of the same line. */
+  readonly isMidLine?: boolean
+  /** Of a line's text in UTF-8, at least 48: a longer one is split, between characters. */
   readonly maxLineBytes: number
 }
 
 const lineFeed = 0x0a
 const carriageReturn = 0x0d
+/** They depend on nothing but the place in the file, so that reading on from anywhere gives the same pieces. */
+const restMark = '[continued]\u2026'
+const cutMark = '\u2026[continues]'
+const markBytes = Buffer.byteLength(restMark)
 
 /**
  * Makes lines of bytes. The lines and their positions do not depend on how the bytes are cut into chunks. Empty
- * lines only move the position. Bytes that are not UTF-8 become replacement characters.
+ * lines only move the position. Bytes that are not UTF-8 become replacement characters. A line that is too long is
+ * split: each piece but the last ends with `…[continues]`, each but the first begins with `[continued]…`.
  */
 export class LineSplitter {
   readonly #maxLineBytes: number
   #positionBytes: number
+  #isMidLine: boolean
   #rest: Buffer = Buffer.alloc(0)
 
-  constructor({ positionBytes, maxLineBytes }: LineSplitterOptions) {
+  constructor({ positionBytes, isMidLine = false, maxLineBytes }: LineSplitterOptions) {
     this.#positionBytes = positionBytes
+    this.#isMidLine = isMidLine
     this.#maxLineBytes = maxLineBytes
   }
 
@@ -36,72 +54,123 @@ export class LineSplitter {
     return this.#positionBytes
   }
 
-  /** What was pushed and waits for its line break. Never more than the longest line. */
+  /** What was pushed and waits for its line break. Hardly more than the longest line. */
   get pendingBytes(): number {
     return this.#rest.length
   }
 
   /** Takes the bytes that follow; keeps them, so the caller must not change them any more. */
   push(chunk: Uint8Array): readonly Line[] {
-    let bytes = this.#rest.length === 0 ? bufferOf(chunk) : Buffer.concat([this.#rest, chunk])
+    const bytes = this.#rest.length === 0 ? bufferOf(chunk) : Buffer.concat([this.#rest, chunk])
     const lines: Line[] = []
-    for (;;) {
-      const end = bytes.indexOf(lineFeed)
-      if (end >= 0 && end <= this.#maxLineBytes) {
-        this.#take(withoutReturn(bytes.subarray(0, end)), end + 1, lines)
-        bytes = bytes.subarray(end + 1)
-      } else if (bytes.length > this.#maxLineBytes) {
-        const cut = characterBoundary(bytes, this.#maxLineBytes)
-        this.#take(bytes.subarray(0, cut), cut, lines)
-        bytes = bytes.subarray(cut)
-      } else break
-    }
+    const start = isPlainText(bytes) ? this.#takePlain(bytes, lines) : this.#takeAny(bytes, lines)
+    const rest = bytes.subarray(start)
     // A small rest must not keep the large chunk alive that it came in.
-    this.#rest = bytes.length * 4 < chunk.length ? Buffer.from(bytes) : bytes
+    this.#rest = rest.length * 4 < bytes.length ? Buffer.from(rest) : rest
     return lines
   }
 
   /** Ends the pending line without its break, but not inside a character unless that is all there is. */
   flush(): readonly Line[] {
     const lines: Line[] = []
+    if (this.#rest.length === 0) return lines
     const whole = this.#rest.length - incompleteTailBytes(this.#rest)
-    const cut = whole === 0 ? this.#rest.length : whole
-    this.#take(withoutReturn(this.#rest.subarray(0, cut)), cut, lines)
-    this.#rest = this.#rest.subarray(cut)
+    const end = whole === 0 ? this.#rest.length : whole
+    const start = this.#takeLine(this.#rest, { start: 0, end, usedEnd: end }, lines)
+    this.#rest = this.#rest.subarray(start)
+    this.#isMidLine ||= start > 0
     return lines
   }
 
-  #take(content: Buffer, usedBytes: number, lines: Line[]): void {
-    const startBytes = this.#positionBytes
-    this.#positionBytes += usedBytes
-    if (content.length === 0) return
-    const text = printableText(content.toString('utf8'))
-    if (Buffer.byteLength(text) <= this.#maxLineBytes) {
-      lines.push({ text, endBytes: this.#positionBytes })
-      return
+  /** Bytes that are text as they are; the lines are cut out of one string. Answers where the rest begins. */
+  #takePlain(bytes: Buffer, lines: Line[]): number {
+    const text = bytes.toString('latin1')
+    const base = this.#positionBytes
+    let start = 0
+    for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
+      const textBytes = end - start
+      if (this.#isMidLine || textBytes > this.#maxLineBytes) {
+        this.#takeLine(bytes, { start, end, usedEnd: end + 1 }, lines)
+      } else if (textBytes > 0) {
+        const line = text.slice(start, end)
+        const endBytes = base + end + 1
+        lines.push({ text: line, textBytes, startBytes: base + start, endBytes, isRest: false, isCut: false })
+      }
+      start = end + 1
+      this.#positionBytes = base + start
     }
-    lines.push(...this.#pieces(content, startBytes, this.#positionBytes))
+    return this.#takeTooLong(bytes, start, lines)
   }
 
-  /** A byte becomes three at most, when it is NUL or not UTF-8: pieces of a third are short enough in any case. */
-  #pieces(content: Buffer, startBytes: number, endBytes: number): readonly Line[] {
-    const pieces: Line[] = []
-    const maxBytes = Math.floor(this.#maxLineBytes / 3)
-    for (let start = 0; start < content.length;) {
-      const left = content.subarray(start)
-      const cut = left.length <= maxBytes ? left.length : characterBoundary(left, maxBytes)
-      const end = start + cut === content.length ? endBytes : startBytes + start + cut
-      pieces.push({ text: printableText(left.subarray(0, cut).toString('utf8')), endBytes: end })
-      start += cut
+  #takeAny(bytes: Buffer, lines: Line[]): number {
+    let start = 0
+    for (let end = bytes.indexOf(lineFeed); end >= 0; end = bytes.indexOf(lineFeed, start)) {
+      this.#takeLine(bytes, { start, end, usedEnd: end + 1 }, lines)
+      start = end + 1
     }
-    return pieces
+    return this.#takeTooLong(bytes, start, lines)
   }
+
+  /** Pieces of a line whose end is not there yet. Two bytes more could be its line break. */
+  #takeTooLong(bytes: Buffer, lineStart: number, lines: Line[]): number {
+    let start = lineStart
+    while (bytes.length - start >= this.#maxLineBytes + 2) {
+      start += this.#takePiece(bytes.subarray(start), lines)
+    }
+    return start
+  }
+
+  /** A line of which the end is there, in as many pieces as it needs. Answers where it ended. */
+  #takeLine(bytes: Buffer, line: { start: number; end: number; usedEnd: number }, lines: Line[]): number {
+    const { start, usedEnd } = line
+    const end = bytes[line.end - 1] === carriageReturn && line.end > start ? line.end - 1 : line.end
+    const startBytes = this.#positionBytes
+    for (let at = start; at < end;) {
+      const content = bytes.subarray(at, end)
+      const endBytes = startBytes + usedEnd - start
+      if (content.length <= this.#maxLineBytes && this.#takeWhole(content, endBytes, lines)) break
+      at += this.#takePiece(content, lines)
+    }
+    this.#positionBytes = startBytes + usedEnd - start
+    this.#isMidLine = false
+    return usedEnd
+  }
+
+  /** Takes what is left of a line if that is short enough. */
+  #takeWhole(content: Buffer, endBytes: number, lines: Line[]): boolean {
+    const isRest = this.#isMidLine
+    const text = `${isRest ? restMark : ''}${textOf(content)}`
+    const textBytes = Buffer.byteLength(text)
+    if (textBytes > this.#maxLineBytes) return false
+    lines.push({ text, textBytes, startBytes: this.#positionBytes, endBytes, isRest, isCut: false })
+    return true
+  }
+
+  /** Takes as much as there is room for, from bytes that are too many, and answers how many. */
+  #takePiece(bytes: Buffer, lines: Line[]): number {
+    const isRest = this.#isMidLine
+    const room = this.#maxLineBytes - markBytes - (isRest ? markBytes : 0)
+    let used = Math.min(bytes.length, characterBoundary(bytes, room))
+    let text = textOf(bytes.subarray(0, used))
+    if (Buffer.byteLength(text) > room) {
+      // A byte becomes three at most, when it is a control character or not UTF-8.
+      used = characterBoundary(bytes, Math.floor(room / 3))
+      text = textOf(bytes.subarray(0, used))
+    }
+    const startBytes = this.#positionBytes
+    this.#positionBytes += used
+    this.#isMidLine = true
+    text = `${isRest ? restMark : ''}${text}${cutMark}`
+    const textBytes = Buffer.byteLength(text)
+    lines.push({ text, textBytes, startBytes, endBytes: this.#positionBytes, isRest, isCut: true })
+    return used
+  }
+}
+
+function textOf(bytes: Buffer): string {
+  return isPlainText(bytes) ? bytes.toString('latin1') : printableText(bytes.toString('utf8'))
 }
 
 function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
-function withoutReturn(line: Buffer): Buffer {
-  return line.at(-1) === carriageReturn ? line.subarray(0, -1) : line
 }

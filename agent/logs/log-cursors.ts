@@ -1,9 +1,9 @@
+import { renameSync, writeFileSync } from 'node:fs'
 import { chmod, mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import * as z from 'zod'
 
-import { withDeadline } from '../lib/abort.ts'
 import { readJsonState, writeJsonState } from '../lib/json-state.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
@@ -21,6 +21,9 @@ const cursorSchema = z.strictObject({
   positionBytes: z.int().min(0),
   /** How long the file was when it was last seen. */
   sizeBytes: z.int().min(0),
+  /** When the file was made and last written to, by its file system, in milliseconds since 1970. */
+  bornMs: z.int().optional(),
+  modifiedMs: z.int().optional(),
 })
 const gapSchema = z.strictObject({
   target: z.strictObject({ group: z.string().min(1), stream: z.string().min(1) }),
@@ -79,7 +82,6 @@ export function parseLogState(json: unknown): SavedState {
 
 const saveEveryMs = 5_000
 const patienceMs = 60_000
-const copyWithinMs = 5_000
 const nothing: SavedState = { revision: 0, files: [], journal: [], gaps: [] }
 
 export interface LogStateFileOptions {
@@ -103,8 +105,6 @@ export class LogStateFile {
   #firstTryMs: number | undefined
   #saved = ''
   #savedAtMs = -Infinity
-  #copying: Promise<void> = Promise.resolve()
-  #nextCopy: Promise<void> | undefined
   #copyError: unknown
 
   constructor(options: LogStateFileOptions) {
@@ -159,28 +159,15 @@ export class LogStateFile {
     this.#saved = essence
   }
 
-  /**
-   * Has the copy tell of a state that is not older than the one at the call, once `load` succeeded. Calls at a time share
-   * a write. Never rejects, and resolves within 5 s, in which memory is written to many times over.
-   */
-  async copy(state: () => LogState): Promise<void> {
+  /** Has the copy tell of `state`, once `load` succeeded, before anything else happens. Never throws. */
+  copy(state: LogState): void {
     if (this.#loaded === undefined) return
-    this.#nextCopy ??= this.#copying.then(() => {
-      this.#nextCopy = undefined
-      this.#copying = this.#writeCopy(state())
-      return this.#copying
-    })
-    const deadline = {
-      signal: new AbortController().signal,
-      withinMs: copyWithinMs,
-      what: 'the copy of the log cursors',
-    }
-    await withDeadline(deadline, async () => await this.#nextCopy).catch(() => undefined)
-  }
-
-  async #writeCopy(state: LogState): Promise<void> {
+    const { copyPath } = this.#options
+    const temporary = `${copyPath}.tmp`
     try {
-      await writeJsonState(this.#options.copyPath, this.#versioned(state))
+      // Memory is written to in microseconds, and no batch can be accepted meanwhile.
+      writeFileSync(temporary, `${JSON.stringify(this.#versioned(state))}\n`, { mode: 0o600 })
+      renameSync(temporary, copyPath)
       this.#copyError = undefined
     } catch (error) {
       this.#copyError = error

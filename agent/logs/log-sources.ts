@@ -4,6 +4,7 @@ import type { Config } from '../config/config-schema.ts'
 import type { DeliveredSource, LogSourceContext } from './delivered-source.ts'
 import { FileLogSource } from './file-log-source.ts'
 import type { FilePattern } from './followed-paths.ts'
+import type { LogTarget } from './log-destination.ts'
 
 /** The sources that the configuration names. */
 export function createLogSources(
@@ -11,12 +12,13 @@ export function createLogSources(
   group: string,
   context: LogSourceContext,
 ): readonly DeliveredSource[] {
-  const patterns = config.sources.map(({ path }) => filePattern(path, group))
+  const patterns = config.sources.map((source) => filePattern(source, group))
   return [new FileLogSource({ ...context, patterns, maxBacklogBytes: config.maxBacklogBytes })]
 }
 
-function filePattern(pattern: string, group: string): FilePattern {
-  return { pattern, takes: () => true, targetOf: (path) => ({ group, stream: streamOf(path) }) }
+function filePattern(source: Config['logs']['sources'][number], group: string): FilePattern {
+  const targetOf = (path: string): LogTarget => ({ group, stream: streamOf(path) })
+  return { pattern: source.path, takes: () => true, targetOf, format: source }
 }
 
 /** The stem of the file name, with what a stream name may not hold replaced ("CreateLogStream", API reference). */

@@ -26,8 +26,8 @@ export interface LogStreamSenderDeps extends StreamQueueDeps {
   readonly flushMs: () => number
   /** How much the stream may hold, as `BatchLimits.maxBytes` counts. */
   readonly shareBytes: () => number
-  /** Remembers over a crash how far the sources are. Never rejects. */
-  readonly remember: () => Promise<void>
+  /** Remembers over a crash how far the sources are. Never throws. */
+  readonly remember: () => void
 }
 
 /** `again`: not accepted, and another try, which will be different, may follow at once. */
@@ -201,7 +201,7 @@ export class LogStreamSender implements EventSink {
       this.#bound.accepted()
       this.rest.succeeded()
       this.#lastAcceptedAtMs = monotonicMs()
-      await this.#deps.remember()
+      this.#deps.remember()
       return 'accepted'
     } catch (error) {
       if (error instanceof DeadlineError && !signal.aborted) return this.#cutShort(parcel, error)

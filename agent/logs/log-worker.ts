@@ -259,8 +259,8 @@ class DeliveringWorker implements LogWorker {
       outbox: this.#outbox,
       onGap,
       pace: new SendPace(config.maxBytesPerSecond),
-      remember: async () => {
-        if (this.#areGapsLoaded) await this.#stateFile.copy(() => this.#state())
+      remember: () => {
+        if (this.#areGapsLoaded) this.#stateFile.copy(this.#state())
       },
       flushMs: () => jittered(config.flushSeconds * 1_000, 0.1),
       maxAgeMs: config.maxBacklogHours * hourMs,

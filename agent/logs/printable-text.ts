@@ -1,7 +1,24 @@
-/** Text that CloudWatch Logs and JSON can carry: NUL becomes a visible symbol, lone surrogates the replacement mark. */
+import { isAscii } from 'node:buffer'
+
+/** What `printableText` has to change: controls but tab and line feed, and what is not Unicode. */
+// eslint-disable-next-line no-control-regex
+const unprintable = /[\0-\x08\x0b-\x1f\x7f-\x9f]/
+// eslint-disable-next-line no-control-regex
+const unprintables = /\0{16,}|[\0-\x08\x0b-\x1f\x7f-\x9f]/g
+
+/**
+ * Text that CloudWatch Logs, JSON and terminals can carry. Control characters other than tab and line feed become their
+ * symbols (U+2400 to U+2421), those of ISO 8859 and lone surrogates the replacement mark. A run of 16 NULs or more, as
+ * a hole in a file is read, becomes one symbol with its length.
+ */
 export function printableText(text: string): string {
   const wellFormed = text.isWellFormed() ? text : text.toWellFormed()
-  return wellFormed.includes('\0') ? wellFormed.replaceAll('\0', '\u2400') : wellFormed
+  return unprintable.test(wellFormed) ? wellFormed.replaceAll(unprintables, symbolOf) : wellFormed
+}
+
+/** Whether bytes are ASCII without control characters other than tab and line feed: text as they are, one byte each. */
+export function isPlainText(bytes: Uint8Array): boolean {
+  return bytes.length < 512 ? isPlainRange(bytes, 0, bytes.length) : isAscii(bytes) && hasNoControls(bytes)
 }
 
 /** How many bytes at the end of `bytes` begin a UTF-8 sequence (RFC 3629) that is not complete yet: 0 to 3. */
@@ -20,6 +37,40 @@ export function characterBoundary(bytes: Uint8Array, atBytes: number): number {
     if (!isContinuation(bytes[cut] ?? 0)) return cut
   }
   return atBytes
+}
+
+function symbolOf(run: string): string {
+  if (run.length > 1) return `\u2400(${run.length} times)`
+  const code = run.charCodeAt(0)
+  if (code < 0x20) return String.fromCharCode(0x2400 + code)
+  return code === 0x7f ? '\u2421' : '\uFFFD'
+}
+
+/** Of ASCII. Four bytes at a time: this runs over every byte of every log. */
+function hasNoControls(bytes: Uint8Array): boolean {
+  const start = Math.min(bytes.length, -bytes.byteOffset & 3)
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset + start, (bytes.length - start) >> 2)
+  const end = start + words.length * 4
+  if (!isPlainRange(bytes, 0, start) || !isPlainRange(bytes, end, bytes.length)) return false
+  for (const word of words) {
+    // a byte below 0x20 borrows, 0x7f carries: either sets a high bit, and no other byte alone does
+    if ((((word - 0x20202020) | (word + 0x01010101)) & 0x80808080) === 0) continue
+    if (isControl(word & 0xff) || isControl((word >> 8) & 0xff)) return false
+    if (isControl((word >> 16) & 0xff) || isControl(word >>> 24)) return false
+  }
+  return true
+}
+
+function isPlainRange(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let at = start; at < end; at += 1) {
+    const byte = bytes[at] ?? 0
+    if (byte >= 0x7f || isControl(byte)) return false
+  }
+  return true
+}
+
+function isControl(byte: number): boolean {
+  return (byte < 0x20 && byte !== 0x0a && byte !== 0x09) || byte === 0x7f
 }
 
 function isContinuation(byte: number): boolean {

@@ -11,11 +11,13 @@ export interface RotatedFile {
   readonly stats: BigIntStats
 }
 
-type FileTimes = Pick<BigIntStats, 'mtimeNs' | 'birthtimeNs'>
+/** A birth time of 0 is not known. */
+export type FileTimes = Pick<BigIntStats, 'mtimeNs' | 'birthtimeNs'>
 
 const maxNames = 2_000
 const suffix = /^[._-]?(\d[\dT:Z._-]*|old|bak|prev)$/
 const infix = /^[._-]\d[\dT:Z._-]*$/
+const compressed = /\.(?:gz|xz|zst|bz2|lz4|zip)$/i
 
 /** The file with this device and inode: at `path`, or by whatever name in its folder. */
 export async function findByFileId(path: string, fileId: string): Promise<RotatedFile | undefined> {
@@ -39,7 +41,12 @@ export function isNewer(stats: FileTimes, than: FileTimes): boolean {
   return stats.birthtimeNs === 0n || stats.birthtimeNs > than.birthtimeNs
 }
 
-/** Exported for its test. */
+/** Whether a file is compressed, by its name: its content was there before as another file. */
+export function isCompressedName(name: string): boolean {
+  return compressed.test(name)
+}
+
+/** Whether rotation may have given a file this name that was called `base`. */
 export function isRotatedName(base: string, name: string): boolean {
   if (name === base) return false
   if (name.startsWith(base)) return suffix.test(name.slice(base.length))

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 
-import { detectLevel } from './detect-level.ts'
+import { detectLevel } from './log-level.ts'
 import { eventTimeMs, type ClockReading, type EventClock } from './event-clock.ts'
 import { EventQueue } from './event-queue.ts'
 import { LeftOut, sourceOf } from './left-out.ts'

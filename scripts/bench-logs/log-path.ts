@@ -41,7 +41,10 @@ export function openLogPath({ pattern, stateFolder, compression, port, certifica
     onConnectionFailure: () => undefined,
   })
   const group = '/aws/panorama/devices/bench'
-  const files = { sources: [{ kind: 'file' as const, path: pattern }], maxBacklogBytes: 1_073_741_824 }
+  const files = {
+    sources: [{ kind: 'file' as const, path: pattern, timestamps: 'auto' as const, timeZone: 'local' as const }],
+    maxBacklogBytes: 1_073_741_824,
+  }
   return createLogWorker({
     config: { flushSeconds: 15, maxBacklogHours: 312, minLevelWhenBehind: 'debug' },
     sources: (context) => createLogSources(files, group, context),

@@ -271,7 +271,12 @@ class Appliance implements AsyncDisposable {
     const maxBacklogBytes = 1_073_741_824
     return createLogWorker({
       config: { flushSeconds: 15, maxBacklogHours: 312, minLevelWhenBehind: 'debug' },
-      sources: (context) => createLogSources({ sources: [{ kind: 'file', path }], maxBacklogBytes }, group, context),
+      sources: (context) =>
+        createLogSources(
+          { sources: [{ kind: 'file', path, timestamps: 'auto', timeZone: 'local' }], maxBacklogBytes },
+          group,
+          context,
+        ),
       group,
       destination: this.#reachable(this.destination),
       ring,

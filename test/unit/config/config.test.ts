@@ -79,6 +79,18 @@ describe('accepted', () => {
     expect(faultsWith(...Array.from({ length: 9 }, () => ec.publicPem))).toEqual(['artifacts[0].trustedKeys'])
   })
 
+  test('fills in how the lines of a log source are read', () => {
+    const source = { kind: 'file', path: '/a', multiLine: { firstLine: '^\\d{4}-' } }
+    expect(parseConfig({ ...configDocument(), logs: { sources: [source] } }, 'config.json').logs.sources).toEqual([
+      {
+        ...source,
+        multiLine: { ...source.multiLine, maxLines: 500, waitSeconds: 2 },
+        timestamps: 'auto',
+        timeZone: 'local',
+      },
+    ])
+  })
+
   test.each([
     'https://s3.localhost:9443',
     'https://vpce-1.s3.us-west-2.vpce.amazonaws.com',
@@ -130,6 +142,14 @@ describe('faults', () => {
   ])('refuses an unknown field %s', (_, change, fault) => {
     expect(faultsOf({ ...configDocument(), ...change })).toEqual([fault])
   })
+
+  test.each(['(', '^(?=INFO)', '(a)\\1', 'a{1,900}', '', 'x'.repeat(513)])(
+    'refuses %j as the pattern of a first line, and names it',
+    (firstLine) => {
+      const sources = [{ kind: 'file', path: '/a', multiLine: { firstLine } }]
+      expect(faultPathsWith('logs', { sources })).toEqual(['logs.sources[0].multiLine.firstLine'])
+    },
+  )
 
   test.each([
     ['cameras', 'refreshSeconds', 30, 86_400],

@@ -68,7 +68,7 @@ export class LogAppliance implements AsyncDisposable {
     const stop = new AbortController()
     const log = createLog({ level: 'debug', sinks: [this.ring.sink, (line) => this.lines.push(line)] })
     const { maxBacklogBytes, ...config } = this.settings
-    const files = [{ kind: 'file', path: this.path(this.pattern) }] as const
+    const files = [{ kind: 'file', path: this.path(this.pattern), timestamps: 'auto', timeZone: 'local' }] as const
     const logs = createLogWorker({
       config,
       sources: (context) => [

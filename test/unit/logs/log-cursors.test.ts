@@ -129,33 +129,17 @@ test('goes on from the copy in memory where that was written later, and from the
   const first = new LogStateFile(places)
   await first.load()
   await first.save(at(1))
-  await first.copy(() => at(2))
+  first.copy(at(2))
   expect(await position()).toBe(2)
   const second = new LogStateFile(places)
   await second.load()
   vi.advanceTimersByTime(5_000)
   await second.save(at(3))
   expect(await position()).toBe(3)
-  await second.copy(() => at(4))
+  second.copy(at(4))
   expect(await position()).toBe(4)
   await rm(places.copyPath)
   expect(await position()).toBe(3)
-})
-
-test('copies what is there when the writing begins, also for those who asked meanwhile', async () => {
-  await using folder = await mkdtempDisposable(join(tmpdir(), 'log-cursors-'))
-  const places = { ...placesIn(folder.path), log: createLog({ level: 'error', sinks: [] }) }
-  const file = new LogStateFile(places)
-  await file.load()
-  let position = 1
-  const asked: Promise<void>[] = []
-  for (; position < 50; position += 1) asked.push(file.copy(() => at(position)))
-  await asked[0]
-  const last = file.copy(() => at(position))
-  position = 60
-  await last
-  expect(await positionIn(places.copyPath)).toBe(60)
-  await Promise.all(asked)
 })
 
 test('says that the copy cannot be written, until it can', async () => {
@@ -163,10 +147,10 @@ test('says that the copy cannot be written, until it can', async () => {
   const places = { folder: folder.path, copyPath: join(folder.path, 'later', 'copy.json') }
   const file = new LogStateFile({ ...places, log: createLog({ level: 'error', sinks: [] }) })
   await file.load()
-  await file.copy(() => at(1))
+  file.copy(at(1))
   expect(file.copyError).toMatchObject({ code: 'ENOENT' })
   await mkdir(join(folder.path, 'later'))
-  await file.copy(() => at(1))
+  file.copy(at(1))
   expect(file.copyError).toBeUndefined()
 })
 

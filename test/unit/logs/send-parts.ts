@@ -31,7 +31,7 @@ export class SendParts {
         this.outbox.add(gap)
       },
       pace: new SendPace(),
-      remember: () => Promise.resolve(),
+      remember: () => undefined,
       flushMs: () => 15_000,
       maxAgeMs: Infinity,
       minLevelWhenBehind: 'debug',

@@ -1,0 +1,152 @@
+import { LineSplitter, type Line } from './line-splitter.ts'
+import { maxMessageBytes } from './log-batch.ts'
+import type { EventOrigin, SourceEvent } from './source-event.ts'
+
+/** How the lines of a file become events. */
+export interface LineReading {
+  /** The time that a line states, in milliseconds since 1970. Default: none does. */
+  readonly readTime?: (line: string) => number | undefined
+  /** Lines that belong together become one event, joined by line feeds. Default: each is one. */
+  readonly multiLine?: MultiLine
+}
+
+export interface MultiLine {
+  /** Whether an event begins with this line. Asked about its first 1,024 characters. */
+  readonly isFirst: (line: string) => boolean
+  readonly maxLines: number
+}
+
+export interface EventAssemblerOptions extends LineReading {
+  /** Where in the file the first byte comes from. */
+  readonly positionBytes: number
+  /** Whether the byte before is one of the same line. */
+  readonly isMidLine?: boolean
+  /** Default: what CloudWatch takes. */
+  readonly maxEventBytes?: number
+  readonly origin: EventOrigin
+}
+
+/** When bytes were read, and what is known of when they were written. */
+export interface ReadMoment {
+  /** On the monotonic clock. */
+  readonly atMs: number
+  /** The device's clock minus the monotonic clock. */
+  readonly wallOffsetMs: number
+  /** Where in the file that begins which was written since this process watches the file. */
+  readonly freshFromBytes: number
+}
+
+const patternLength = 1_024
+const longAgo: ReadMoment = { atMs: 0, wallOffsetMs: 0, freshFromBytes: Infinity }
+
+/**
+ * Makes events of the bytes of one file. An event's position is right after it; `positionBytes` never passes a line
+ * that waits for its end, or for more lines of its event. An event that is ended for its number of lines or bytes is followed by one
+ * that no first line begins. A line that states no time has that of the line before.
+ */
+export class EventAssembler {
+  readonly #splitter: LineSplitter
+  readonly #maxEventBytes: number
+  readonly #origin: EventOrigin
+  readonly #readTime: LineReading['readTime']
+  readonly #multiLine: MultiLine | undefined
+  /** Of one event that is not ended. */
+  #group: Line[] = []
+  #groupBytes = 0
+  #moment = longAgo
+  #statedMs: number | undefined
+  #statedOffsetMs: number | undefined
+
+  constructor({ positionBytes, isMidLine = false, maxEventBytes, origin, ...reading }: EventAssemblerOptions) {
+    this.#maxEventBytes = maxEventBytes ?? maxMessageBytes
+    this.#splitter = new LineSplitter({ positionBytes, isMidLine, maxLineBytes: this.#maxEventBytes })
+    this.#origin = origin
+    this.#readTime = reading.readTime
+    this.#multiLine = reading.multiLine
+  }
+
+  /** Where reading would start again when all events so far are accepted. */
+  get positionBytes(): number {
+    return this.#group[0]?.startBytes ?? this.#splitter.positionBytes
+  }
+
+  /** What waits for a line break, or for more lines. */
+  get pendingBytes(): number {
+    return this.#splitter.pendingBytes + this.#groupBytes
+  }
+
+  /** Whether an event waits for more lines. */
+  get isGroupOpen(): boolean {
+    return this.#group.length > 0
+  }
+
+  /** Takes the bytes that follow; keeps them, so the caller must not change them any more. */
+  push(chunk: Uint8Array, moment: ReadMoment): SourceEvent[] {
+    this.#moment = moment
+    return this.#assemble(this.#splitter.push(chunk))
+  }
+
+  /** Ends the partial line, and the event that it belongs to. Call it until nothing is pending. */
+  flush(): SourceEvent[] {
+    return [...this.#assemble(this.#splitter.flush()), ...this.endGroup()]
+  }
+
+  /** Ends the event that waits for more lines. */
+  endGroup(): SourceEvent[] {
+    const events: SourceEvent[] = []
+    this.#endGroup(events)
+    return events
+  }
+
+  /** The lines that follow belong to another time: they do not have that of the line before. */
+  forgetTime(): void {
+    this.#statedMs = undefined
+    this.#statedOffsetMs = undefined
+  }
+
+  #assemble(lines: readonly Line[]): SourceEvent[] {
+    const events: SourceEvent[] = []
+    for (const line of lines) {
+      if (this.#multiLine === undefined) events.push(this.#eventOf(line, line))
+      else this.#join(line, this.#multiLine, events)
+    }
+    return events
+  }
+
+  #join(line: Line, { isFirst, maxLines }: MultiLine, events: SourceEvent[]): void {
+    const isNext = !line.isRest && !isFirst(line.text.slice(0, patternLength))
+    if (!isNext || this.#groupBytes + line.textBytes > this.#maxEventBytes) this.#endGroup(events)
+    this.#group.push(line)
+    this.#groupBytes += line.textBytes + 1
+    if (line.isCut || this.#group.length >= maxLines) this.#endGroup(events)
+  }
+
+  #endGroup(events: SourceEvent[]): void {
+    const [first] = this.#group
+    const last = this.#group.at(-1)
+    if (first === undefined || last === undefined) return
+    const text = this.#group.length === 1 ? first.text : this.#group.map((line) => line.text).join('\n')
+    events.push(this.#eventOf(first, { text, textBytes: this.#groupBytes - 1, endBytes: last.endBytes }))
+    this.#group = []
+    this.#groupBytes = 0
+  }
+
+  #eventOf(first: Line, { text, textBytes, endBytes }: Pick<Line, 'text' | 'textBytes' | 'endBytes'>): SourceEvent {
+    const { atMs, wallOffsetMs, freshFromBytes } = this.#moment
+    const statedMs = first.isRest ? undefined : this.#readTime?.(first.text)
+    if (statedMs !== undefined) {
+      this.#statedMs = statedMs
+      this.#statedOffsetMs = first.startBytes >= freshFromBytes ? wallOffsetMs : undefined
+    }
+    return {
+      message: text,
+      messageBytes: textBytes,
+      atMs,
+      statedMs: this.#statedMs,
+      wallOffsetMs: this.#statedOffsetMs,
+      level: undefined,
+      origin: this.#origin,
+      position: endBytes,
+    }
+  }
+}

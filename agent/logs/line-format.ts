@@ -1,0 +1,19 @@
+import type { Config } from '../config/config-schema.ts'
+import { linearPattern } from '../lib/linear-pattern.ts'
+import type { LineReading } from './event-assembler.ts'
+import { TimestampReader } from './timestamp-reader.ts'
+
+/** What the configuration says about the lines of a source. */
+export type LineFormat = Pick<Config['logs']['sources'][number], 'multiLine' | 'timestamps' | 'timeZone'>
+
+/** For one file: the reader of its timestamps remembers the last one. */
+export function lineReading({ multiLine, timestamps, timeZone }: LineFormat): LineReading {
+  const reader = timestamps === 'none' ? undefined : new TimestampReader(timeZone)
+  const firstLine = multiLine === undefined ? undefined : linearPattern(multiLine.firstLine)
+  return {
+    ...(reader === undefined ? {} : { readTime: (line) => reader.read(line) }),
+    ...(multiLine === undefined || firstLine === undefined
+      ? {}
+      : { multiLine: { isFirst: (line) => firstLine.test(line), maxLines: multiLine.maxLines } }),
+  }
+}

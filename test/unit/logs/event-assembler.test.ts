@@ -1,0 +1,180 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+
+import { EventAssembler, type LineReading } from '../../../agent/logs/event-assembler.ts'
+import type { SourceEvent } from '../../../agent/logs/source-event.ts'
+import { TimestampReader } from '../../../agent/logs/timestamp-reader.ts'
+import { anyBytes, chunksOf } from './log-bytes.ts'
+
+const maxEventBytes = 64
+const moment = { atMs: 1_000, wallOffsetMs: 5, freshFromBytes: 0 }
+const origin = { accepted: (): undefined => undefined }
+const indented: LineReading = { multiLine: { isFirst: (line) => !line.startsWith('> '), maxLines: 4 } }
+
+describe.each([
+  { how: 'line by line', reading: {} },
+  { how: 'with lines joined', reading: indented },
+])('events made $how', ({ reading }) => {
+  test('are the same, at the same positions, however the bytes are cut', () => {
+    fc.assert(
+      fc.property(anyBytes, fc.array(fc.nat(90), { maxLength: 20 }), (all, cuts) => {
+        expect(assemble(chunksOf(all, cuts), reading)).toEqual(assemble([all], reading))
+      }),
+    )
+  })
+
+  test('keep order and bounds, and each ends after the one before', () => {
+    fc.assert(
+      fc.property(anyBytes, (all) => {
+        let last = 0
+        for (const { message, messageBytes, position } of assemble([all], reading)) {
+          expect(messageBytes).toBe(Buffer.byteLength(message))
+          expect(messageBytes).toBeGreaterThan(0)
+          expect(messageBytes).toBeLessThanOrEqual(maxEventBytes)
+          expect(message.split('\n').length).toBeLessThanOrEqual(4)
+          expect(position).toBeGreaterThan(last)
+          expect(position).toBeLessThanOrEqual(all.length)
+          last = position
+        }
+      }),
+    )
+  })
+
+  test('keep all text', () => {
+    const line = fc.string({ unit: 'grapheme', maxLength: 150 }).map((text) => text.replaceAll(/\p{Cc}/gu, ''))
+    const lines = fc.array(fc.tuple(fc.constantFrom('', '> '), line).map((parts) => parts.join('')))
+    fc.assert(
+      fc.property(lines, (texts) => {
+        const events = assemble([Buffer.from(`${texts.join('\n')}\n`)], reading)
+        const content = events.map(({ message }) => `${message}\n`).join('')
+        const restored = content.replaceAll('\u2026[continues]\n[continued]\u2026', '')
+        expect(restored).toBe(
+          texts
+            .filter((text) => text !== '')
+            .join('\n')
+            .concat('\n')
+            .replace(/^\n$/, ''),
+        )
+      }),
+    )
+  })
+
+  test('go on from any accepted one with exactly the rest', () => {
+    fc.assert(
+      fc.property(anyBytes, fc.nat(), (all, pick) => {
+        const events = assemble([all], reading)
+        const accepted = events.length === 0 ? 0 : pick % (events.length + 1)
+        const position = events[accepted - 1]?.position ?? 0
+        expect(readOn(all, position, reading)).toEqual(events.slice(accepted))
+      }),
+    )
+  })
+
+  test('go on from where the cursor may stand at any time with exactly what is still to come', () => {
+    fc.assert(
+      fc.property(anyBytes, fc.nat(800), (all, cut) => {
+        const assembler = new EventAssembler({ positionBytes: 0, maxEventBytes, origin, ...reading })
+        const events = assembler.push(all.subarray(0, cut), moment).map(contentOf)
+        expect([...events, ...readOn(all, assembler.positionBytes, reading)]).toEqual(assemble([all], reading))
+      }),
+    )
+  })
+})
+
+describe('lines that belong together', () => {
+  test('become one event once the next one begins', () => {
+    const assembler = new EventAssembler({ positionBytes: 0, origin, ...indented })
+    expect(assembler.push(Buffer.from('one\n> a\n\n> b\n'), moment)).toEqual([])
+    expect([assembler.positionBytes, assembler.isGroupOpen]).toEqual([0, true])
+    expect(assembler.push(Buffer.from('two\n'), moment)).toMatchObject([{ message: 'one\n> a\n> b', position: 13 }])
+    expect(assembler.positionBytes).toBe(13)
+    expect(assembler.endGroup()).toMatchObject([{ message: 'two', messageBytes: 3, position: 17 }])
+    expect(assembler.positionBytes).toBe(17)
+  })
+
+  test('are ended by their number, and by their bytes', () => {
+    expect(messages('one\n> 1\n> 2\n> 3\n> 4\n', indented)).toEqual(['one\n> 1\n> 2\n> 3', '> 4'])
+    const wide = `> ${'x'.repeat(40)}`
+    expect(messages(`one\n${wide}\n${wide}\n`, indented)).toEqual([`one\n${wide}`, wide])
+  })
+
+  test('are asked about by their first 1,024 characters', () => {
+    const asked: number[] = []
+    const multiLine = { isFirst: (line: string) => asked.push(line.length) > 0, maxLines: 10 }
+    const assembler = new EventAssembler({ positionBytes: 0, origin, multiLine })
+    assembler.push(Buffer.from(`${'x'.repeat(5_000)}\n`), moment)
+    expect(asked).toEqual([1_024])
+  })
+
+  test('have the time of the first line', () => {
+    const { readTime } = times()
+    const [event] = assembleAll(`2023-02-14 11:53:09 one\n> 2023-02-14 11:53:10\n`, { readTime, ...indented })
+    expect(event).toMatchObject({ statedMs: Date.UTC(2023, 1, 14, 11, 53, 9) })
+  })
+})
+
+describe('times', () => {
+  test('are stated, or those of the line before, until they are to be forgotten', () => {
+    const assembler = new EventAssembler({ positionBytes: 0, origin, ...times() })
+    const events = assembler.push(Buffer.from('none\n2023-02-14 11:53:09 one\n  at foo\n'), moment)
+    const statedMs = Date.UTC(2023, 1, 14, 11, 53, 9)
+    expect(events.map((event) => event.statedMs)).toEqual([undefined, statedMs, statedMs])
+    assembler.forgetTime()
+    expect(assembler.push(Buffer.from('later\n'), moment)).toMatchObject([{ statedMs: undefined, atMs: 1_000 }])
+  })
+
+  test('come with the offset of the clock from where on the file is watched', () => {
+    const line = '2023-02-14 11:53:09 x\n'
+    const assembler = new EventAssembler({ positionBytes: 0, origin, ...times() })
+    const events = assembler.push(Buffer.from(`${line}  more\n${line}  more\n`), { ...moment, freshFromBytes: 29 })
+    expect(events.map(({ wallOffsetMs }) => wallOffsetMs)).toEqual([undefined, undefined, 5, 5])
+  })
+
+  test('are not looked for in the rest of a line', () => {
+    const reading = { ...times(), isMidLine: true }
+    const assembler = new EventAssembler({ positionBytes: 30, origin, ...reading })
+    expect(assembler.push(Buffer.from('2023-02-14 11:53:09\n'), moment)).toMatchObject([{ statedMs: undefined }])
+  })
+})
+
+function times(): Required<Pick<LineReading, 'readTime'>> {
+  const reader = new TimestampReader('utc')
+  return { readTime: (line) => reader.read(line) }
+}
+
+interface Content {
+  readonly message: string
+  readonly messageBytes: number
+  readonly position: number
+}
+
+function contentOf({ message, messageBytes, position }: SourceEvent): Content {
+  return { message, messageBytes, position }
+}
+
+function readOn(all: Buffer, positionBytes: number, reading: LineReading): readonly Content[] {
+  return assemble([all.subarray(positionBytes)], reading, {
+    positionBytes,
+    isMidLine: positionBytes > 0 && all[positionBytes - 1] !== 0x0a,
+  })
+}
+
+function assemble(
+  chunks: readonly Buffer[],
+  reading: LineReading,
+  start: { readonly positionBytes: number; readonly isMidLine?: boolean } = { positionBytes: 0 },
+): readonly Content[] {
+  const assembler = new EventAssembler({ ...start, maxEventBytes, origin, ...reading })
+  const events = chunks.flatMap((chunk) => assembler.push(chunk, moment))
+  while (assembler.pendingBytes > 0) events.push(...assembler.flush())
+  return events.map(contentOf)
+}
+
+function assembleAll(text: string, reading: LineReading): readonly SourceEvent[] {
+  const assembler = new EventAssembler({ positionBytes: 0, maxEventBytes, origin, ...reading })
+  return [...assembler.push(Buffer.from(text), moment), ...assembler.endGroup()]
+}
+
+function messages(text: string, reading: LineReading): readonly string[] {
+  return assembleAll(text, reading).map(({ message }) => message)
+}

@@ -1,0 +1,110 @@
+import { mkdir } from 'node:fs/promises'
+import { join, parse } from 'node:path'
+
+import { vi } from 'vitest'
+
+import { FollowedPaths } from '../../../agent/logs/followed-paths.ts'
+import type { LineFormat } from '../../../agent/logs/line-format.ts'
+import type { LogCursor } from '../../../agent/logs/log-cursors.ts'
+import type { LogTarget } from '../../../agent/logs/log-destination.ts'
+import type { GapRecord } from '../../../agent/logs/log-source.ts'
+import type { SourceEvent } from '../../../agent/logs/source-event.ts'
+import { tempFolder, type TempFolder } from '../../support/temp-folder.ts'
+
+export interface ReadEvent extends SourceEvent {
+  readonly stream: string
+}
+
+/** The files of a temporary folder, followed; every event is kept, and accepted only when `accept` says so. */
+export class FollowedLogs implements AsyncDisposable {
+  readonly gaps: GapRecord[] = []
+  readonly events: ReadEvent[] = []
+  pattern = '*.log'
+  format: LineFormat = { timestamps: 'auto', timeZone: 'utc' }
+  /** Whether nothing is read, as if all streams were full. */
+  isHeldBack = false
+  readonly #folder: TempFolder
+  #sources: FollowedPaths | undefined
+  #acceptedEvents = 0
+
+  private constructor(folder: TempFolder) {
+    this.#folder = folder
+  }
+
+  static async open(): Promise<FollowedLogs> {
+    const logs = new FollowedLogs(await tempFolder())
+    await mkdir(logs.path(''))
+    return logs
+  }
+
+  path(name: string): string {
+    return join(this.#folder.path, 'logs', name)
+  }
+
+  get cursors(): readonly LogCursor[] {
+    return this.#sources?.cursors ?? []
+  }
+
+  messages(stream: string): readonly string[] {
+    return this.events.filter((event) => event.stream === stream).map(({ message }) => message)
+  }
+
+  streams(): readonly string[] {
+    return [...new Set(this.events.map(({ stream }) => stream))]
+  }
+
+  /** Lets `ms` pass, then looks at all files and reads what there is. */
+  async look(ms = 0): Promise<void> {
+    vi.advanceTimersByTime(ms)
+    this.#sources ??= this.#open([])
+    await this.#sources.discover()
+    for (const path of this.#sources.nextTurn()) {
+      await path.look()
+      for (let file = path.nextFile(); file !== undefined && !this.isHeldBack; file = path.nextFile()) {
+        for (const event of await file.read()) this.events.push({ ...event, stream: path.target.stream })
+      }
+    }
+    this.#sources.forgetSettled()
+  }
+
+  /** Lets time pass in looks of a second. */
+  async pass(ms: number): Promise<void> {
+    for (let passedMs = 0; passedMs < ms; passedMs += 1_000) await this.look(1_000)
+  }
+
+  accept(events = Infinity): void {
+    for (const { origin, position } of this.events.slice(this.#acceptedEvents, this.#acceptedEvents + events)) {
+      origin?.accepted(position)
+      this.#acceptedEvents += 1
+    }
+  }
+
+  /** As a crash and a start: goes on with the cursors as they are, or as they are given. */
+  async restart(cursors: readonly LogCursor[] = this.cursors): Promise<void> {
+    await this.#sources?.[Symbol.asyncDispose]()
+    this.events.length = 0
+    this.gaps.length = 0
+    this.#acceptedEvents = 0
+    this.#sources = this.#open(cursors)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#sources?.[Symbol.asyncDispose]()
+    await this.#folder[Symbol.asyncDispose]()
+  }
+
+  #open(cursors: readonly LogCursor[]): FollowedPaths {
+    return new FollowedPaths({
+      patterns: [{ pattern: this.path(this.pattern), takes: () => true, targetOf, format: this.format }],
+      loadCursors: () => Promise.resolve(cursors),
+      onGap: (record) => {
+        this.gaps.push(record)
+      },
+      cloudNow: () => Date.now(),
+    })
+  }
+}
+
+function targetOf(path: string): LogTarget {
+  return { group: 'group', stream: parse(path).name }
+}

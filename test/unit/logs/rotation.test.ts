@@ -1,0 +1,298 @@
+import { appendFile, copyFile, open, rename, rm, truncate, writeFile } from 'node:fs/promises'
+
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+
+import { FollowedLogs } from './followed-logs.ts'
+import { useFakeClock } from './log-appliance.ts'
+
+beforeEach(useFakeClock)
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+describe('rotation by renaming', () => {
+  test('is followed through several rotations between two looks', async () => {
+    await using logs = await FollowedLogs.open()
+    await writeFile(logs.path('app.log'), 'one\n')
+    await logs.look()
+    await appendFile(logs.path('app.log'), 'two\n')
+    for (const [index, text] of ['three', 'four', 'five'].entries()) {
+      await rename(logs.path('app.log'), logs.path(`app.log.${3 - index}`))
+      await fileTime()
+      await writeFile(logs.path('app.log'), `${text}\n`)
+    }
+    await logs.look()
+    expect(logs.messages('app')).toEqual(['one', 'two', 'three', 'four', 'five'])
+    expect(logs.gaps).toEqual([])
+  })
+
+  test('is followed when nothing was at the path for long, and then several files came at once', async () => {
+    await using logs = await FollowedLogs.open()
+    await writeFile(logs.path('app.log'), 'one\n')
+    await logs.look()
+    await rename(logs.path('app.log'), logs.path('app.log.2'))
+    await logs.pass(35_000)
+    logs.accept()
+    await logs.pass(2_000)
+    await fileTime()
+    await writeFile(logs.path('app.log.1'), 'two\n')
+    await fileTime()
+    await writeFile(logs.path('app.log'), 'three\n')
+    await logs.pass(11_000)
+    expect(logs.messages('app')).toEqual(['one', 'two', 'three'])
+  })
+
+  test('is followed when a file came and was rotated before it was first seen', async () => {
+    await using logs = await FollowedLogs.open()
+    await writeFile(logs.path('old.log.1'), 'from before\n')
+    await logs.look()
+    await fileTime()
+    await writeFile(logs.path('app.log.1'), 'one\n')
+    await fileTime()
+    await writeFile(logs.path('app.log'), 'two\n')
+    await writeFile(logs.path('old.log'), 'new\n')
+    await logs.look(11_000)
+    expect(logs.messages('app')).toEqual(['one', 'two'])
+    expect(logs.messages('old')).toEqual(['new'])
+  })
+
+  test('does not bring up files that were rotated before the start', async () => {
+    await using logs = await FollowedLogs.open()
+    await writeFile(logs.path('app.log.1'), 'from before\n')
+    await writeFile(logs.path('app.log'), 'one\n')
+    await logs.look()
+    await logs.pass(12_000)
+    expect(logs.messages('app')).toEqual(['one'])
+  })
+
+  test('while it was away: says that a file is gone, and reads those that came after it', async () => {
+    await using logs = await FollowedLogs.open()
+    await writeFile(logs.path('app.log.4'), 'from before\n')
+    await fileTime()
+    await writeFile(logs.path('app.log'), 'one\n')
+    await logs.look()
+    logs.accept()
+    await fileTime()
+    await rename(logs.path('app.log'), logs.path('app.log.3.gz'))
+    await writeFile(logs.path('app.log.2'), 'two\n')
+    await fileTime()
+    await writeFile(logs.path('app.log.1'), 'three\n')
+    await writeFile(logs.path('app.log.3.gz'), 'compressed')
+    await rm(logs.path('app.log.3.gz'))
+    await writeFile(logs.path('app.log.3.gz'), 'compressed')
+    await writeFile(logs.path('app.log'), 'four\n')
+    await logs.restart()
+    await logs.look()
+    expect(logs.messages('app')).toEqual(['two', 'three', 'four'])
+    const target = { group: 'group', stream: 'app' }
+    expect(logs.gaps).toEqual([{ target, source: logs.path('app.log'), reason: 'rotated' }])
+  })
+})
+
+describe('rotation by copying and truncating', () => {
+  test('is followed through several rotations between two looks', async () => {
+    await using logs = await FollowedLogs.open()
+    await writeFile(logs.path('app.log'), 'one\n')
+    await logs.look()
+    await appendFile(logs.path('app.log'), 'two\n')
+    for (const [index, text] of ['three', 'four', 'five'].entries()) {
+      await copyFile(logs.path('app.log'), logs.path(`app.log.${3 - index}`))
+      await fileTime()
+      await truncate(logs.path('app.log'))
+      await appendFile(logs.path('app.log'), `${text}\n`)
+    }
+    await logs.look()
+    expect(logs.messages('app')).toEqual(['one', 'two', 'three', 'four', 'five'])
+    expect(logs.gaps).toEqual([])
+  })
+
+  test('reads an event that waited for more lines from the copy', async () => {
+    await using logs = await FollowedLogs.open()
+    logs.format = { ...logs.format, multiLine: { firstLine: '^\\S', maxLines: 500, waitSeconds: 2 } }
+    await writeFile(logs.path('app.log'), 'one\n  a\n')
+    await logs.look()
+    await appendFile(logs.path('app.log'), '  b\n')
+    await copyFile(logs.path('app.log'), logs.path('app.log.1'))
+    await truncate(logs.path('app.log'))
+    await appendFile(logs.path('app.log'), 'two\n')
+    await logs.pass(3_000)
+    expect(logs.messages('app')).toEqual(['one\n  a\n  b', 'two'])
+  })
+
+  test('does not take the copy for a file of its own, whenever it is found', async () => {
+    await using logs = await FollowedLogs.open()
+    logs.pattern = '*.log*'
+    await writeFile(logs.path('app.log'), 'one\ntwo\n')
+    await logs.look()
+    await copyFile(logs.path('app.log'), logs.path('app.log.1'))
+    await logs.pass(12_000)
+    await appendFile(logs.path('app.log'), 'three\n')
+    await copyFile(logs.path('app.log'), logs.path('app.log.1'))
+    await truncate(logs.path('app.log'))
+    await appendFile(logs.path('app.log'), '4\n')
+    await logs.pass(60_000)
+    logs.accept()
+    await logs.pass(60_000)
+    expect(logs.messages('app')).toEqual(['one', 'two', 'three', '4'])
+    expect(logs.streams()).toEqual(['app'])
+    await logs.restart()
+    await logs.pass(60_000)
+    expect(logs.events).toEqual([])
+    expect(logs.gaps).toEqual([])
+  })
+
+  test('does not take a copy for a file of its own that was made and truncated before it is found', async () => {
+    await using logs = await FollowedLogs.open()
+    logs.pattern = '*.log*'
+    await writeFile(logs.path('app.log'), 'one\n')
+    await logs.look()
+    await logs.pass(9_000)
+    await appendFile(logs.path('app.log'), 'two\n')
+    await copyFile(logs.path('app.log'), logs.path('app.log.1'))
+    await truncate(logs.path('app.log'))
+    await logs.pass(2_000)
+    expect(logs.messages('app')).toEqual(['one', 'two'])
+    expect([logs.streams(), logs.gaps]).toEqual([['app'], []])
+  })
+
+  test('follows a file that only began like another one', async () => {
+    await using logs = await FollowedLogs.open()
+    const banner = 'the same banner\n'
+    await writeFile(logs.path('camera.log'), `${banner}one\n`)
+    await logs.look()
+    await writeFile(logs.path('camera-1.log'), banner)
+    await logs.pass(11_000)
+    expect(logs.streams()).toEqual(['camera'])
+    await appendFile(logs.path('camera-1.log'), 'two\n')
+    await logs.pass(1_000)
+    expect(logs.messages('camera-1')).toEqual([banner.trim(), 'two'])
+  })
+
+  test('shows the hole that a writer leaves which goes on where it was', async () => {
+    await using logs = await FollowedLogs.open()
+    await using writer = await open(logs.path('app.log'), 'w')
+    await writer.write(`${'x'.repeat(9_999)}\n`)
+    await logs.look()
+    await copyFile(logs.path('app.log'), logs.path('app.log.1'))
+    await truncate(logs.path('app.log'))
+    await writer.write('two\n')
+    await logs.look()
+    expect(logs.messages('app')).toEqual(['x'.repeat(9_999), '\u2400(10000 times)two'])
+    expect(logs.gaps).toEqual([])
+  })
+})
+
+describe('what is lost', () => {
+  test('when a file is truncated under its writer is told without a number of bytes', async () => {
+    await using logs = await FollowedLogs.open()
+    await writeFile(logs.path('app.log'), 'one\n')
+    await logs.look()
+    const readAtMs = Date.now()
+    vi.advanceTimersByTime(1_000)
+    await truncate(logs.path('app.log'))
+    await logs.look()
+    expect(logs.gaps).toEqual([
+      {
+        target: { group: 'group', stream: 'app' },
+        source: logs.path('app.log'),
+        reason: 'rotated',
+        firstMs: expect.closeTo(readAtMs, -1) as number,
+        lastMs: expect.closeTo(readAtMs + 1_000, -1) as number,
+      },
+    ])
+  })
+
+  test('is nothing when a file without a writer is truncated', async () => {
+    await using logs = await FollowedLogs.open()
+    await writeFile(logs.path('app.log'), 'one\n')
+    await logs.look()
+    await logs.pass(15_000)
+    await truncate(logs.path('app.log'))
+    await appendFile(logs.path('app.log'), '2\n')
+    await logs.look()
+    expect(logs.messages('app')).toEqual(['one', '2'])
+    expect(logs.gaps).toEqual([])
+  })
+
+  test('of a deleted file that could not be sent for ten minutes is counted, once', async () => {
+    await using logs = await FollowedLogs.open()
+    await writeFile(logs.path('app.log'), 'one\n')
+    await logs.look()
+    logs.isHeldBack = true
+    await appendFile(logs.path('app.log'), 'two\n')
+    await logs.look(1_000)
+    await rm(logs.path('app.log'))
+    await logs.pass(590_000)
+    expect(logs.gaps).toEqual([])
+    await logs.pass(20_000)
+    expect(logs.gaps).toMatchObject([{ reason: 'rotated', bytes: 4 }])
+    logs.isHeldBack = false
+    await logs.pass(2_000)
+    expect(logs.messages('app')).toEqual(['one'])
+    await logs.restart()
+    await logs.look()
+    expect(logs.gaps).toMatchObject([{ bytes: 4 }])
+  })
+
+  test('is counted in the record or in the cursor, never in both', async () => {
+    await using logs = await FollowedLogs.open()
+    await writeFile(logs.path('app.log'), 'one\ntwo\n')
+    await logs.look()
+    logs.accept(1)
+    logs.isHeldBack = true
+    await appendFile(logs.path('app.log'), 'never read\n')
+    await logs.look(1_000)
+    await truncate(logs.path('app.log'))
+    await logs.look(1_000)
+    expect(logs.gaps).toMatchObject([{ bytes: 11 }])
+    const [cursor] = logs.cursors
+    expect(cursor).toMatchObject({ positionBytes: 4, sizeBytes: 8 })
+    await logs.restart()
+    await logs.look()
+    expect(logs.gaps).toMatchObject([{ bytes: 4 }])
+  })
+
+  test('is nothing of a file that was read to its end and deleted', async () => {
+    await using logs = await FollowedLogs.open()
+    await writeFile(logs.path('app.log'), 'one\n')
+    await logs.look()
+    logs.accept()
+    await rm(logs.path('app.log'))
+    await logs.restart()
+    await logs.look()
+    expect(logs.gaps).toEqual([])
+  })
+})
+
+test('a file that was born anew on an old inode is read from its first byte, though it begins alike', async () => {
+  await using logs = await FollowedLogs.open()
+  await writeFile(logs.path('app.log'), 'starting\n')
+  await logs.look()
+  logs.accept()
+  const cursors = logs.cursors.map((cursor) => ({ ...cursor, bornMs: (cursor.bornMs ?? 0) - 60_000 }))
+  await appendFile(logs.path('app.log'), 'one\n')
+  await logs.restart(cursors)
+  await logs.look()
+  expect(logs.messages('app')).toEqual(['starting', 'one'])
+})
+
+test('compressed files are no sources', async () => {
+  await using logs = await FollowedLogs.open()
+  logs.pattern = '*'
+  for (const ending of ['gz', 'xz', 'zst', 'bz2', 'lz4', 'zip', 'GZ']) {
+    await writeFile(logs.path(`app.log.1.${ending}`), 'compressed\n')
+  }
+  await writeFile(logs.path('app.log'), 'one\n')
+  await logs.look()
+  expect(logs.streams()).toEqual(['app'])
+})
+
+/** File systems note times by the tick of the kernel's clock. */
+async function fileTime(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<undefined>()
+  setImmediate(() => {
+    resolve(undefined)
+  })
+  await promise
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 12)
+}

@@ -32,12 +32,12 @@ const gapSchema = z.strictObject({
 })
 const firstSchema = z
   .strictObject({ version: z.literal(1), cursors: z.array(cursorSchema) })
-  .transform(({ cursors }) => ({ files: cursors, journal: [], gaps: [] }))
+  .transform(({ cursors }) => ({ files: cursors, journal: undefined, gaps: [] }))
 const secondSchema = z
   .strictObject({
     version: z.literal(2),
     files: z.array(cursorSchema),
-    journal: z.array(z.unknown()),
+    journal: z.unknown().optional(),
     gaps: z.array(gapSchema),
   })
   .transform(({ files, journal, gaps }) => ({
@@ -55,8 +55,8 @@ export type LogCursor = Readonly<z.infer<typeof cursorSchema>>
 export interface LogPositions {
   /** Oldest file of a path first. */
   readonly files: readonly LogCursor[]
-  /** The journal's own, oldest first; it knows what they look like. */
-  readonly journal: readonly unknown[]
+  /** The journal's own, in JSON; it alone knows what it means. Undefined when there is none. */
+  readonly journal: unknown
 }
 
 export interface LogState extends LogPositions {
@@ -71,7 +71,7 @@ export function parseLogState(json: unknown): LogState {
 
 const saveEveryMs = 5_000
 const patienceMs = 60_000
-const nothing: LogState = { files: [], journal: [], gaps: [] }
+const nothing: LogState = { files: [], journal: undefined, gaps: [] }
 
 /**
  * The file `cursors.json`: positions and gap records in one write, so that neither is there without the other. Written

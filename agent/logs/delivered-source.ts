@@ -28,8 +28,8 @@ export interface DeliveredSource extends LogSource {
 
 /** What a source is made with. */
 export interface LogSourceContext {
-  /** What was saved, to be asked for before the first read. Rejects when it cannot be read for the moment. */
-  readonly loadPositions: () => Promise<LogPositions>
+  /** What was saved. */
+  readonly positions: LogPositions
   /** To be called in the same turn in which the source's position moves past what is missing. */
   readonly onGap: (gap: GapRecord) => void
   /** The cloud's time in milliseconds since 1970. */

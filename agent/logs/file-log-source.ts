@@ -18,14 +18,13 @@ const maxPartialBytes = 4 * 1_048_576
 export class FileLogSource implements DeliveredSource {
   readonly #deps: FileLogSourceDeps
   readonly #paths: FollowedPaths
-  #loadError: unknown
+  #discoverError: unknown
   #hasMore = false
 
   constructor(deps: FileLogSourceDeps) {
     this.#deps = deps
-    const { patterns, onGap, cloudNow } = deps
-    const loadCursors = async (): Promise<LogPositions['files']> => (await deps.loadPositions()).files
-    this.#paths = new FollowedPaths({ patterns, onGap, cloudNow, loadCursors })
+    const { patterns, onGap, cloudNow, positions } = deps
+    this.#paths = new FollowedPaths({ patterns, onGap, cloudNow, cursors: positions.files })
   }
 
   get hasMore(): boolean {
@@ -44,12 +43,7 @@ export class FileLogSource implements DeliveredSource {
     sinks: EventSinks,
     { signal, beat }: { readonly signal: AbortSignal; readonly beat: () => void },
   ): Promise<void> {
-    try {
-      await this.#paths.discover()
-      this.#loadError = undefined
-    } catch (error) {
-      this.#loadError = error
-    }
+    await this.#discover()
     this.#hasMore = false
     for (const path of this.#paths.nextTurn()) {
       if (signal.aborted) return
@@ -74,12 +68,22 @@ export class FileLogSource implements DeliveredSource {
   }
 
   failures(): readonly { readonly what: string; readonly error: unknown }[] {
-    const unloaded = this.#loadError === undefined ? [] : [{ what: 'the log files', error: this.#loadError }]
-    return [...unloaded, ...this.#paths.failures()]
+    const undiscovered =
+      this.#discoverError === undefined ? [] : [{ what: 'the log files', error: this.#discoverError }]
+    return [...undiscovered, ...this.#paths.failures()]
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#paths[Symbol.asyncDispose]()
+  }
+
+  async #discover(): Promise<void> {
+    try {
+      await this.#paths.discover()
+      this.#discoverError = undefined
+    } catch (error) {
+      this.#discoverError = error
+    }
   }
 
   async #readFrom(

@@ -23,8 +23,8 @@ export interface FilePattern {
 export interface FollowedPathsDeps extends Pick<FollowedPathDeps, 'onGap' | 'cloudNow'> {
   /** The first that takes a path says where its lines go. */
   readonly patterns: readonly FilePattern[]
-  /** Asked once. */
-  readonly loadCursors: () => Promise<readonly LogCursor[]>
+  /** Where to go on. */
+  readonly cursors: readonly LogCursor[]
 }
 
 const discoverEveryMs = 10_000
@@ -37,7 +37,6 @@ export class FollowedPaths implements AsyncDisposable {
   /** Of files that rotation gave another name, until a pattern finds them under it. */
   #settled: readonly { readonly cursor: LogCursor; readonly atMs: number }[] = []
   #unreadable: readonly { readonly what: string; readonly error: unknown }[] = []
-  #isLoaded = false
   #discoveredAtMs = -Infinity
   /** By the device's clock. */
   #discoveredWallMs: number | undefined
@@ -45,6 +44,7 @@ export class FollowedPaths implements AsyncDisposable {
 
   constructor(deps: FollowedPathsDeps) {
     this.#deps = deps
+    this.#addKnown(deps.cursors)
   }
 
   get paths(): readonly FollowedPath[] {
@@ -63,8 +63,6 @@ export class FollowedPaths implements AsyncDisposable {
   /** Looks for new files every 10 s. */
   async discover(): Promise<void> {
     if (monotonicMs() - this.#discoveredAtMs < discoverEveryMs) return
-    if (!this.#isLoaded) this.#addKnown(await this.#deps.loadCursors())
-    this.#isLoaded = true
     const results = await Promise.all(
       this.#deps.patterns.map(async ({ pattern, takes }) => {
         const { paths, unreadable } = await globFiles(pattern)

@@ -36,14 +36,14 @@ const gapSchema = z.strictObject({
 })
 const firstSchema = z
   .strictObject({ version: z.literal(1), cursors: z.array(cursorSchema) })
-  .transform(({ cursors }) => ({ revision: 0, files: cursors, journal: [], gaps: [] }))
+  .transform(({ cursors }) => ({ revision: 0, files: cursors, journal: undefined, gaps: [] }))
 const secondSchema = z
   .strictObject({
     version: z.literal(2),
     /** Higher in what was written later, whichever of the two files it is in. */
     revision: z.int().min(0).default(0),
     files: z.array(cursorSchema),
-    journal: z.array(z.unknown()),
+    journal: z.unknown().optional(),
     gaps: z.array(gapSchema),
   })
   .transform(({ revision, files, journal, gaps }) => ({
@@ -62,8 +62,8 @@ export type LogCursor = Readonly<z.infer<typeof cursorSchema>>
 export interface LogPositions {
   /** Oldest file of a path first. */
   readonly files: readonly LogCursor[]
-  /** The journal's own, oldest first; it knows what they look like. */
-  readonly journal: readonly unknown[]
+  /** The journal's own, in JSON; it alone knows what it means. Undefined when there is none. */
+  readonly journal: unknown
 }
 
 export interface LogState extends LogPositions {
@@ -82,7 +82,7 @@ export function parseLogState(json: unknown): SavedState {
 
 const saveEveryMs = 5_000
 const patienceMs = 60_000
-const nothing: SavedState = { revision: 0, files: [], journal: [], gaps: [] }
+const nothing: SavedState = { revision: 0, files: [], journal: undefined, gaps: [] }
 
 export interface LogStateFileOptions {
   /** Of `cursors.json`, on the disk; made with mode 0700 when it is not there. */

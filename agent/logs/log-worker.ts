@@ -29,7 +29,7 @@ export interface LogWorkerDeps extends EventClockDeps {
   readonly config: LogSettings
   /** Of the agent's own streams, `occ_log` and `metrics`. */
   readonly group: string
-  /** Makes the sources, which are the worker's from then on. */
+  /** Makes the sources, once the saved state is read; they are the worker's from then on. */
   readonly sources: (context: LogSourceContext) => readonly DeliveredSource[]
   readonly destination: LogDestination
   /** The agent's own log, sent to stream `occ_log` unless a source covers it. */
@@ -80,30 +80,30 @@ class DeliveringWorker implements LogWorker {
   readonly #tally: LogTally
   readonly #outbox = new GapOutbox()
   readonly #senders: LogSenders
-  readonly #sources: readonly DeliveredSource[]
   readonly #ownLog: OwnLog
   readonly #stateFile: LogStateFile
   readonly #lifetime = new AbortController()
   readonly #failures: FailureLogs
-  #areGapsLoaded = false
+  readonly #onGap: (gap: GapRecord) => void
+  /** Undefined until the saved state was read. */
+  #loaded: readonly DeliveredSource[] | undefined
   #readFailures: readonly NamedFailure[] = []
   #stateError: unknown
 
   constructor(deps: LogWorkerDeps) {
-    const { group, ring, cloudNow, folder, cursorCopy, log } = deps
+    const { group, ring, folder, cursorCopy, log } = deps
     this.#deps = deps
     this.#own = { group, stream: ownStream }
     this.#metrics = { group, stream: metricsStream }
     this.#tally = new LogTally(log)
     this.#failures = new FailureLogs(log)
     this.#stateFile = new LogStateFile({ folder, copyPath: cursorCopy, log })
-    const onGap = (gap: GapRecord): void => {
+    this.#onGap = (gap) => {
       this.#outbox.add(gap)
       this.#tally.missing(gap)
     }
-    this.#senders = this.#createSenders(onGap)
-    this.#ownLog = new OwnLog({ ring, target: this.#own, onGap })
-    this.#sources = deps.sources({ loadPositions: () => this.#stateFile.load(), onGap, cloudNow })
+    this.#senders = this.#createSenders()
+    this.#ownLog = new OwnLog({ ring, target: this.#own, onGap: this.#onGap })
     this.worker = new Worker({ name: 'logs', log, runPass: (pass) => this.#runPass(pass), stepMs })
   }
 
@@ -128,7 +128,7 @@ class DeliveringWorker implements LogWorker {
   }
 
   async flushOnStop(signal: AbortSignal): Promise<void> {
-    await this.#loadGaps()
+    await this.#load()
     this.#takeOwnLog()
     const drained = async (inner: AbortSignal): Promise<void> => {
       inner.addEventListener('abort', () => {
@@ -141,7 +141,7 @@ class DeliveringWorker implements LogWorker {
       () => undefined,
     )
     await this.#endFlights()
-    if (!this.#areGapsLoaded) return
+    if (this.#loaded === undefined) return
     await this.#stateFile.save(this.#state()).catch((error: unknown) => {
       this.#deps.log.error('log cursors cannot be saved: what was sent since they were is sent again', { error })
     })
@@ -153,8 +153,12 @@ class DeliveringWorker implements LogWorker {
     for (const source of this.#sources) await source[Symbol.asyncDispose]()
   }
 
+  get #sources(): readonly DeliveredSource[] {
+    return this.#loaded ?? []
+  }
+
   async #runPass({ signal, beat }: Pass): Promise<PassOutcome> {
-    await this.#loadGaps()
+    await this.#load()
     let dispatchedAtMs = monotonicMs()
     const step = (): void => {
       beat(stepMs)
@@ -209,18 +213,20 @@ class DeliveringWorker implements LogWorker {
     })
   }
 
-  async #loadGaps(): Promise<void> {
-    if (this.#areGapsLoaded) return
+  async #load(): Promise<void> {
+    if (this.#loaded !== undefined) return
     try {
-      this.#outbox.restore((await this.#stateFile.load()).gaps)
-      this.#areGapsLoaded = true
+      const { gaps, ...positions } = await this.#stateFile.load()
+      this.#outbox.restore(gaps)
+      this.#loaded = this.#deps.sources({ positions, onGap: this.#onGap, cloudNow: this.#deps.cloudNow })
+      this.#stateError = undefined
     } catch (error) {
       this.#stateError = error
     }
   }
 
   async #saveState(): Promise<void> {
-    if (!this.#areGapsLoaded) return
+    if (this.#loaded === undefined) return
     try {
       if (await this.#stateFile.saveIfDue(() => this.#state())) this.#stateError = undefined
     } catch (error) {
@@ -232,7 +238,7 @@ class DeliveringWorker implements LogWorker {
     const positions = this.#sources.flatMap(({ positions }) => (positions === undefined ? [] : [positions]))
     return {
       files: positions.flatMap(({ files = [] }) => files),
-      journal: positions.flatMap(({ journal = [] }) => journal),
+      journal: positions.find(({ journal }) => journal !== undefined)?.journal,
       gaps: this.#outbox.gaps,
     }
   }
@@ -249,7 +255,7 @@ class DeliveringWorker implements LogWorker {
     ]
   }
 
-  #createSenders(onGap: (gap: GapRecord) => void): LogSenders {
+  #createSenders(): LogSenders {
     const { config, group, destination } = this.#deps
     return new LogSenders({
       group,
@@ -257,7 +263,7 @@ class DeliveringWorker implements LogWorker {
       clock: new EventClock(this.#deps),
       tally: this.#tally,
       outbox: this.#outbox,
-      onGap,
+      onGap: this.#onGap,
       pace: new SendPace(config.maxBytesPerSecond),
       remember: () => {
         if (this.#areGapsLoaded) this.#stateFile.copy(this.#state())

@@ -1,7 +1,11 @@
+import * as z from 'zod'
+
 import type { DeliveredSource, LogSourceContext } from '../../../agent/logs/delivered-source.ts'
 import type { LogTarget } from '../../../agent/logs/log-destination.ts'
 import type { EventSinks } from '../../../agent/logs/log-source.ts'
 import { sourceEvent } from './source-events.ts'
+
+const positionSchema = z.strictObject({ position: z.int() }).optional()
 
 /** A source in memory, such as a journal is one: lines with positions, of which those from the accepted one on count. */
 export class FakeLogSource implements DeliveredSource {
@@ -11,38 +15,34 @@ export class FakeLogSource implements DeliveredSource {
   failure: Error | undefined
   isDisposed = false
   readonly #target: LogTarget
-  readonly #context: LogSourceContext
-  #read: number | undefined
-  #accepted = 0
+  #read: number
+  #accepted: number
 
-  constructor(target: LogTarget, context: LogSourceContext) {
+  constructor(target: LogTarget, { positions }: Pick<LogSourceContext, 'positions'>) {
     this.#target = target
-    this.#context = context
+    this.#read = this.#accepted = positionSchema.parse(positions.journal)?.position ?? 0
   }
 
   get hasMore(): boolean {
-    return (this.#read ?? 0) < this.lines.length
+    return this.#read < this.lines.length
   }
 
   get targets(): readonly LogTarget[] {
     return [this.#target]
   }
 
-  get positions(): { readonly journal: readonly unknown[] } {
-    return { journal: [{ position: this.#accepted }] }
+  get positions(): { readonly journal: unknown } {
+    return { journal: { position: this.#accepted } }
   }
 
-  async read(sinks: EventSinks): Promise<void> {
-    if (this.failure !== undefined) throw this.failure
-    if (this.#read === undefined) {
-      const { journal } = await this.#context.loadPositions()
-      this.#read = this.#accepted = (journal[0] as { position: number } | undefined)?.position ?? 0
-    }
+  read(sinks: EventSinks): Promise<void> {
+    if (this.failure !== undefined) return Promise.reject(this.failure)
     const sink = sinks.of(this.#target)
     for (; this.hasMore && !sink.isFull; this.#read += 1) {
       const position = this.#read + 1
       sink.offer(sourceEvent(this.lines[this.#read] ?? '', { atMs: performance.now(), origin: this, position }))
     }
+    return Promise.resolve()
   }
 
   accepted(position: number): void {

@@ -148,6 +148,15 @@ test('puts one clock record before a run of events whose time CloudWatch Logs wo
   expect(nextBatch(events, { ...rules, isFlagged: true }).events).toEqual(rest)
 })
 
+test('counts the clock record as one of the events of a batch', () => {
+  const ordinary = Array.from({ length: 9_999 }, () => sourceEvent('x', { statedMs: nowMs - 14 * dayMs + 2 * hourMs }))
+  const { events: sent, taken } = nextBatch([...ordinary, sourceEvent('y', { statedMs: 0 })], rules)
+  expect({ sent: sent.length, taken }).toEqual({ sent: 9_999, taken: 9_999 })
+  const fewer = nextBatch([...ordinary.slice(1), sourceEvent('y', { statedMs: 0 })], rules)
+  expect({ sent: fewer.events.length, taken: fewer.taken }).toEqual({ sent: 10_000, taken: 9_999 })
+  expect(fewer.bytes).toBe(bytesOf(fewer.events))
+})
+
 test('flags times that cannot be mended once the clock was seen to be wrong, and keeps them', () => {
   const events = [sourceEvent('x', { statedMs: nowMs - dayMs })]
   const { events: sent } = nextBatch(events, { ...rules, clock: { ...clock, wasWrong: true } })

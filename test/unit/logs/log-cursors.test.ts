@@ -44,7 +44,7 @@ const gaps = fc.array(
 
 test('reads back what was written, for any cursors and gap records', () => {
   fc.assert(
-    fc.property(cursors, fc.array(fc.jsonValue()), gaps, (files, journal, given) => {
+    fc.property(cursors, fc.jsonValue(), gaps, (files, journal, given) => {
       const state = JSON.parse(JSON.stringify({ version: 2, revision: 7, files, journal, gaps: given })) as unknown
       expect(parseLogState(state)).toEqual(JSON.parse(JSON.stringify({ revision: 7, files, journal, gaps: given })))
     }),
@@ -55,7 +55,7 @@ test('takes over the cursors that the version before wrote', () => {
   fc.assert(
     fc.property(cursors, (given) => {
       const state = JSON.parse(JSON.stringify({ version: 1, cursors: given })) as unknown
-      expect(parseLogState(state)).toEqual({ revision: 0, files: given, journal: [], gaps: [] })
+      expect(parseLogState(state)).toEqual({ revision: 0, files: given, journal: undefined, gaps: [] })
     }),
   )
 })
@@ -117,7 +117,7 @@ test('leaves a file alone that cannot be read for the moment, and sets it aside 
   await expect(file.load()).rejects.toMatchObject({ retryable: true })
   expect((await lstat(path)).isSymbolicLink()).toBe(true)
   vi.advanceTimersByTime(60_000)
-  expect(await file.load()).toEqual({ files: [], journal: [], gaps: [] })
+  expect(await file.load()).toEqual({ files: [], journal: undefined, gaps: [] })
   expect((await lstat(`${path}.unreadable`)).isSymbolicLink()).toBe(true)
 })
 
@@ -167,7 +167,7 @@ function at(positionBytes: number): LogState {
     positionBytes,
     sizeBytes: 10,
   }
-  return { files: [cursor], journal: [], gaps: [] }
+  return { files: [cursor], journal: undefined, gaps: [] }
 }
 
 async function positionIn(path: string): Promise<number | undefined> {

@@ -37,7 +37,7 @@ describe('sources', () => {
     expect(appliance.destination.messages(target)).toEqual(['one', 'two'])
     await appliance.stop()
     expect(source?.isDisposed).toBe(true)
-    expect(await appliance.readCursors()).toMatchObject({ version: 2, journal: [{ position: 2 }] })
+    expect(await appliance.readCursors()).toMatchObject({ version: 2, journal: { position: 2 } })
     written.push('three')
     appliance.start()
     await appliance.pass()
@@ -344,9 +344,11 @@ test('writes its state at most every five seconds, and not at all while nothing 
 test('leaves no timer and no request behind when it is stopped in the middle of a backlog', async () => {
   await using appliance = await LogAppliance.open()
   appliance.settings = { ...appliance.settings, maxBytesPerSecond: 65_536 }
-  await writeFile(appliance.path('app.log'), text(lines(8 * 1_024)))
+  for (const name of ['app', 'hangs']) await writeFile(appliance.path(`${name}.log`), text(lines(4 * 1_024)))
+  appliance.destination.hanging.add('hangs')
   appliance.start()
   await appliance.pass(3_000)
+  expect(appliance.puts('hangs')).toBe(1)
   await appliance.crash()
   const { length } = appliance.destination.calls
   expect(vi.getTimerCount()).toBe(0)

@@ -114,8 +114,8 @@ export class EventAssembler {
   }
 
   #join(line: Line, { isFirst, maxLines }: MultiLine, events: SourceEvent[]): void {
-    const isNext = !line.isRest && !isFirst(line.text.slice(0, patternLength))
-    if (!isNext || this.#groupBytes + line.textBytes > this.#maxEventBytes) this.#endGroup(events)
+    const isNew = isFirst(line.text.slice(0, patternLength))
+    if (isNew || this.#groupBytes + line.textBytes > this.#maxEventBytes) this.#endGroup(events)
     this.#group.push(line)
     this.#groupBytes += line.textBytes + 1
     if (line.isCut || this.#group.length >= maxLines) this.#endGroup(events)
@@ -133,7 +133,7 @@ export class EventAssembler {
 
   #eventOf(first: Line, { text, textBytes, endBytes }: Pick<Line, 'text' | 'textBytes' | 'endBytes'>): SourceEvent {
     const { atMs, wallOffsetMs, freshFromBytes } = this.#moment
-    const statedMs = first.isRest ? undefined : this.#readTime?.(first.text)
+    const statedMs = this.#readTime?.(first.text)
     if (statedMs !== undefined) {
       this.#statedMs = statedMs
       this.#statedOffsetMs = first.startBytes >= freshFromBytes ? wallOffsetMs : undefined

@@ -266,7 +266,7 @@ class DeliveringWorker implements LogWorker {
       onGap: this.#onGap,
       pace: new SendPace(config.maxBytesPerSecond),
       remember: () => {
-        if (this.#areGapsLoaded) this.#stateFile.copy(this.#state())
+        if (this.#loaded !== undefined) this.#stateFile.copy(this.#state())
       },
       flushMs: () => jittered(config.flushSeconds * 1_000, 0.1),
       maxAgeMs: config.maxBacklogHours * hourMs,

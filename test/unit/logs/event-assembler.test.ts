@@ -9,11 +9,14 @@ import { anyBytes, chunksOf } from './log-bytes.ts'
 const maxEventBytes = 64
 const moment = { atMs: 1_000, wallOffsetMs: 5, freshFromBytes: 0 }
 const origin = { accepted: (): undefined => undefined }
-const indented: LineReading = { multiLine: { isFirst: (line) => !line.startsWith('> '), maxLines: 4 } }
+type Reading = LineReading & { readonly maxEventBytes?: number }
+
+const indented: LineReading = { multiLine: { isFirst: (line) => !/^(?:> |\[)/.test(line), maxLines: 4 } }
 
 describe.each([
   { how: 'line by line', reading: {} },
   { how: 'with lines joined', reading: indented },
+  { how: 'with lines joined to large ones', reading: { ...indented, maxEventBytes: 400 } },
 ])('events made $how', ({ reading }) => {
   test('are the same, at the same positions, however the bytes are cut', () => {
     fc.assert(
@@ -30,7 +33,7 @@ describe.each([
         for (const { message, messageBytes, position } of assemble([all], reading)) {
           expect(messageBytes).toBe(Buffer.byteLength(message))
           expect(messageBytes).toBeGreaterThan(0)
-          expect(messageBytes).toBeLessThanOrEqual(maxEventBytes)
+          expect(messageBytes).toBeLessThanOrEqual({ maxEventBytes, ...reading }.maxEventBytes)
           expect(message.split('\n').length).toBeLessThanOrEqual(4)
           expect(position).toBeGreaterThan(last)
           expect(position).toBeLessThanOrEqual(all.length)
@@ -98,6 +101,14 @@ describe('lines that belong together', () => {
     expect(messages(`one\n${wide}\n${wide}\n`, indented)).toEqual([`one\n${wide}`, wide])
   })
 
+  test('are not the pieces of one line, though there were room for them', () => {
+    const reading = { ...indented, maxEventBytes: 400 }
+    const line = Buffer.concat([Buffer.alloc(243, 'x'), Buffer.alloc(130, 0xff), Buffer.from('\n')])
+    const pieces = assemble([line], reading).map(({ message }) => message)
+    expect(pieces.length).toBeGreaterThan(2)
+    expect(pieces.join('')).not.toContain('\n')
+  })
+
   test('are asked about by their first 1,024 characters', () => {
     const asked: number[] = []
     const multiLine = { isFirst: (line: string) => asked.push(line.length) > 0, maxLines: 10 }
@@ -152,7 +163,7 @@ function contentOf({ message, messageBytes, position }: SourceEvent): Content {
   return { message, messageBytes, position }
 }
 
-function readOn(all: Buffer, positionBytes: number, reading: LineReading): readonly Content[] {
+function readOn(all: Buffer, positionBytes: number, reading: Reading): readonly Content[] {
   return assemble([all.subarray(positionBytes)], reading, {
     positionBytes,
     isMidLine: positionBytes > 0 && all[positionBytes - 1] !== 0x0a,
@@ -161,7 +172,7 @@ function readOn(all: Buffer, positionBytes: number, reading: LineReading): reado
 
 function assemble(
   chunks: readonly Buffer[],
-  reading: LineReading,
+  reading: Reading,
   start: { readonly positionBytes: number; readonly isMidLine?: boolean } = { positionBytes: 0 },
 ): readonly Content[] {
   const assembler = new EventAssembler({ ...start, maxEventBytes, origin, ...reading })

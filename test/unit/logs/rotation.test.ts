@@ -1,8 +1,8 @@
-import { appendFile, copyFile, open, rename, rm, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, copyFile, open, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
-import { FollowedLogs } from './followed-logs.ts'
+import { fileTime, FollowedLogs } from './followed-logs.ts'
 import { useFakeClock } from './log-appliance.ts'
 
 beforeEach(useFakeClock)
@@ -18,7 +18,7 @@ describe('rotation by renaming', () => {
     await appendFile(logs.path('app.log'), 'two\n')
     for (const [index, text] of ['three', 'four', 'five'].entries()) {
       await rename(logs.path('app.log'), logs.path(`app.log.${3 - index}`))
-      await fileTime()
+      fileTime()
       await writeFile(logs.path('app.log'), `${text}\n`)
     }
     await logs.look()
@@ -34,9 +34,9 @@ describe('rotation by renaming', () => {
     await logs.pass(35_000)
     logs.accept()
     await logs.pass(2_000)
-    await fileTime()
+    fileTime()
     await writeFile(logs.path('app.log.1'), 'two\n')
-    await fileTime()
+    fileTime()
     await writeFile(logs.path('app.log'), 'three\n')
     await logs.pass(11_000)
     expect(logs.messages('app')).toEqual(['one', 'two', 'three'])
@@ -45,10 +45,11 @@ describe('rotation by renaming', () => {
   test('is followed when a file came and was rotated before it was first seen', async () => {
     await using logs = await FollowedLogs.open()
     await writeFile(logs.path('old.log.1'), 'from before\n')
+    vi.setSystemTime(Math.ceil((await stat(logs.path('old.log.1'))).mtimeMs))
     await logs.look()
-    await fileTime()
+    fileTime()
     await writeFile(logs.path('app.log.1'), 'one\n')
-    await fileTime()
+    fileTime()
     await writeFile(logs.path('app.log'), 'two\n')
     await writeFile(logs.path('old.log'), 'new\n')
     await logs.look(11_000)
@@ -68,14 +69,14 @@ describe('rotation by renaming', () => {
   test('while it was away: says that a file is gone, and reads those that came after it', async () => {
     await using logs = await FollowedLogs.open()
     await writeFile(logs.path('app.log.4'), 'from before\n')
-    await fileTime()
+    fileTime()
     await writeFile(logs.path('app.log'), 'one\n')
     await logs.look()
     logs.accept()
-    await fileTime()
+    fileTime()
     await rename(logs.path('app.log'), logs.path('app.log.3.gz'))
     await writeFile(logs.path('app.log.2'), 'two\n')
-    await fileTime()
+    fileTime()
     await writeFile(logs.path('app.log.1'), 'three\n')
     await writeFile(logs.path('app.log.3.gz'), 'compressed')
     await rm(logs.path('app.log.3.gz'))
@@ -97,7 +98,7 @@ describe('rotation by copying and truncating', () => {
     await appendFile(logs.path('app.log'), 'two\n')
     for (const [index, text] of ['three', 'four', 'five'].entries()) {
       await copyFile(logs.path('app.log'), logs.path(`app.log.${3 - index}`))
-      await fileTime()
+      fileTime()
       await truncate(logs.path('app.log'))
       await appendFile(logs.path('app.log'), `${text}\n`)
     }
@@ -286,13 +287,3 @@ test('compressed files are no sources', async () => {
   await logs.look()
   expect(logs.streams()).toEqual(['app'])
 })
-
-/** File systems note times by the tick of the kernel's clock. */
-async function fileTime(): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<undefined>()
-  setImmediate(() => {
-    resolve(undefined)
-  })
-  await promise
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 12)
-}

@@ -4,11 +4,10 @@ import { cpus, loadavg, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 
-import { build } from 'esbuild'
-
 import { measuredRun, type Measured } from './bench-artifacts/measured-run.ts'
 import { peersHere, type Peer } from './bench-artifacts/peers.ts'
 import { accessPoint, bucket, etagOf, StaticS3, type Listed } from './bench-artifacts/static-s3.ts'
+import { bundleForBench } from './bench-bundle.ts'
 import { runCommand } from '../test/support/run-command.ts'
 
 /**
@@ -50,19 +49,7 @@ await using resources = new AsyncDisposableStack()
 const folder = await mkdtemp(join(tmpdir(), 'panorama-bench-artifacts-'))
 resources.defer(() => rm(folder, { recursive: true, force: true }))
 const bundle = join(folder, 'one-pass.mjs')
-await build({
-  entryPoints: [join(import.meta.dirname, 'bench-artifacts', 'one-pass.ts')],
-  outfile: bundle,
-  bundle: true,
-  platform: 'node',
-  target: 'node26',
-  format: 'esm',
-  mainFields: ['module', 'main'],
-  minify: true,
-  keepNames: true,
-  logLevel: 'warning',
-  banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)" },
-})
+await bundleForBench(join(import.meta.dirname, 'bench-artifacts', 'one-pass.ts'), bundle)
 const server = resources.use(await StaticS3.start(join(folder, 'server')))
 const peers = values.ours ? [] : await peersHere(folder, server.port)
 const load = loadavg().map((each) => each.toFixed(1))

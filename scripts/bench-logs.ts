@@ -136,8 +136,12 @@ async function best(runner: Runner, bytes: number): Promise<Row> {
     if (figures === undefined) throw new Error(`${runner.name} printed no figures`)
     const counts = await sink.take()
     const saved = (await runner.savedBytes?.(run)) ?? bytes
-    if (counts.events !== lines || counts.lines !== lines || counts.outOfOrder > 0 || saved !== bytes) {
-      console.log(`${runner.name}: NOT ALL WELL, of ${bytes} bytes ${saved} by the cursor, ${JSON.stringify(counts)}`)
+    const { events, lines: arrived, outOfOrder } = counts
+    if (events !== lines || arrived !== lines || outOfOrder > 0 || saved !== bytes) {
+      console.log(
+        `${runner.name}: NOT AS IT SHOULD BE: ${arrived} of ${lines} lines in ${events} events, ${outOfOrder} out of order, ` +
+          `cursor at ${saved} of ${bytes} bytes`,
+      )
     }
     rows.push({ name: runner.name, figures: JSON.parse(figures) as Figures, counts })
   }
@@ -173,7 +177,8 @@ async function runProgram(
     stdio: ['ignore', 'pipe', 'inherit'],
     env,
   })
-  process.once('exit', () => child.kill('SIGKILL'))
+  const kill = (): boolean => child.kill('SIGKILL')
+  process.once('exit', kill)
   const exited = once(child, 'exit') as Promise<[number | null]>
   const printed: string[] = []
   for await (const line of createInterface({ input: child.stdout })) {
@@ -181,6 +186,7 @@ async function runProgram(
     await onLine()
   }
   const [code] = await exited
+  process.off('exit', kill)
   if (code !== 0) throw new Error(`${args.join(' ')} ended with ${String(code)}`)
   return printed
 }

@@ -22,6 +22,7 @@ import { withDeadline } from '../lib/abort.ts'
 import { AgentError } from '../lib/errors.ts'
 import type { AwsCall } from './aws-call.ts'
 import { AwsError } from './aws-errors.ts'
+import { readHeldChecksum } from './s3-held-checksum.ts'
 
 export interface S3ArtifactSourceOptions {
   readonly client: S3Client
@@ -48,6 +49,10 @@ export function createS3ArtifactSource(options: S3ArtifactSourceOptions): Artifa
   return {
     list: (signal) => listObjects(options, signal),
     open: (object, how) => openObject(options, object, how),
+    heldChecksum: (object, signal) => {
+      const tryToRead = (): Promise<'read' | 'changed'> => readOneByte(options, object, signal)
+      return readHeldChecksum({ ...options, object, signal, tryToRead })
+    },
     readSmall: (path, how) => readSmallObject(options, path, how),
   }
 }
@@ -141,6 +146,18 @@ async function openObject(
     if (error instanceof AwsError && isGone(error)) return 'changed'
     throw error
   }
+}
+
+async function readOneByte(
+  options: S3ArtifactSourceOptions,
+  object: ObjectVersion,
+  signal: AbortSignal,
+): Promise<'read' | 'changed'> {
+  const range = object.sizeBytes === 0 ? {} : { range: { start: 0, end: 1 } }
+  const body = await openObject(options, object, { signal, ...range })
+  if (body === 'changed') return body
+  await body[Symbol.asyncDispose]()
+  return 'read'
 }
 
 async function readSmallObject(

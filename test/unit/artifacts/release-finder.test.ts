@@ -295,6 +295,7 @@ async function appliance(folder: TempFolder, trustedKeys: readonly string[]): Pr
   const watched = {
     list: (signal: AbortSignal) => source.list(signal),
     open: source.open.bind(source),
+    heldChecksum: source.heldChecksum.bind(source),
     readSmall: async (...[path, options]: Parameters<FakeArtifactSource['readSmall']>) => {
       sentEtags.push(options.etag)
       return await source.readSmall(path, options)

@@ -114,6 +114,78 @@ describe('opening', () => {
   })
 })
 
+describe('the checksum that is held', () => {
+  it('is asked for of the very version that was listed', async () => {
+    await using s3 = await startS3((_, response) => {
+      response.writeHead(200, { 'x-amz-checksum-crc32': 'y/Q5Jg==', 'x-amz-checksum-type': 'FULL_OBJECT' }).end()
+    })
+    const held = await s3.source.heldChecksum({ ...object, versionId: 'v1' }, signal)
+    expect(held).toMatchObject({ kind: 'held', algorithm: 'CRC32', value: 'y/Q5Jg==' })
+    expect(s3.requests.map(({ method, url }) => [method, url])).toEqual([['HEAD', '/app/a%20b?versionId=v1']])
+    expect(s3.requests[0]?.headers).toMatchObject({ 'if-match': '"1"', 'x-amz-checksum-mode': 'ENABLED' })
+  })
+
+  it('is the strongest where there are several', async () => {
+    await using s3 = await startS3((_, response) => {
+      const headers = {
+        'x-amz-checksum-crc32': 'y/Q5Jg==',
+        'x-amz-checksum-sha256': 'abc=',
+        'x-amz-checksum-sha1': 'd=',
+      }
+      response.writeHead(200, headers).end()
+    })
+    expect(await s3.source.heldChecksum(object, signal)).toMatchObject({ algorithm: 'SHA256', value: 'abc=' })
+  })
+
+  it.each([
+    ['is said to be of parts', { 'x-amz-checksum-crc32': 'y/Q5Jg==', 'x-amz-checksum-type': 'COMPOSITE' }, /parts/],
+    ['looks like one of parts', { 'x-amz-checksum-crc32': 'y/Q5Jg==-3' }, /parts/],
+    ['is of an algorithm that is not known', { 'x-amz-checksum-xxhash64': 'y/Q5Jg==' }, /known/],
+    ['is not there', {}, /known/],
+  ])('is of no use when it %s', async (_, headers, why) => {
+    await using s3 = await startS3((__, response) => response.writeHead(200, headers).end())
+    const expected = { kind: 'none', why: expect.stringMatching(why) as unknown }
+    expect(await s3.source.heldChecksum(object, signal)).toMatchObject(expected)
+  })
+
+  it.each([404, 412])('is of another version, or of none, when S3 answers %i', async (status) => {
+    await using s3 = await startS3((_, response) => response.writeHead(status).end())
+    expect(await s3.source.heldChecksum(object, signal)).toBe('changed')
+  })
+
+  it.each([400, 403, 405, 501])('is refused when HEAD is answered with %i, but a byte can be read', async (status) => {
+    await using s3 = await startS3((request, response) => {
+      if (request.method === 'HEAD') response.writeHead(status).end()
+      else response.writeHead(206, { 'content-range': 'bytes 0-0/5' }).end('1')
+    })
+    const held = await s3.source.heldChecksum(object, signal)
+    expect(held).toMatchObject({ kind: 'refused', error: { operation: 'HeadObject', status } })
+    expect(s3.requests.map(({ method }) => method)).toEqual(['HEAD', 'GET', 'HEAD'])
+  })
+
+  it('fails as reading does when nothing can be read either', async () => {
+    await using s3 = await startS3((request, response) => {
+      response.writeHead(403).end(request.method === 'HEAD' ? '' : '<Error><Code>AccessDenied</Code></Error>')
+    })
+    const operation = 'GetObject'
+    await expect(s3.source.heldChecksum(object, signal)).rejects.toMatchObject({ failure: 'access-denied', operation })
+  })
+
+  it('is answered changed when that is what reading finds', async () => {
+    await using s3 = await startS3((request, response) => {
+      response.writeHead(request.method === 'HEAD' ? 403 : 412).end('<Error><Code>PreconditionFailed</Code></Error>')
+    })
+    expect(await s3.source.heldChecksum(object, signal)).toBe('changed')
+  })
+
+  it('fails with a retryable error when S3 is overloaded', async () => {
+    await using s3 = await startS3((_, response) => response.writeHead(503, { 'retry-after': '7' }).end())
+    const expected = { retryable: true, isOverloaded: true, retryAfterMs: 7_000 }
+    await expect(s3.source.heldChecksum(object, signal)).rejects.toMatchObject(expected)
+    expect(s3.requests).toHaveLength(1)
+  })
+})
+
 interface S3Stub extends AsyncDisposable {
   readonly source: ArtifactSource
   readonly requests: readonly IncomingMessage[]

@@ -13,6 +13,7 @@ import { CommitQueue } from './commit-queue.ts'
 import type { ContentStore } from './content-store.ts'
 import { FetchProgress } from './fetch-progress.ts'
 import { checkFreeSpace } from './free-space.ts'
+import { HeldChecksums } from './held-checksums.ts'
 import { fetchLargeObject, type LargeFetchPass } from './large-object.ts'
 import { collectPartials, partialId } from './partial-file.ts'
 import { WrongContentError, type ReceivedObject } from './received-object.ts'
@@ -57,6 +58,7 @@ export class ArtifactFetches {
   readonly #deps: ArtifactFetchesDeps
   readonly #partials: string
   readonly #wrong = new WrongContents()
+  readonly #checksums: HeldChecksums
   #progress: FetchProgress | undefined
   #fetchedFiles = 0
   #fetchedBytes = 0
@@ -64,6 +66,7 @@ export class ArtifactFetches {
   constructor(deps: ArtifactFetchesDeps) {
     this.#deps = deps
     this.#partials = join(deps.folder, 'partial')
+    this.#checksums = new HeldChecksums(deps)
   }
 
   /** While `fetchAll` runs. */
@@ -170,7 +173,7 @@ export class ArtifactFetches {
         await this.#checkSpace(bytes)
       },
     }
-    const deps = { ...this.#deps, partials: this.#partials, partBytes: sizes.partBytes }
+    const deps = { ...this.#deps, partials: this.#partials, partBytes: sizes.partBytes, checksums: this.#checksums }
     const isLarge = wanted.object.sizeBytes > sizes.largeObjectBytes
     return await (isLarge ? fetchLargeObject(wanted, deps, pass) : fetchSmallObject(wanted, deps, pass))
   }

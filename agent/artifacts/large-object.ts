@@ -5,6 +5,7 @@ import type { Log } from '../lib/log.ts'
 import { modeOf } from './artifact-plan.ts'
 import { ObjectChangedError, type ByteRange, type ObjectVersion } from './artifact-source.ts'
 import { BlockWriter } from './block-writer.ts'
+import { checkHeld, type HeldChecksums } from './held-checksums.ts'
 import { requestObject, type ObjectRequestDeps } from './object-request.ts'
 import { OrderedHash, readBlocks } from './ordered-hash.ts'
 import { planParts } from './part-plan.ts'
@@ -17,6 +18,7 @@ export interface LargeObjectDeps extends ObjectRequestDeps {
   /** Where partials are. */
   readonly partials: string
   readonly partBytes: number
+  readonly checksums: HeldChecksums
   readonly log: Log
 }
 
@@ -40,8 +42,9 @@ interface Fetching {
 
 /**
  * Fetches an object in parts, side by side, and goes on where an earlier try ended, in this process or in another one:
- * a part that was recorded and reads back as it was is not fetched again. What is thrown leaves the partial for the next
- * try, but an ObjectChangedError and a WrongContentError remove it.
+ * a part that was recorded and reads back as it was is not fetched again. Where nothing else promises the content, it has to
+ * be what the source holds a checksum of. What is thrown leaves the partial for the next try, but an ObjectChangedError and
+ * a WrongContentError remove it.
  */
 export async function fetchLargeObject(
   wanted: WantedFile,
@@ -52,10 +55,12 @@ export async function fetchLargeObject(
   try {
     const { etag } = partial.header
     const object: ObjectVersion = { ...wanted.object, ...(etag === undefined ? {} : { etag }) }
-    const hash = new OrderedHash(partial.data, pass.beat)
+    const held = wanted.promised === undefined ? await deps.checksums.of(object, pass) : undefined
+    const hash = new OrderedHash(partial.data, { onProgress: pass.beat, checksum: held?.running })
     await fetchParts({ deps, pass, object, partial, hash })
     const sha256 = await hash.digest()
     checkPromise(wanted, sha256)
+    if (held !== undefined) await checkHeld(object, held, sha256)
     await partial.finish(modeOf(wanted))
     return { wanted, file: partial.path, sha256, etag: etag ?? '', onStored: () => partial.forget() }
   } catch (error) {

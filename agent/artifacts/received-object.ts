@@ -16,7 +16,12 @@ export interface ReceivedObject {
 
 /** What was fetched is not what its name or the manifest says. The same version of the object will fail again. */
 export class WrongContentError extends AgentError {
-  override readonly name = 'WrongContentError'
+  override readonly name: string = 'WrongContentError'
+}
+
+/** What was fetched is not what the source says that it holds: it was damaged there, or on the way. */
+export class ChecksumMismatchError extends WrongContentError {
+  override readonly name = 'ChecksumMismatchError'
 }
 
 /** Throws a WrongContentError when another content was promised. */

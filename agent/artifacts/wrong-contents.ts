@@ -1,6 +1,6 @@
 import { monotonicMs } from '../lib/monotonic.ts'
 import type { ObjectVersion } from './artifact-source.ts'
-import type { WrongContentError } from './received-object.ts'
+import { ChecksumMismatchError, type WrongContentError } from './received-object.ts'
 
 interface WrongContent {
   readonly version: string | undefined
@@ -8,12 +8,13 @@ interface WrongContent {
   readonly atMs: number
 }
 
-/** How long an object of which no version is known is taken to be what it was. */
+/** How long an object is not asked for again that may come as it should. */
 const believedMs = 3_600_000
 
 /**
  * What failed its checksum, so that the same bytes are not fetched at every pass. Where the version of an object is not
- * known beforehand, as in most manifests, it may have been mended: it is fetched again after an hour.
+ * known beforehand, as in most manifests, it may have been mended, and what differs from the source's own checksum may have
+ * been damaged on the way: such objects are fetched again after an hour.
  */
 export class WrongContents {
   /** By key. */
@@ -27,7 +28,8 @@ export class WrongContents {
   errorOf(object: ObjectVersion): WrongContentError | undefined {
     const found = this.#found.get(object.key)
     if (found === undefined || found.version !== versionOf(object)) return undefined
-    return found.version === undefined && monotonicMs() - found.atMs > believedMs ? undefined : found.error
+    const mayBeMended = found.version === undefined || found.error instanceof ChecksumMismatchError
+    return mayBeMended && monotonicMs() - found.atMs > believedMs ? undefined : found.error
   }
 
   clear(): void {

@@ -146,7 +146,7 @@ export class FakeArtifactSource implements ArtifactSource {
 }
 
 /** The CRC32 of a content, as a source holds it. */
-function heldCrc32(content: Uint8Array): HeldChecksum {
+export function heldCrc32(content: Uint8Array): HeldChecksum {
   const inBase64 = (value: number): string => {
     const digest = Buffer.alloc(4)
     digest.writeUInt32BE(value)

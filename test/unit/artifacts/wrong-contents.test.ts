@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 
-import { WrongContentError } from '../../../agent/artifacts/received-object.ts'
+import { ChecksumMismatchError, WrongContentError } from '../../../agent/artifacts/received-object.ts'
 import { WrongContents } from '../../../agent/artifacts/wrong-contents.ts'
 
 const error = new WrongContentError('wrong')
@@ -30,6 +30,17 @@ it('has an object without a known version fetched again after an hour: it may ha
   wrong.note(object, error)
   vi.advanceTimersByTime(hourMs)
   expect(wrong.errorOf(object)).toBe(error)
+  vi.advanceTimersByTime(1)
+  expect(wrong.errorOf(object)).toBeUndefined()
+})
+
+it('has an object fetched again after an hour that differed from the checksum of its source: it may be damage on the way', () => {
+  const wrong = new WrongContents()
+  const object = { key: 'a', etag: '"1"', sizeBytes: 1 }
+  const mismatch = new ChecksumMismatchError('wrong')
+  wrong.note(object, mismatch)
+  vi.advanceTimersByTime(hourMs)
+  expect(wrong.errorOf(object)).toBe(mismatch)
   vi.advanceTimersByTime(1)
   expect(wrong.errorOf(object)).toBeUndefined()
 })

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import type { Backoff } from '../lib/backoff.ts'
 import { forEachConcurrent } from '../lib/for-each-concurrent.ts'
 import type { Log } from '../lib/log.ts'
-import { SharedBudget } from '../lib/shared-budget.ts'
 import type { ArtifactIndex } from './artifact-index.ts'
 import type { Plan } from './artifact-plan.ts'
 import type { ArtifactSource } from './artifact-source.ts'
@@ -15,6 +14,7 @@ import { FetchProgress } from './fetch-progress.ts'
 import { checkFreeSpace } from './free-space.ts'
 import { HeldChecksums } from './held-checksums.ts'
 import { fetchLargeObject, type LargeFetchPass } from './large-object.ts'
+import type { ObjectSizes } from './part-plan.ts'
 import { collectPartials, partialId } from './partial-file.ts'
 import { WrongContentError, type ReceivedObject } from './received-object.ts'
 import { fetchSmallObject } from './small-object.ts'
@@ -36,8 +36,7 @@ export interface ArtifactFetchesDeps {
   readonly idleTimeoutMs: number
   /** Between the tries of one request. */
   readonly backoff: Backoff
-  /** From which size on an object is fetched in parts, and in which ones. */
-  readonly sizes: { readonly largeObjectBytes: number; readonly partBytes: number }
+  readonly sizes: ObjectSizes
 }
 
 export interface SyncPass {
@@ -118,14 +117,13 @@ export class ArtifactFetches {
   async #fetchEach(fetches: readonly WantedFile[], fetching: Fetching): Promise<void> {
     const { sizes, concurrency, lane } = this.#deps
     const isLarge = ({ object }: WantedFile): boolean => object.sizeBytes > sizes.largeObjectBytes
-    const inFlight = new SharedBudget(lane.transfers.limits.maxInFlightBytes, 1).share()
     let hasFailed = false
     const run = async (files: readonly WantedFile[], limit: number): Promise<void> => {
       await forEachConcurrent(files, limit, async (wanted) => {
         if (hasFailed) return
         try {
           if (!isLarge(wanted)) {
-            using _ = await inFlight.acquire(Math.min(wanted.object.sizeBytes, inFlight.guaranteed), fetching.signal)
+            using _ = await lane.hold(wanted.object.sizeBytes, fetching.signal)
             await this.#fetch(wanted, fetching)
           } else await this.#fetch(wanted, fetching)
         } catch (error) {

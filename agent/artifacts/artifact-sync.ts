@@ -4,7 +4,7 @@ import type { ArtifactConfig } from '../config/config-schema.ts'
 import type { Backoff } from '../lib/backoff.ts'
 import { AgentError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
-import { ArtifactFetches, type ArtifactFetchesDeps, type SyncPass } from './artifact-fetches.ts'
+import { ArtifactFetches, type SyncPass } from './artifact-fetches.ts'
 import { ArtifactIndex } from './artifact-index.ts'
 import { contentKey, planRelease, type Plan, type Release } from './artifact-plan.ts'
 import type { ArtifactSource, ObjectVersion } from './artifact-source.ts'
@@ -14,6 +14,7 @@ import { explainDiskError, isOutOfSpace } from './disk-error.ts'
 import type { Health } from './health-gate.ts'
 import type { HookRunner } from './hook-runner.ts'
 import { summaryOf, type ReleaseSummary } from './installed-release.ts'
+import type { ObjectSizes } from './part-plan.ts'
 import { ReleaseActivation } from './release-activation.ts'
 import { ReleaseFinder, type InstalledHere } from './release-finder.ts'
 import { ReleaseTree } from './release-tree.ts'
@@ -34,7 +35,7 @@ export interface ArtifactSyncDeps {
   readonly health: Health | undefined
   readonly runHook: HookRunner
   readonly backoff: Backoff
-  readonly sizes: ArtifactFetchesDeps['sizes']
+  readonly sizes: ObjectSizes
   /** How much content that no release needs may stay in the store. */
   readonly maxStoreBytes?: number | undefined
   /** Milliseconds since 1970. */

@@ -100,7 +100,7 @@ async function learnEtag(object: ObjectVersion, deps: LargeObjectDeps, pass: Lar
 }
 
 async function fetchParts(fetching: Fetching): Promise<void> {
-  const { partial, object, pass } = fetching
+  const { deps, partial, object, pass } = fetching
   const parts = planParts(object.sizeBytes, partial.header.partBytes)
   const missing: { readonly index: number; readonly range: ByteRange }[] = []
   for (const [index, range] of parts.entries()) {
@@ -108,6 +108,7 @@ async function fetchParts(fetching: Fetching): Promise<void> {
     else missing.push({ index, range })
   }
   await forEachConcurrent(missing, partsAtATime, async ({ index, range }) => {
+    using _ = await deps.lane.hold(range.end - range.start, pass.signal)
     await pass.beforePart(range.end - range.start)
     await fetchPart(fetching, index, range)
   })

@@ -82,6 +82,42 @@ describe('several artifacts', () => {
     expect(await installedFiles(other)).toEqual({ a: 'a', b: 'b' })
   })
 
+  it('have no more in flight together than is allowed, large objects and small ones', async () => {
+    await using one = await tempFolder()
+    await using other = await tempFolder()
+    const requestBytes = 2_097_152 // the share of each; twice what a request may hold in memory
+    const transfers = sharedTransfers({ maxInFlightBytes: 4 * requestBytes }, 2)
+    const [first, second] = [new FakeArtifactSource('app/'), new FakeArtifactSource('app/')]
+    const gate = Promise.withResolvers<undefined>()
+    const openBodies = (): number => first.openBodies + second.openBodies
+    const until = { timeout: 10_000 }
+    let most = 0
+    for (const [index, source] of [first, second].entries()) {
+      for (let file = 0; file < 6; file += 1) source.put(`app/${file}`, Buffer.alloc(requestBytes, 7 * index + file))
+      source.put('app/large', Buffer.alloc(5 * requestBytes, 7 * index + 6))
+      source.chunkBytes = requestBytes / 2
+      source.beforeChunk = async () => {
+        most = Math.max(most, openBodies())
+        await gate.promise
+      }
+    }
+    await using busy = startWorker(one, first, { transfers })
+    const passes = [busy.pass()]
+    await vi.waitFor(() => {
+      expect(openBodies()).toBe(3) // its own share, and what both share
+    }, until)
+    await using late = startWorker(other, second, { transfers })
+    passes.push(late.pass())
+    await vi.waitFor(() => {
+      expect(openBodies()).toBe(4)
+    }, until)
+    expect([first.openBodies, second.openBodies]).toEqual([3, 1])
+    gate.resolve(undefined)
+    await Promise.all(passes)
+    expect(most).toBe(4)
+    expect([first, second].map(({ ranges }) => ranges.length)).toEqual([11, 11])
+  })
+
   it('all wait when the source of one of them is overloaded, for as long as it asks', async () => {
     await using one = await tempFolder()
     await using other = await tempFolder()

@@ -13,7 +13,7 @@ import type { ContentStore } from './content-store.ts'
 import { FetchProgress } from './fetch-progress.ts'
 import { checkFreeSpace } from './free-space.ts'
 import { HeldChecksums } from './held-checksums.ts'
-import { fetchLargeObject, type LargeFetchPass } from './large-object.ts'
+import { fetchLargeObject, learnEtag, type LargeFetchPass } from './large-object.ts'
 import type { ObjectSizes } from './part-plan.ts'
 import { collectPartials, partialId } from './partial-file.ts'
 import { WrongContentError, type ReceivedObject } from './received-object.ts'
@@ -56,8 +56,8 @@ interface Fetching extends SyncPass {
 export class ArtifactFetches {
   readonly #deps: ArtifactFetchesDeps
   readonly #partials: string
-  readonly #wrong = new WrongContents()
   readonly #checksums: HeldChecksums
+  #wrong: WrongContents | undefined
   #progress: FetchProgress | undefined
   #fetchedFiles = 0
   #fetchedBytes = 0
@@ -90,12 +90,15 @@ export class ArtifactFetches {
    * index knows it.
    */
   async fetchAll({ fetches }: Plan, pass: SyncPass): Promise<number> {
-    for (const { object } of fetches) {
-      const error = this.#wrong.errorOf(object)
+    const wrong = (this.#wrong ??= await WrongContents.load(this.#deps.folder, this.#deps.log))
+    if (pass.isAtOnce) await wrong.forgetOld()
+    for (const wanted of fetches) {
+      const error = wrong.errorOf(wanted)
       if (error !== undefined) throw error
     }
     const waitMs = this.#msUntilOpen(pass)
     if (waitMs > 0) return waitMs
+    await this.#checkSuspects(fetches, wrong, pass)
     await this.#checkSpace(await this.#missingBytes(fetches))
     const progress = new FetchProgress(fetches, this.#deps.log)
     this.#progress = progress
@@ -109,8 +112,25 @@ export class ArtifactFetches {
       this.#progress = undefined
       await queue.settle().finally(() => pass.index.save())
     }
-    this.#wrong.clear()
+    await wrong.clear()
     return 0
+  }
+
+  /** Costs one byte for each object that was wrong when its version was looked at last. */
+  async #checkSuspects(
+    fetches: readonly WantedFile[],
+    wrong: WrongContents,
+    { signal, beat }: SyncPass,
+  ): Promise<void> {
+    for (const wanted of fetches) {
+      const suspect = wrong.suspectOf(wanted)
+      if (suspect === undefined || wanted.object.sizeBytes === 0) continue
+      const etag = await learnEtag(wanted.object, this.#deps, { signal, beat, onBytes: () => undefined })
+      beat()
+      if (etag !== suspect.etag) continue
+      wrong.confirm(wanted, suspect)
+      throw suspect.error
+    }
   }
 
   /** Large objects one after the other, as their parts go side by side, and small ones meanwhile. */
@@ -139,11 +159,10 @@ export class ArtifactFetches {
 
   async #fetch(wanted: WantedFile, fetching: Fetching): Promise<void> {
     this.#checkWindow(fetching)
-    const { object } = wanted
     try {
       await fetching.queue.add(await this.#receive(wanted, fetching))
     } catch (error) {
-      if (error instanceof WrongContentError) this.#wrong.note(object, error)
+      if (error instanceof WrongContentError) await this.#wrong?.note(wanted, error)
       throw error
     }
     this.#fetchedFiles += 1

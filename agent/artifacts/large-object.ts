@@ -59,7 +59,7 @@ export async function fetchLargeObject(
     const hash = new OrderedHash(partial.data, { onProgress: pass.beat, checksum: held?.running })
     await fetchParts({ deps, pass, object, partial, hash })
     const sha256 = await hash.digest()
-    checkPromise(wanted, sha256)
+    checkPromise(wanted, sha256, etag)
     if (held !== undefined) await checkHeld(object, held, sha256)
     await partial.finish(modeOf(wanted))
     return { wanted, file: partial.path, sha256, etag: etag ?? '', onStored: () => partial.forget() }
@@ -84,8 +84,8 @@ async function begin(wanted: WantedFile, deps: LargeObjectDeps, pass: LargeFetch
   })
 }
 
-/** All parts have to be of one version, so its name is asked for before the first one, with one byte. */
-async function learnEtag(object: ObjectVersion, deps: LargeObjectDeps, pass: LargeFetchPass): Promise<string> {
+/** Asks with one byte which version of an object is there; all parts have to be of one. The object has a byte. */
+export async function learnEtag(object: ObjectVersion, deps: ObjectRequestDeps, pass: FetchPass): Promise<string> {
   let etag = ''
   await requestObject(deps, {
     ...pass,

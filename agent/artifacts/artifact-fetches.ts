@@ -99,7 +99,7 @@ export class ArtifactFetches {
     const waitMs = this.#msUntilOpen(pass)
     if (waitMs > 0) return waitMs
     await this.#checkSuspects(fetches, wrong, pass)
-    await this.#checkSpace(await this.#missingBytes(fetches))
+    await this.#checkSpace(await this.missingBytes(fetches))
     const progress = new FetchProgress(fetches, this.#deps.log)
     this.#progress = progress
     const queue = this.#createQueue(pass.index)
@@ -222,7 +222,7 @@ export class ArtifactFetches {
   }
 
   /** What is to be fetched, without what partials hold already. */
-  async #missingBytes(fetches: readonly WantedFile[]): Promise<number> {
+  async missingBytes(fetches: readonly WantedFile[]): Promise<number> {
     const names = await readdir(this.#partials).catch(() => [])
     const sizes = names.map(async (name) => (await stat(join(this.#partials, name))).blocks * blockBytes)
     const held = (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0)

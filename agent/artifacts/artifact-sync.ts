@@ -11,6 +11,7 @@ import type { ArtifactSource, ObjectVersion } from './artifact-source.ts'
 import type { ArtifactPhase, ArtifactStatus } from './artifact-status.ts'
 import { ContentStore } from './content-store.ts'
 import { explainDiskError, isOutOfSpace } from './disk-error.ts'
+import { bytesFreedBy, checkEverFits, NeverFitsError } from './free-space.ts'
 import type { Health } from './health-gate.ts'
 import type { HookRunner } from './hook-runner.ts'
 import { summaryOf, type ReleaseSummary } from './installed-release.ts'
@@ -86,7 +87,7 @@ export class ArtifactSync {
    * asks whether it is healthy, removes what nothing needs any more. A listing that succeeds is believed; one that fails
    * changes nothing. An empty one never takes the place of installed files. Whatever is thrown, `current` names the
    * release that it named before, and what was fetched is kept as long as the source lists it. A pass that runs out of
-   * space costs the previous releases at the next one. `beat` is called on every sign of progress.
+   * space costs the previous releases at the next one, if that can help. `beat` is called on every sign of progress.
    */
   async runPass(pass: Omit<SyncPass, 'index'>): Promise<SyncOutcome> {
     let waitMs = 0
@@ -168,7 +169,8 @@ export class ArtifactSync {
         if (typeof brought === 'number') return brought
         await state.settle(wanted, brought.releaseId)
       } catch (error) {
-        this.#ranOutOfSpace ||= isOutOfSpace(error)
+        const isOver = error instanceof NeverFitsError // what was tried before is no reason any more
+        this.#ranOutOfSpace = !isOver && (this.#ranOutOfSpace || isOutOfSpace(error))
         throw error
       }
     } else {
@@ -226,22 +228,40 @@ export class ArtifactSync {
 
   /**
    * Removes what is left of releases that came to nothing: they may be all that keeps the next one from fitting. The
-   * previous releases are a convenience, and stay only while there is space.
+   * previous releases are a convenience, and stay only while there is space; but also where giving them up cannot help. Throws
+   * a NeverFitsError then.
    */
-  async #makeRoom({ wanted, plan, index }: Room): Promise<void> {
-    const installed = this.#activation.installed
-    const kept = [installed?.contents, this.#ranOutOfSpace ? undefined : installed?.previousContents]
-    // the store first: renaming a tree may need space itself
-    await this.#store.collect(
-      (key) => plan.contents.has(key) || kept.some((contents) => contents?.has(key) === true),
-      this.#ranOutOfSpace ? 0 : this.#deps.maxStoreBytes,
-    )
-    await this.#activation.collect({ keepOthers: !this.#ranOutOfSpace })
-    index.prune(objectsOf(wanted), (sha256) => this.#store.has({ sha256, executable: false }))
-    if (installed === undefined || !this.#ranOutOfSpace) return
-    for (const { releaseId } of installed.others) {
+  async #makeRoom(room: Room): Promise<void> {
+    await this.#collectFor(room, { keepOthers: true })
+    if (room.plan.fetches.length > 0) await this.#checkEverFits(room.plan)
+    if (!this.#ranOutOfSpace) return
+    const others = this.#activation.installed?.others ?? []
+    await this.#collectFor(room, { keepOthers: false })
+    for (const { releaseId } of others) {
       this.#deps.log.warn('previous release removed to make room for the next one', { releaseId })
     }
+  }
+
+  async #collectFor({ wanted, plan, index }: Room, { keepOthers }: { readonly keepOthers: boolean }): Promise<void> {
+    const installed = this.#activation.installed
+    const kept = [plan.contents, installed?.contents, keepOthers ? installed?.previousContents : undefined]
+    // the store first: renaming a tree may need space itself
+    await this.#store.collect(
+      (key) => kept.some((contents) => contents?.has(key) === true),
+      keepOthers ? this.#deps.maxStoreBytes : 0,
+    )
+    await this.#activation.collect({ keepOthers })
+    index.prune(objectsOf(wanted), (sha256) => this.#store.has({ sha256, executable: false }))
+  }
+
+  async #checkEverFits({ fetches, contents }: Plan): Promise<void> {
+    const { folder, lane } = this.#deps
+    const installed = this.#activation.installed?.contents
+    const neededBytes = await this.#fetches.missingBytes(fetches)
+    await checkEverFits({ folder, neededBytes, minFreeBytes: lane.transfers.limits.minFreeBytes }, async () => {
+      const unwanted = this.#store.unwanted((key) => contents.has(key) || installed?.has(key) === true)
+      return await bytesFreedBy([...unwanted, ...(await this.#tree.filesOfOthers())])
+    })
   }
 
   /** Removes what neither the installed release nor those kept beside it need. */

@@ -78,7 +78,7 @@ export class ArtifactSync {
     this.#store = new ContentStore(join(deps.folder, 'store'))
     this.#tree = new ReleaseTree(deps.folder, deps.log, deps.cloudNow)
     this.#activation = new ReleaseActivation({ ...deps, tree: this.#tree, store: this.#store, now: deps.cloudNow })
-    this.#finder = new ReleaseFinder({ ...deps.artifact, source: deps.source })
+    this.#finder = new ReleaseFinder({ ...deps, ...deps.artifact })
     this.#fetches = new ArtifactFetches({ ...deps, store: this.#store, incoming: this.#tree.incoming })
   }
 
@@ -166,11 +166,15 @@ export class ArtifactSync {
     if (wanted !== 'unchanged' && refused === undefined) {
       try {
         const brought = await this.#bring(wanted, pass)
-        if (typeof brought === 'number') return brought
+        if (typeof brought === 'number') {
+          await this.#finder.keep()
+          return brought
+        }
         await state.settle(wanted, brought.releaseId)
       } catch (error) {
         const isOver = error instanceof NeverFitsError // what was tried before is no reason any more
         this.#ranOutOfSpace = !isOver && (this.#ranOutOfSpace || isOutOfSpace(error))
+        await this.#finder.keep()
         throw error
       }
     } else {
@@ -178,6 +182,7 @@ export class ArtifactSync {
       await this.#fetches.collect([])
     }
     this.#ranOutOfSpace = false
+    await this.#finder.settled()
     // who reads in the damaged tree gets until the next pass to leave it
     if (!wasDamaged) await this.#collect()
     if (!wasDamaged && wanted !== 'unchanged') await this.#forget(wanted, pass.index)

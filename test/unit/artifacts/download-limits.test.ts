@@ -1,10 +1,13 @@
+import { readdir } from 'node:fs/promises'
+
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
 import { Transfers } from '../../../agent/artifacts/transfers.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
 import { FakeArtifactSource, silence } from '../../support/fake-artifact-source.ts'
 import { sharedTransfers } from '../../support/shared-transfers.ts'
-import { installedFiles, startWorker, tempFolder } from './artifact-fixture.ts'
+import { manifestPayload, unsigned } from '../../support/signed-manifest.ts'
+import { appFolder, installedFiles, sha256, startWorker, tempFolder } from './artifact-fixture.ts'
 
 afterEach(() => {
   vi.useRealTimers()
@@ -27,6 +30,36 @@ describe('outside of a download window', () => {
     const { state: health, lastPassMs = 0, nextPassMs = 0 } = running.worker.health()
     expect(health).toBe('ok')
     expect(nextPassMs - lastPassMs).toBeLessThanOrEqual(125_000)
+  })
+
+  it('a manifest is read once, and then asked for only if it has changed', async () => {
+    await using state = await tempFolder()
+    const source = new FakeArtifactSource('app/')
+    source.put('app/release.jws', unsigned(manifestPayload()))
+    source.put(`app/objects/${sha256('weights')}`, 'weights')
+    const answers: string[] = []
+    const readSmall = source.readSmall.bind(source)
+    source.readSmall = async (...question) => {
+      const answer = await readSmall(...question)
+      answers.push(typeof answer === 'string' ? answer : 'whole')
+      return answer
+    }
+    let nowMs = new Date(2026, 10, 24, 0, 58).getTime()
+    const transfers = new Transfers({ limits, artifacts: 1, cloudNow: () => nowMs })
+    await using running = startWorker(state, source, { transfers, cloudNow: () => nowMs })
+    for (let pass = 0; pass < 3; pass += 1) await running.pass()
+    expect(running.status().phase).toBe('waiting')
+    nowMs += 300_000
+    source.beforeOpen = () => {
+      throw new AgentError('denied')
+    }
+    await expect(running.pass()).rejects.toThrow('denied')
+    source.beforeOpen = () => undefined
+    for (let pass = 0; pass < 2; pass += 1) await running.pass()
+    expect(await installedFiles(state)).toEqual({ 'model.bin': 'weights' })
+    expect(answers).toEqual(['whole', 'unchanged', 'unchanged', 'unchanged', 'unchanged', 'unchanged'])
+    expect(source.listings).toBe(1)
+    expect(await readdir(appFolder(state))).not.toContain('manifest.json')
   })
 
   it('a pass that a person asks for downloads at once', async () => {

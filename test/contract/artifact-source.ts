@@ -115,6 +115,22 @@ export function artifactSourceContract(create: () => Promise<ArtifactSourceFixtu
       expect(await readAll(body)).toBe('one')
     })
 
+    it('names a version by one byte of it, and gives no range of another one under that name', async () => {
+      await using fixture = await create()
+      await fixture.put('app/a', 'one')
+      const object = { key: 'app/a', sizeBytes: 3 }
+      const first = await fixture.source.open(object, { signal, range: { start: 0, end: 1 } })
+      if (first === 'changed') throw new Error('changed')
+      expect(await readAll(first)).toBe('o')
+      const pinned = { ...object, etag: first.etag }
+      const rest = { signal, range: { start: 1, end: 3 } }
+      const same = await fixture.source.open(pinned, rest)
+      if (same === 'changed') throw new Error('changed')
+      expect(await readAll(same)).toBe('ne')
+      await fixture.put('app/a', 'two')
+      expect(await fixture.source.open(pinned, rest)).toBe('changed')
+    })
+
     it('gives several bodies side by side', async () => {
       await using fixture = await create()
       for (const name of ['a', 'b', 'c']) await fixture.put(`app/${name}`, name.repeat(100_000))

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 
 import type { ArtifactConfig } from '../config/config-schema.ts'
 import type { Backoff } from '../lib/backoff.ts'
-import { AgentError } from '../lib/errors.ts'
+import type { AgentError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { ArtifactFetches, type SyncPass } from './artifact-fetches.ts'
 import { ArtifactIndex } from './artifact-index.ts'
@@ -19,7 +19,8 @@ import type { ObjectSizes } from './part-plan.ts'
 import { ReleaseActivation } from './release-activation.ts'
 import { ReleaseFinder, type InstalledHere } from './release-finder.ts'
 import { ReleaseTree } from './release-tree.ts'
-import { verifyRelease, type Verification } from './release-verification.ts'
+import type { Verification } from './release-verification.ts'
+import { ReleaseVerifier } from './release-verifier.ts'
 import { SourceState } from './source-state.ts'
 import type { TransferLane } from './transfers.ts'
 import type { WantedFile, WantedRelease } from './wanted-release.ts'
@@ -66,6 +67,7 @@ export class ArtifactSync {
   readonly #activation: ReleaseActivation
   readonly #finder: ReleaseFinder
   readonly #fetches: ArtifactFetches
+  readonly #verifier: ReleaseVerifier
   /** Since the last pass that ended well, the disk was too full for a release. */
   #ranOutOfSpace = false
   #index: ArtifactIndex | undefined
@@ -78,6 +80,7 @@ export class ArtifactSync {
     this.#store = new ContentStore(join(deps.folder, 'store'))
     this.#tree = new ReleaseTree(deps.folder, deps.log, deps.cloudNow)
     this.#activation = new ReleaseActivation({ ...deps, tree: this.#tree, store: this.#store, now: deps.cloudNow })
+    this.#verifier = new ReleaseVerifier({ activation: this.#activation, tree: this.#tree })
     this.#finder = new ReleaseFinder({ ...deps, ...deps.artifact })
     this.#fetches = new ArtifactFetches({ ...deps, store: this.#store, incoming: this.#tree.incoming })
   }
@@ -116,12 +119,7 @@ export class ArtifactSync {
    * builds the release anew. May be called during a pass. Throws when there is no release or it is replaced meanwhile.
    */
   async verify(signal: AbortSignal): Promise<Verification> {
-    const record = this.#activation.installed?.record
-    if (record === undefined) throw new AgentError('no release is installed', { retryable: true })
-    const root = await this.#tree.pathOf(record.releaseId)
-    const { damaged, ...found } = await verifyRelease({ root, record, signal })
-    if (damaged.length > 0) await this.#activation.drop(new Set(damaged.map(contentKey)), record.releaseId)
-    return { ...found, releaseId: record.releaseId, damaged: damaged.map(({ path }) => path) }
+    return await this.#verifier.verify(signal)
   }
 
   /** The current release first, then the others that are kept. */
@@ -146,6 +144,7 @@ export class ArtifactSync {
       phase: this.#phase,
       waitsUntilMs: this.#waitsUntilMs,
       progress: this.#fetches.progress,
+      verification: this.#verifier.progress,
     }
   }
 

@@ -53,6 +53,8 @@ export interface SyncOutcome {
 
 const beatEveryMs = 30_000
 
+type Pass = Omit<SyncPass, 'index'>
+
 interface Room {
   readonly wanted: WantedRelease
   readonly plan: Plan
@@ -92,14 +94,15 @@ export class ArtifactSync {
    * release that it named before, and what was fetched is kept as long as the source lists it. A pass that runs out of
    * space costs the previous releases at the next one, if that can help. `beat` is called on every sign of progress.
    */
-  async runPass(pass: Omit<SyncPass, 'index'>): Promise<SyncOutcome> {
+  async runPass(pass: Pass): Promise<SyncOutcome> {
     let waitMs = 0
     try {
-      const index = await this.#open()
+      await this.#activation.open()
+      await this.#store.load()
       this.#state ??= await SourceState.load(this.#deps.folder, this.#deps.log)
       this.#phase = 'activating'
       await this.#activation.settle(pass)
-      waitMs = await this.#sync({ ...pass, index }, this.#state)
+      waitMs = await this.#sync(pass, this.#state)
       return { waitMs, fault: this.#activation.fault() }
     } catch (error) {
       throw explainDiskError(error, this.#deps.folder)
@@ -148,14 +151,12 @@ export class ArtifactSync {
     }
   }
 
-  async #open(): Promise<ArtifactIndex> {
-    await this.#activation.open()
-    await this.#store.load()
-    this.#index ??= await ArtifactIndex.load(this.#deps.folder, this.#deps.log)
-    return this.#index
+  /** Read when something is to be done only: that of a large prefix takes more memory than all the rest. */
+  async #openIndex(): Promise<ArtifactIndex> {
+    return (this.#index ??= await ArtifactIndex.load(this.#deps.folder, this.#deps.log))
   }
 
-  async #sync(pass: SyncPass, state: SourceState): Promise<number> {
+  async #sync(pass: Pass, state: SourceState): Promise<number> {
     this.#phase = 'listing'
     const wasDamaged = this.#activation.isDamaged
     const wanted = await this.#find(state, pass)
@@ -164,7 +165,8 @@ export class ArtifactSync {
     const refused = wishId === undefined ? undefined : await this.#activation.consider(wishId)
     if (wanted !== 'unchanged' && refused === undefined) {
       try {
-        const brought = await this.#bring(wanted, pass)
+        const index = await this.#openIndex()
+        const brought = await this.#bring(wanted, { ...pass, index })
         if (typeof brought === 'number') {
           await this.#finder.keep()
           return brought
@@ -184,12 +186,12 @@ export class ArtifactSync {
     await this.#finder.settled()
     // who reads in the damaged tree gets until the next pass to leave it
     if (!wasDamaged) await this.#collect()
-    if (!wasDamaged && wanted !== 'unchanged') await this.#forget(wanted, pass.index)
+    if (!wasDamaged && wanted !== 'unchanged') await this.#forget(wanted, await this.#openIndex())
     return 0
   }
 
   /** Bounded by the finder, so that a long listing over a bad link does not look like one that hangs. */
-  async #find(state: SourceState, { signal, beat }: SyncPass): Promise<WantedRelease | 'unchanged'> {
+  async #find(state: SourceState, { signal, beat }: Pass): Promise<WantedRelease | 'unchanged'> {
     const timer = setInterval(beat, beatEveryMs)
     try {
       return await this.#finder.find(state, this.#installedHere(), signal)

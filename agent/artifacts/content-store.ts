@@ -150,11 +150,11 @@ export class ContentStore {
   }
 
   #folderOf(key: string): string {
-    return join(this.#root, key.slice(0, 2))
+    return `${this.#root}/${key.slice(0, 2)}`
   }
 
   #pathOf(key: string): string {
-    return join(this.#folderOf(key), key)
+    return `${this.#folderOf(key)}/${key}`
   }
 }
 

@@ -73,6 +73,52 @@ describe('opening', () => {
     expect(await s3.source.open(object, { signal })).toBe('changed')
   })
 
+  it('asks for nothing twice when the first answer is an error', async () => {
+    await using s3 = await startS3((_, response) => {
+      response.writeHead(412).end('<Error><Code>PreconditionFailed</Code></Error>')
+    })
+    expect(await s3.source.open(object, { signal })).toBe('changed')
+    expect(s3.requests).toHaveLength(1)
+  })
+
+  it.each(['a server that is overloaded', 'a connection that is lost'])(
+    'leaves it to the SDK to try again after %s',
+    async (what) => {
+      const s3: S3Stub = await startS3(
+        (_, response) => {
+          if (s3.requests.length > 1) response.end('12345')
+          else if (what === 'a connection that is lost') response.destroy()
+          else response.writeHead(503).end('<Error><Code>SlowDown</Code></Error>')
+        },
+        { maxAttempts: 2 },
+      )
+      await using _ = s3
+      expect(await readAll(await open(s3.source))).toBe('12345')
+      expect(s3.requests).toHaveLength(2)
+    },
+  )
+
+  it('says when to come back, as the answer does', async () => {
+    await using s3 = await startS3((_, response) => {
+      response.writeHead(503, { 'retry-after': '7' }).end('<Error><Code>SlowDown</Code></Error>')
+    })
+    const expected = { failure: 'throttled', isOverloaded: true, retryAfterMs: 7_000 }
+    await expect(s3.source.open(object, { signal })).rejects.toMatchObject(expected)
+  })
+
+  it('asks for a version, and for a range without a checksum', async () => {
+    await using s3 = await startS3((_, response) => {
+      response.writeHead(206, { 'content-range': 'bytes 1-3/5', etag: '"1"' }).end('234')
+    })
+    const options = { signal, range: { start: 1, end: 4 } }
+    const body = await s3.source.open({ key: "app/it's (1)*!", versionId: 'v/1', sizeBytes: 5 }, options)
+    if (body === 'changed') throw new Error('changed')
+    expect(await readAll(body)).toBe('234')
+    expect(s3.requests[0]?.url).toBe('/app/it%27s%20%281%29%2A%21?versionId=v%2F1&x-id=GetObject')
+    expect(s3.requests[0]?.headers).toMatchObject({ range: 'bytes=1-3' })
+    expect(s3.requests[0]?.headers).not.toHaveProperty('x-amz-checksum-mode')
+  })
+
   it('throws when the access point is gone', async () => {
     await using s3 = await startS3((_, response) => {
       response.writeHead(404).end('<Error><Code>NoSuchAccessPoint</Code></Error>')
@@ -191,7 +237,7 @@ interface S3Stub extends AsyncDisposable {
   readonly requests: readonly IncomingMessage[]
 }
 
-async function startS3(handle: RequestListener): Promise<S3Stub> {
+async function startS3(handle: RequestListener, { maxAttempts = 1 } = {}): Promise<S3Stub> {
   const requests: IncomingMessage[] = []
   const server = createServer((request, response) => {
     requests.push(request)
@@ -204,7 +250,7 @@ async function startS3(handle: RequestListener): Promise<S3Stub> {
     region: 'us-west-2',
     endpoint: `http://s3.localhost:${address.port}`,
     credentials: { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: 'test' },
-    maxAttempts: 1,
+    maxAttempts,
     requestHandler: new NodeHttpHandler({ httpAgent: { lookup: loopback } }),
   })
   const credentials = { currentKeyId: () => undefined, invalidate: () => undefined }

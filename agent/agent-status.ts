@@ -76,7 +76,7 @@ function credentialsPart(credentials: RoleCredentials, at: ToInstant): Credentia
 function artifactParts({ artifacts }: Generation, at: ToInstant): readonly ArtifactPart[] {
   return artifacts.map((artifact) => {
     const { releaseId, manifest, installedAtMs, waitsUntilMs, progress, ...more } = artifact.status()
-    const { isHeld, health, quarantined, ...rest } = more
+    const { isHeld, health, quarantined, verification, ...rest } = more
     return {
       ...workerPart(artifact.worker.health(), at),
       ...rest,
@@ -88,6 +88,7 @@ function artifactParts({ artifacts }: Generation, at: ToInstant): readonly Artif
       ...(installedAtMs === undefined ? {} : { installedAt: new Date(installedAtMs).toISOString() }),
       ...(waitsUntilMs === undefined ? {} : { waitsUntil: new Date(waitsUntilMs).toISOString() }),
       ...(progress === undefined ? {} : { progress: progressPart(progress) }),
+      ...(verification === undefined ? {} : { verification }),
     }
   })
 }

@@ -57,6 +57,7 @@ async function main(): Promise<void> {
   const program = createProgram({
     signal: stop.signal,
     stdout: process.stdout,
+    stderr: process.stderr,
     service: takeServiceEnvironment(),
     onHangup: (listener) => process.on('SIGHUP', listener),
   })

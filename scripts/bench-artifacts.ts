@@ -29,7 +29,7 @@ const smallBytes = 16 * 1024
 const noopCount = 100_000
 const noopBytes = 16
 /** As the package's wrapper sets it. */
-const semiSpaceMiB = 1
+const memoryOptions = '--max-semi-space-size=1 --heap-growing-percent=100'
 
 interface Row {
   readonly name: string
@@ -138,7 +138,7 @@ async function prepareState(state: string, objects: readonly Listed[]): Promise<
 
 function ourRunner(prefix: string): Runner {
   const options = `--endpoint http://s3.localhost:${server.port} --access-point ${accessPoint} --prefix ${prefix}/`
-  const node = `${process.execPath} --disable-warning=ExperimentalWarning --max-semi-space-size=${semiSpaceMiB}`
+  const node = `${process.execPath} --disable-warning=ExperimentalWarning ${memoryOptions}`
   return { name: 'panorama-agent', command: (target) => `${node} ${bundle} ${options} --folder ${target}` }
 }
 

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import type { Backoff } from '../lib/backoff.ts'
 import { forEachConcurrent } from '../lib/for-each-concurrent.ts'
 import type { Log } from '../lib/log.ts'
-import { SharedBudget } from '../lib/shared-budget.ts'
 import type { ArtifactIndex } from './artifact-index.ts'
 import type { Plan } from './artifact-plan.ts'
 import type { ArtifactSource } from './artifact-source.ts'
@@ -13,7 +12,9 @@ import { CommitQueue } from './commit-queue.ts'
 import type { ContentStore } from './content-store.ts'
 import { FetchProgress } from './fetch-progress.ts'
 import { checkFreeSpace } from './free-space.ts'
-import { fetchLargeObject, type LargeFetchPass } from './large-object.ts'
+import { HeldChecksums } from './held-checksums.ts'
+import { fetchLargeObject, learnEtag, type LargeFetchPass } from './large-object.ts'
+import type { ObjectSizes } from './part-plan.ts'
 import { collectPartials, partialId } from './partial-file.ts'
 import { WrongContentError, type ReceivedObject } from './received-object.ts'
 import { fetchSmallObject } from './small-object.ts'
@@ -35,8 +36,7 @@ export interface ArtifactFetchesDeps {
   readonly idleTimeoutMs: number
   /** Between the tries of one request. */
   readonly backoff: Backoff
-  /** From which size on an object is fetched in parts, and in which ones. */
-  readonly sizes: { readonly largeObjectBytes: number; readonly partBytes: number }
+  readonly sizes: ObjectSizes
 }
 
 export interface SyncPass {
@@ -56,7 +56,8 @@ interface Fetching extends SyncPass {
 export class ArtifactFetches {
   readonly #deps: ArtifactFetchesDeps
   readonly #partials: string
-  readonly #wrong = new WrongContents()
+  readonly #checksums: HeldChecksums
+  #wrong: WrongContents | undefined
   #progress: FetchProgress | undefined
   #fetchedFiles = 0
   #fetchedBytes = 0
@@ -64,6 +65,7 @@ export class ArtifactFetches {
   constructor(deps: ArtifactFetchesDeps) {
     this.#deps = deps
     this.#partials = join(deps.folder, 'partial')
+    this.#checksums = new HeldChecksums(deps)
   }
 
   /** While `fetchAll` runs. */
@@ -88,13 +90,16 @@ export class ArtifactFetches {
    * index knows it.
    */
   async fetchAll({ fetches }: Plan, pass: SyncPass): Promise<number> {
-    for (const { object } of fetches) {
-      const error = this.#wrong.errorOf(object)
+    const wrong = (this.#wrong ??= await WrongContents.load(this.#deps.folder, this.#deps.log))
+    if (pass.isAtOnce) await wrong.forgetOld()
+    for (const wanted of fetches) {
+      const error = wrong.errorOf(wanted)
       if (error !== undefined) throw error
     }
     const waitMs = this.#msUntilOpen(pass)
     if (waitMs > 0) return waitMs
-    await this.#checkSpace(await this.#missingBytes(fetches))
+    await this.#checkSuspects(fetches, wrong, pass)
+    await this.#checkSpace(await this.missingBytes(fetches))
     const progress = new FetchProgress(fetches, this.#deps.log)
     this.#progress = progress
     const queue = this.#createQueue(pass.index)
@@ -107,22 +112,38 @@ export class ArtifactFetches {
       this.#progress = undefined
       await queue.settle().finally(() => pass.index.save())
     }
-    this.#wrong.clear()
+    await wrong.clear()
     return 0
+  }
+
+  /** Costs one byte for each object that was wrong when its version was looked at last. */
+  async #checkSuspects(
+    fetches: readonly WantedFile[],
+    wrong: WrongContents,
+    { signal, beat }: SyncPass,
+  ): Promise<void> {
+    for (const wanted of fetches) {
+      const suspect = wrong.suspectOf(wanted)
+      if (suspect === undefined || wanted.object.sizeBytes === 0) continue
+      const etag = await learnEtag(wanted.object, this.#deps, { signal, beat, onBytes: () => undefined })
+      beat()
+      if (etag !== suspect.etag) continue
+      wrong.confirm(wanted, suspect)
+      throw suspect.error
+    }
   }
 
   /** Large objects one after the other, as their parts go side by side, and small ones meanwhile. */
   async #fetchEach(fetches: readonly WantedFile[], fetching: Fetching): Promise<void> {
     const { sizes, concurrency, lane } = this.#deps
     const isLarge = ({ object }: WantedFile): boolean => object.sizeBytes > sizes.largeObjectBytes
-    const inFlight = new SharedBudget(lane.transfers.limits.maxInFlightBytes, 1).share()
     let hasFailed = false
     const run = async (files: readonly WantedFile[], limit: number): Promise<void> => {
       await forEachConcurrent(files, limit, async (wanted) => {
         if (hasFailed) return
         try {
           if (!isLarge(wanted)) {
-            using _ = await inFlight.acquire(Math.min(wanted.object.sizeBytes, inFlight.guaranteed), fetching.signal)
+            using _ = await lane.hold(wanted.object.sizeBytes, fetching.signal)
             await this.#fetch(wanted, fetching)
           } else await this.#fetch(wanted, fetching)
         } catch (error) {
@@ -138,11 +159,10 @@ export class ArtifactFetches {
 
   async #fetch(wanted: WantedFile, fetching: Fetching): Promise<void> {
     this.#checkWindow(fetching)
-    const { object } = wanted
     try {
       await fetching.queue.add(await this.#receive(wanted, fetching))
     } catch (error) {
-      if (error instanceof WrongContentError) this.#wrong.note(object, error)
+      if (error instanceof WrongContentError) await this.#wrong?.note(wanted, error)
       throw error
     }
     this.#fetchedFiles += 1
@@ -170,7 +190,7 @@ export class ArtifactFetches {
         await this.#checkSpace(bytes)
       },
     }
-    const deps = { ...this.#deps, partials: this.#partials, partBytes: sizes.partBytes }
+    const deps = { ...this.#deps, partials: this.#partials, partBytes: sizes.partBytes, checksums: this.#checksums }
     const isLarge = wanted.object.sizeBytes > sizes.largeObjectBytes
     return await (isLarge ? fetchLargeObject(wanted, deps, pass) : fetchSmallObject(wanted, deps, pass))
   }
@@ -202,7 +222,7 @@ export class ArtifactFetches {
   }
 
   /** What is to be fetched, without what partials hold already. */
-  async #missingBytes(fetches: readonly WantedFile[]): Promise<number> {
+  async missingBytes(fetches: readonly WantedFile[]): Promise<number> {
     const names = await readdir(this.#partials).catch(() => [])
     const sizes = names.map(async (name) => (await stat(join(this.#partials, name))).blocks * blockBytes)
     const held = (await Promise.all(sizes)).reduce((sum, bytes) => sum + bytes, 0)

@@ -39,6 +39,32 @@ export interface ObjectBody extends AsyncIterable<Uint8Array>, AsyncDisposable {
   readonly etag: string
 }
 
+/** A checksum in the making. */
+export interface RunningChecksum {
+  /** The next bytes, in order; they are good until it returns. */
+  update(bytes: Uint8Array): void
+  /** In base64. To be called once, after the last byte. */
+  digest(): Promise<string>
+}
+
+/** A checksum that a source has kept of all the bytes of an object since they were put there. */
+export interface HeldChecksum {
+  readonly kind: 'held'
+  /** In S3's words: SHA256, CRC64NVME. */
+  readonly algorithm: string
+  /** In base64. */
+  readonly value: string
+  /** Begins to compute the same of the bytes that came. */
+  readonly begin: () => RunningChecksum
+}
+
+/** Why there is nothing to check an object by. */
+export type NoChecksum =
+  /** There is none, or none that can be computed of the bytes alone. */
+  | { readonly kind: 'none'; readonly why: string }
+  /** The source does not say, although it gives the bytes. */
+  | { readonly kind: 'refused'; readonly error: AgentError }
+
 /**
  * Where the files of one artifact come from. Nothing here changes the source, so every call may be repeated, and
  * calls may run side by side. All methods reject with the signal's reason when it aborts, settle in bounded time
@@ -56,6 +82,12 @@ export interface ArtifactSource {
    * one byte and lies inside the object.
    */
   open(object: ObjectVersion, options: OpenOptions): Promise<ObjectBody | 'changed'>
+  /**
+   * What the source holds to check the whole of `object` by, in the version that its etag or versionId names, or `changed`
+   * when that was replaced or removed since. `open` of a whole object checks that by itself; ranges have no checksum.
+   * Throws as `open` does, but for a source that only refuses to tell.
+   */
+  heldChecksum(object: ObjectVersion, signal: AbortSignal): Promise<HeldChecksum | NoChecksum | 'changed'>
   /**
    * One small object, unless it is still the version that `etag` names: `unchanged` then, `absent` when there is none.
    * Throws an AgentError that is not retryable when it has more than `maxBytes`.

@@ -20,6 +20,16 @@ export interface ArtifactStatus extends ActivationStatus {
   readonly waitsUntilMs: number | undefined
   /** While downloading: how far this pass is. */
   readonly progress: ArtifactProgress | undefined
+  /** While the current release is verified: how far that is. */
+  readonly verification: VerificationProgress | undefined
+}
+
+/** How far the reading of a release is. */
+export interface VerificationProgress {
+  readonly files: number
+  readonly totalFiles: number
+  readonly bytes: number
+  readonly totalBytes: number
 }
 
 /** `waiting`: something is to be downloaded as soon as a download window opens. */

@@ -2,22 +2,25 @@ import { join } from 'node:path'
 
 import type { ArtifactConfig } from '../config/config-schema.ts'
 import type { Backoff } from '../lib/backoff.ts'
-import { AgentError } from '../lib/errors.ts'
+import type { AgentError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
-import { ArtifactFetches, type ArtifactFetchesDeps, type SyncPass } from './artifact-fetches.ts'
+import { ArtifactFetches, type SyncPass } from './artifact-fetches.ts'
 import { ArtifactIndex } from './artifact-index.ts'
 import { contentKey, planRelease, type Plan, type Release } from './artifact-plan.ts'
 import type { ArtifactSource, ObjectVersion } from './artifact-source.ts'
 import type { ArtifactPhase, ArtifactStatus } from './artifact-status.ts'
 import { ContentStore } from './content-store.ts'
 import { explainDiskError, isOutOfSpace } from './disk-error.ts'
+import { bytesFreedBy, checkEverFits, NeverFitsError } from './free-space.ts'
 import type { Health } from './health-gate.ts'
 import type { HookRunner } from './hook-runner.ts'
 import { summaryOf, type ReleaseSummary } from './installed-release.ts'
+import type { ObjectSizes } from './part-plan.ts'
 import { ReleaseActivation } from './release-activation.ts'
 import { ReleaseFinder, type InstalledHere } from './release-finder.ts'
 import { ReleaseTree } from './release-tree.ts'
-import { verifyRelease, type Verification } from './release-verification.ts'
+import type { Verification } from './release-verification.ts'
+import { ReleaseVerifier } from './release-verifier.ts'
 import { SourceState } from './source-state.ts'
 import type { TransferLane } from './transfers.ts'
 import type { WantedFile, WantedRelease } from './wanted-release.ts'
@@ -34,7 +37,7 @@ export interface ArtifactSyncDeps {
   readonly health: Health | undefined
   readonly runHook: HookRunner
   readonly backoff: Backoff
-  readonly sizes: ArtifactFetchesDeps['sizes']
+  readonly sizes: ObjectSizes
   /** How much content that no release needs may stay in the store. */
   readonly maxStoreBytes?: number | undefined
   /** Milliseconds since 1970. */
@@ -50,6 +53,8 @@ export interface SyncOutcome {
 
 const beatEveryMs = 30_000
 
+type Pass = Omit<SyncPass, 'index'>
+
 interface Room {
   readonly wanted: WantedRelease
   readonly plan: Plan
@@ -64,6 +69,7 @@ export class ArtifactSync {
   readonly #activation: ReleaseActivation
   readonly #finder: ReleaseFinder
   readonly #fetches: ArtifactFetches
+  readonly #verifier: ReleaseVerifier
   /** Since the last pass that ended well, the disk was too full for a release. */
   #ranOutOfSpace = false
   #index: ArtifactIndex | undefined
@@ -76,7 +82,8 @@ export class ArtifactSync {
     this.#store = new ContentStore(join(deps.folder, 'store'))
     this.#tree = new ReleaseTree(deps.folder, deps.log, deps.cloudNow)
     this.#activation = new ReleaseActivation({ ...deps, tree: this.#tree, store: this.#store, now: deps.cloudNow })
-    this.#finder = new ReleaseFinder({ ...deps.artifact, source: deps.source })
+    this.#verifier = new ReleaseVerifier({ activation: this.#activation, tree: this.#tree })
+    this.#finder = new ReleaseFinder({ ...deps, ...deps.artifact })
     this.#fetches = new ArtifactFetches({ ...deps, store: this.#store, incoming: this.#tree.incoming })
   }
 
@@ -85,16 +92,17 @@ export class ArtifactSync {
    * asks whether it is healthy, removes what nothing needs any more. A listing that succeeds is believed; one that fails
    * changes nothing. An empty one never takes the place of installed files. Whatever is thrown, `current` names the
    * release that it named before, and what was fetched is kept as long as the source lists it. A pass that runs out of
-   * space costs the previous releases at the next one. `beat` is called on every sign of progress.
+   * space costs the previous releases at the next one, if that can help. `beat` is called on every sign of progress.
    */
-  async runPass(pass: Omit<SyncPass, 'index'>): Promise<SyncOutcome> {
+  async runPass(pass: Pass): Promise<SyncOutcome> {
     let waitMs = 0
     try {
-      const index = await this.#open()
+      await this.#activation.open()
+      await this.#store.load()
       this.#state ??= await SourceState.load(this.#deps.folder, this.#deps.log)
       this.#phase = 'activating'
       await this.#activation.settle(pass)
-      waitMs = await this.#sync({ ...pass, index }, this.#state)
+      waitMs = await this.#sync(pass, this.#state)
       return { waitMs, fault: this.#activation.fault() }
     } catch (error) {
       throw explainDiskError(error, this.#deps.folder)
@@ -114,12 +122,7 @@ export class ArtifactSync {
    * builds the release anew. May be called during a pass. Throws when there is no release or it is replaced meanwhile.
    */
   async verify(signal: AbortSignal): Promise<Verification> {
-    const record = this.#activation.installed?.record
-    if (record === undefined) throw new AgentError('no release is installed', { retryable: true })
-    const root = await this.#tree.pathOf(record.releaseId)
-    const { damaged, ...found } = await verifyRelease({ root, record, signal })
-    if (damaged.length > 0) await this.#activation.drop(new Set(damaged.map(contentKey)), record.releaseId)
-    return { ...found, releaseId: record.releaseId, damaged: damaged.map(({ path }) => path) }
+    return await this.#verifier.verify(signal)
   }
 
   /** The current release first, then the others that are kept. */
@@ -144,17 +147,16 @@ export class ArtifactSync {
       phase: this.#phase,
       waitsUntilMs: this.#waitsUntilMs,
       progress: this.#fetches.progress,
+      verification: this.#verifier.progress,
     }
   }
 
-  async #open(): Promise<ArtifactIndex> {
-    await this.#activation.open()
-    await this.#store.load()
-    this.#index ??= await ArtifactIndex.load(this.#deps.folder, this.#deps.log)
-    return this.#index
+  /** Read when something is to be done only: that of a large prefix takes more memory than all the rest. */
+  async #openIndex(): Promise<ArtifactIndex> {
+    return (this.#index ??= await ArtifactIndex.load(this.#deps.folder, this.#deps.log))
   }
 
-  async #sync(pass: SyncPass, state: SourceState): Promise<number> {
+  async #sync(pass: Pass, state: SourceState): Promise<number> {
     this.#phase = 'listing'
     const wasDamaged = this.#activation.isDamaged
     const wanted = await this.#find(state, pass)
@@ -163,11 +165,17 @@ export class ArtifactSync {
     const refused = wishId === undefined ? undefined : await this.#activation.consider(wishId)
     if (wanted !== 'unchanged' && refused === undefined) {
       try {
-        const brought = await this.#bring(wanted, pass)
-        if (typeof brought === 'number') return brought
+        const index = await this.#openIndex()
+        const brought = await this.#bring(wanted, { ...pass, index })
+        if (typeof brought === 'number') {
+          await this.#finder.keep()
+          return brought
+        }
         await state.settle(wanted, brought.releaseId)
       } catch (error) {
-        this.#ranOutOfSpace ||= isOutOfSpace(error)
+        const isOver = error instanceof NeverFitsError // what was tried before is no reason any more
+        this.#ranOutOfSpace = !isOver && (this.#ranOutOfSpace || isOutOfSpace(error))
+        await this.#finder.keep()
         throw error
       }
     } else {
@@ -175,14 +183,15 @@ export class ArtifactSync {
       await this.#fetches.collect([])
     }
     this.#ranOutOfSpace = false
+    await this.#finder.settled()
     // who reads in the damaged tree gets until the next pass to leave it
     if (!wasDamaged) await this.#collect()
-    if (!wasDamaged && wanted !== 'unchanged') await this.#forget(wanted, pass.index)
+    if (!wasDamaged && wanted !== 'unchanged') await this.#forget(wanted, await this.#openIndex())
     return 0
   }
 
   /** Bounded by the finder, so that a long listing over a bad link does not look like one that hangs. */
-  async #find(state: SourceState, { signal, beat }: SyncPass): Promise<WantedRelease | 'unchanged'> {
+  async #find(state: SourceState, { signal, beat }: Pass): Promise<WantedRelease | 'unchanged'> {
     const timer = setInterval(beat, beatEveryMs)
     try {
       return await this.#finder.find(state, this.#installedHere(), signal)
@@ -225,22 +234,40 @@ export class ArtifactSync {
 
   /**
    * Removes what is left of releases that came to nothing: they may be all that keeps the next one from fitting. The
-   * previous releases are a convenience, and stay only while there is space.
+   * previous releases are a convenience, and stay only while there is space; but also where giving them up cannot help. Throws
+   * a NeverFitsError then.
    */
-  async #makeRoom({ wanted, plan, index }: Room): Promise<void> {
-    const installed = this.#activation.installed
-    const kept = [installed?.contents, this.#ranOutOfSpace ? undefined : installed?.previousContents]
-    // the store first: renaming a tree may need space itself
-    await this.#store.collect(
-      (key) => plan.contents.has(key) || kept.some((contents) => contents?.has(key) === true),
-      this.#ranOutOfSpace ? 0 : this.#deps.maxStoreBytes,
-    )
-    await this.#activation.collect({ keepOthers: !this.#ranOutOfSpace })
-    index.prune(objectsOf(wanted), (sha256) => this.#store.has({ sha256, executable: false }))
-    if (installed === undefined || !this.#ranOutOfSpace) return
-    for (const { releaseId } of installed.others) {
+  async #makeRoom(room: Room): Promise<void> {
+    await this.#collectFor(room, { keepOthers: true })
+    if (room.plan.fetches.length > 0) await this.#checkEverFits(room.plan)
+    if (!this.#ranOutOfSpace) return
+    const others = this.#activation.installed?.others ?? []
+    await this.#collectFor(room, { keepOthers: false })
+    for (const { releaseId } of others) {
       this.#deps.log.warn('previous release removed to make room for the next one', { releaseId })
     }
+  }
+
+  async #collectFor({ wanted, plan, index }: Room, { keepOthers }: { readonly keepOthers: boolean }): Promise<void> {
+    const installed = this.#activation.installed
+    const kept = [plan.contents, installed?.contents, keepOthers ? installed?.previousContents : undefined]
+    // the store first: renaming a tree may need space itself
+    await this.#store.collect(
+      (key) => kept.some((contents) => contents?.has(key) === true),
+      keepOthers ? this.#deps.maxStoreBytes : 0,
+    )
+    await this.#activation.collect({ keepOthers })
+    index.prune(objectsOf(wanted), (sha256) => this.#store.has({ sha256, executable: false }))
+  }
+
+  async #checkEverFits({ fetches, contents }: Plan): Promise<void> {
+    const { folder, lane } = this.#deps
+    const installed = this.#activation.installed?.contents
+    const neededBytes = await this.#fetches.missingBytes(fetches)
+    await checkEverFits({ folder, neededBytes, minFreeBytes: lane.transfers.limits.minFreeBytes }, async () => {
+      const unwanted = this.#store.unwanted((key) => contents.has(key) || installed?.has(key) === true)
+      return await bytesFreedBy([...unwanted, ...(await this.#tree.filesOfOthers())])
+    })
   }
 
   /** Removes what neither the installed release nor those kept beside it need. */

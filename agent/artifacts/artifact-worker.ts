@@ -3,14 +3,13 @@ import { jittered, type Backoff } from '../lib/backoff.ts'
 import { FailureLog } from '../lib/failure-log.ts'
 import type { Log } from '../lib/log.ts'
 import { Worker } from '../lib/worker.ts'
-import type { ArtifactFetchesDeps } from './artifact-fetches.ts'
 import type { ArtifactSource } from './artifact-source.ts'
 import type { ArtifactStatus } from './artifact-status.ts'
 import { ArtifactSync } from './artifact-sync.ts'
 import type { HookRunner } from './hook-runner.ts'
 import type { ReleaseSummary } from './installed-release.ts'
 import type { Verification } from './release-verification.ts'
-import { largeObjectBytes, partBytes } from './part-plan.ts'
+import { sizesWithin, type ObjectSizes } from './part-plan.ts'
 import type { Transfers } from './transfers.ts'
 
 export interface ArtifactWorkerDeps {
@@ -29,8 +28,8 @@ export interface ArtifactWorkerDeps {
   readonly idleTimeoutMs?: number
   /** Between the tries of one request. Default from half a second to ten. */
   readonly backoff?: Backoff
-  /** Default: parts of 8 MiB for objects over 16 MiB. */
-  readonly sizes?: ArtifactFetchesDeps['sizes']
+  /** Default: parts of 8 MiB for objects over 16 MiB, or less where many artifacts share little. */
+  readonly sizes?: ObjectSizes
   /** The cloud's time in milliseconds since 1970. Default: the system's. */
   readonly cloudNow?: () => number
 }
@@ -56,19 +55,20 @@ const stepMs = 240_000
  */
 export function createArtifactWorker(deps: ArtifactWorkerDeps): ArtifactWorker {
   const { artifact, transfers, concurrency = 32, idleTimeoutMs = 30_000, cloudNow = Date.now } = deps
-  const { backoff = defaultBackoff, sizes = { largeObjectBytes, partBytes }, runHook = noHooks } = deps
+  const { backoff = defaultBackoff, runHook = noHooks } = deps
+  const lane = transfers.lane()
   const name = `artifacts:${artifact.name}`
   const log = deps.log.child({ worker: name })
   const { keepReleases, health, maxStoreBytes } = artifact
   const failures = new FailureLog(log)
   const sync = new ArtifactSync({
     ...deps,
-    lane: transfers.lane(),
+    lane,
     log,
     concurrency,
     idleTimeoutMs,
     backoff,
-    sizes,
+    sizes: deps.sizes ?? sizesWithin(lane.requestBytes),
     runHook,
     cloudNow,
     keepReleases,
@@ -109,9 +109,7 @@ export function createArtifactWorker(deps: ArtifactWorkerDeps): ArtifactWorker {
       if (found.damaged.length > 0) worker.requestPass().catch(() => undefined) // the worker reports it itself
       return found
     },
-    rollBack: async (to) => {
-      await sync.rollBack(to)
-    },
+    rollBack: (to) => sync.rollBack(to),
   }
 }
 

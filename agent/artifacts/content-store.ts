@@ -97,6 +97,11 @@ export class ContentStore {
     }
   }
 
+  /** Where the content is that `isWanted` does not want. */
+  unwanted(isWanted: (key: string) => boolean): readonly string[] {
+    return [...this.#keys].filter((key) => !isWanted(key)).map((key) => this.#pathOf(key))
+  }
+
   /**
    * Removes the content that `isWanted` does not want, but for the newest of it up to `maxKeptBytes`, and answers how many
    * files that were.
@@ -145,11 +150,11 @@ export class ContentStore {
   }
 
   #folderOf(key: string): string {
-    return join(this.#root, key.slice(0, 2))
+    return `${this.#root}/${key.slice(0, 2)}`
   }
 
   #pathOf(key: string): string {
-    return join(this.#folderOf(key), key)
+    return `${this.#folderOf(key)}/${key}`
   }
 }
 

@@ -5,6 +5,7 @@ import type { Log } from '../lib/log.ts'
 import { modeOf } from './artifact-plan.ts'
 import { ObjectChangedError, type ByteRange, type ObjectVersion } from './artifact-source.ts'
 import { BlockWriter } from './block-writer.ts'
+import { checkHeld, type HeldChecksums } from './held-checksums.ts'
 import { requestObject, type ObjectRequestDeps } from './object-request.ts'
 import { OrderedHash, readBlocks } from './ordered-hash.ts'
 import { planParts } from './part-plan.ts'
@@ -17,6 +18,7 @@ export interface LargeObjectDeps extends ObjectRequestDeps {
   /** Where partials are. */
   readonly partials: string
   readonly partBytes: number
+  readonly checksums: HeldChecksums
   readonly log: Log
 }
 
@@ -40,8 +42,9 @@ interface Fetching {
 
 /**
  * Fetches an object in parts, side by side, and goes on where an earlier try ended, in this process or in another one:
- * a part that was recorded and reads back as it was is not fetched again. What is thrown leaves the partial for the next
- * try, but an ObjectChangedError and a WrongContentError remove it.
+ * a part that was recorded and reads back as it was is not fetched again. Where nothing else promises the content, it has to
+ * be what the source holds a checksum of. What is thrown leaves the partial for the next try, but an ObjectChangedError and
+ * a WrongContentError remove it.
  */
 export async function fetchLargeObject(
   wanted: WantedFile,
@@ -52,10 +55,12 @@ export async function fetchLargeObject(
   try {
     const { etag } = partial.header
     const object: ObjectVersion = { ...wanted.object, ...(etag === undefined ? {} : { etag }) }
-    const hash = new OrderedHash(partial.data, pass.beat)
+    const held = wanted.promised === undefined ? await deps.checksums.of(object, pass) : undefined
+    const hash = new OrderedHash(partial.data, { onProgress: pass.beat, checksum: held?.running })
     await fetchParts({ deps, pass, object, partial, hash })
     const sha256 = await hash.digest()
-    checkPromise(wanted, sha256)
+    checkPromise(wanted, sha256, etag)
+    if (held !== undefined) await checkHeld(object, held, sha256)
     await partial.finish(modeOf(wanted))
     return { wanted, file: partial.path, sha256, etag: etag ?? '', onStored: () => partial.forget() }
   } catch (error) {
@@ -79,8 +84,8 @@ async function begin(wanted: WantedFile, deps: LargeObjectDeps, pass: LargeFetch
   })
 }
 
-/** All parts have to be of one version, so its name is asked for before the first one, with one byte. */
-async function learnEtag(object: ObjectVersion, deps: LargeObjectDeps, pass: LargeFetchPass): Promise<string> {
+/** Asks with one byte which version of an object is there; all parts have to be of one. The object has a byte. */
+export async function learnEtag(object: ObjectVersion, deps: ObjectRequestDeps, pass: FetchPass): Promise<string> {
   let etag = ''
   await requestObject(deps, {
     ...pass,
@@ -95,7 +100,7 @@ async function learnEtag(object: ObjectVersion, deps: LargeObjectDeps, pass: Lar
 }
 
 async function fetchParts(fetching: Fetching): Promise<void> {
-  const { partial, object, pass } = fetching
+  const { deps, partial, object, pass } = fetching
   const parts = planParts(object.sizeBytes, partial.header.partBytes)
   const missing: { readonly index: number; readonly range: ByteRange }[] = []
   for (const [index, range] of parts.entries()) {
@@ -103,6 +108,7 @@ async function fetchParts(fetching: Fetching): Promise<void> {
     else missing.push({ index, range })
   }
   await forEachConcurrent(missing, partsAtATime, async ({ index, range }) => {
+    using _ = await deps.lane.hold(range.end - range.start, pass.signal)
     await pass.beforePart(range.end - range.start)
     await fetchPart(fetching, index, range)
   })

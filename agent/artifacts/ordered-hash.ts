@@ -1,33 +1,37 @@
 import { createHash } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
 
-import type { ByteRange } from './artifact-source.ts'
+import type { ByteRange, RunningChecksum } from './artifact-source.ts'
 
 const blockBytes = 1024 * 1024
 
+export interface OrderedHashOptions {
+  /** Called for each block that is read back. */
+  readonly onProgress: () => void
+  /** Gets the same bytes in the same order. */
+  readonly checksum?: Pick<RunningChecksum, 'update'> | undefined
+}
+
 /**
- * The sha256 of a file that is written in parts: bytes that come in order are hashed as they come, others are read back
- * when it is their turn, as a rule from the page cache.
+ * The sha256 of a file that is written in parts, and a checksum beside it: bytes that come in order are hashed as they come,
+ * others are read back when it is their turn, as a rule from the page cache.
  */
 export class OrderedHash {
   readonly #hash = createHash('sha256')
   readonly #data: FileHandle
+  readonly #options: OrderedHashOptions
   readonly #written = new Map<number, number>()
-  readonly #onProgress: () => void
   #offset = 0
   #catchingUp: Promise<void> | undefined
 
-  /** `onProgress` is called for each block that is read back. */
-  constructor(data: FileHandle, onProgress: () => void) {
+  constructor(data: FileHandle, options: OrderedHashOptions) {
     this.#data = data
-    this.#onProgress = onProgress
+    this.#options = options
   }
 
   /** Bytes of the file at `position`, which came and are about to be written. Hashes them if it is their turn. */
   update(bytes: Uint8Array, position: number): void {
-    if (position !== this.#offset) return
-    this.#hash.update(bytes)
-    this.#offset += bytes.byteLength
+    if (position === this.#offset) this.#append(bytes)
   }
 
   /** Says that a range is written. Failures show in `digest`. */
@@ -49,11 +53,16 @@ export class OrderedHash {
   async #catchUp(): Promise<void> {
     for (let range = this.#next(); range !== undefined; range = this.#next()) {
       for await (const block of readBlocks(this.#data, { start: this.#offset, end: range.end })) {
-        this.#hash.update(block)
-        this.#offset += block.byteLength
-        this.#onProgress()
+        this.#append(block)
+        this.#options.onProgress()
       }
     }
+  }
+
+  #append(bytes: Uint8Array): void {
+    this.#hash.update(bytes)
+    this.#options.checksum?.update(bytes)
+    this.#offset += bytes.byteLength
   }
 
   /** The written range in which the hash has stopped; forgets those before it. */

@@ -2,7 +2,9 @@ import { createHash } from 'node:crypto'
 
 import { withDeadline } from '../lib/abort.ts'
 import { AgentError } from '../lib/errors.ts'
-import type { ArtifactSource, SmallObject, SourceObject } from './artifact-source.ts'
+import type { Log } from '../lib/log.ts'
+import type { ArtifactSource, SourceObject } from './artifact-source.ts'
+import { KeptManifest, type ManifestText } from './kept-manifest.ts'
 import {
   manifestPath,
   maxManifestBytes,
@@ -22,6 +24,9 @@ export interface ReleaseFinderDeps {
   readonly prefix: string
   /** As configured. With keys, only a manifest that one of them signed is believed. */
   readonly trustedKeys: readonly string[]
+  /** The artifact's own. */
+  readonly folder: string
+  readonly log: Log
 }
 
 export interface InstalledHere {
@@ -41,14 +46,31 @@ export class ReleaseFinder {
   readonly #deps: ReleaseFinderDeps
   /** The manifest that was refused last, so that it is not fetched at every pass. */
   #refused: { readonly etag: string; readonly origin: string; readonly error: RefusedManifestError } | undefined
+  readonly #kept: KeptManifest
+  /** The manifest that was read last, as long as nobody has said whether it is to be kept. */
+  #read: (ManifestText & { readonly origin: string }) | undefined
 
   constructor(deps: ReleaseFinderDeps) {
     this.#deps = deps
+    this.#kept = new KeptManifest(deps.folder, deps.log)
+  }
+
+  /** To be called when what `find` answered is settled: nothing needs its manifest any more. */
+  async settled(): Promise<void> {
+    this.#read = undefined
+    await this.#kept.remove()
+  }
+
+  /** To be called when it is not: `find` needs the manifest again, and does not ask for it as long as it stays the same. */
+  async keep(): Promise<void> {
+    const read = this.#read
+    this.#read = undefined
+    if (read !== undefined && read.etag !== '') await this.#kept.write(read.origin, read)
   }
 
   /**
    * Asks the source, or answers `unchanged` when it wants what it wanted when the last wish was settled, and that is all
-   * right. Costs one conditional request where a manifest is known and did not change. Throws what the source throws,
+   * right. Costs one conditional request where a manifest is settled or kept and did not change. Throws what the source throws,
    * and a RefusedManifestError; the installed release can stay then. An empty listing never takes the place of installed
    * files.
    */
@@ -57,14 +79,21 @@ export class ReleaseFinder {
     const origin = originOf(this.#deps, keys)
     const settled = state.settled?.origin === origin ? state.settled : undefined
     const good = settled !== undefined && installed.isSettled(settled) ? settled : undefined
-    const expects = keys.length > 0 || settled?.etag !== undefined
+    const kept = good === undefined ? await this.#kept.read(origin) : undefined
+    const expects = keys.length > 0 || settled?.etag !== undefined || kept !== undefined
     if (!expects) {
       const objects = await this.#list(signal)
       if (!objects.some(({ path }) => path === manifestPath)) return listed(objects, { origin, good, installed })
     }
-    const found = await this.#readManifest({ origin, good }, signal)
-    if (found === 'unchanged') return 'unchanged'
-    return await this.#believe(found, { origin, keys, state })
+    const found = await this.#readManifest({ origin, known: good?.etag ?? kept?.etag }, signal)
+    if (found === 'unchanged') {
+      if (kept === undefined) return 'unchanged'
+      const wanted = await this.#believeKept(kept, { origin, keys, state })
+      return wanted ?? (await this.find(state, installed, signal))
+    }
+    const wanted = await this.#believe(found, { origin, keys, state })
+    this.#read = { ...found, origin }
+    return wanted
   }
 
   async #list(signal: AbortSignal): Promise<readonly SourceObject[]> {
@@ -73,31 +102,37 @@ export class ReleaseFinder {
   }
 
   async #readManifest(
-    { origin, good }: { readonly origin: string; readonly good: SettledWish | undefined },
+    { origin, known }: { readonly origin: string; readonly known: string | undefined },
     signal: AbortSignal,
-  ): Promise<SmallObject | 'unchanged'> {
+  ): Promise<ManifestText | 'unchanged'> {
     const refused = this.#refused?.origin === origin ? this.#refused : undefined
-    const etag = refused?.etag ?? good?.etag
+    const etag = refused?.etag ?? known
     const found = await withDeadline({ signal, withinMs: listWithinMs, what: 'the manifest' }, (inner) =>
       this.#deps.source.readSmall(manifestPath, { signal: inner, etag, maxBytes: maxManifestBytes }),
     )
     if (found === 'absent') throw absent(this.#deps)
     if (found === 'unchanged' && refused !== undefined) throw refused.error
-    return found
+    if (found === 'unchanged') return found
+    const { buffer, byteOffset, byteLength } = found.bytes
+    return { etag: found.etag, jws: Buffer.from(buffer, byteOffset, byteLength).toString('latin1') }
   }
 
-  async #believe(
-    { etag, bytes }: SmallObject,
-    {
-      origin,
-      keys,
-      state,
-    }: { readonly origin: string; readonly keys: readonly TrustedKey[]; readonly state: SourceState },
-  ): Promise<WantedRelease> {
+  /** Undefined when the disk did not keep it as it was: it is forgotten then. */
+  async #believeKept(kept: ManifestText, believer: Believer): Promise<WantedRelease | undefined> {
+    try {
+      return await this.#believe(kept, believer)
+    } catch (error) {
+      if (!(error instanceof RefusedManifestError)) throw error
+      this.#refused = undefined
+      await this.#kept.remove()
+      return undefined
+    }
+  }
+
+  async #believe({ etag, jws }: ManifestText, { origin, keys, state }: Believer): Promise<WantedRelease> {
     this.#refused = undefined
     try {
       const { name, prefix } = this.#deps
-      const jws = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
       const verified = keys.length > 0
       const payload = verified ? await verifiedPayload(jws, keys) : unverifiedPayload(jws)
       const manifest = parseManifest(payload)
@@ -112,6 +147,12 @@ export class ReleaseFinder {
       throw error
     }
   }
+}
+
+interface Believer {
+  readonly origin: string
+  readonly keys: readonly TrustedKey[]
+  readonly state: SourceState
 }
 
 interface Listed {

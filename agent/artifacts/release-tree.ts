@@ -159,6 +159,18 @@ export class ReleaseTree {
     }
   }
 
+  /** Every file in a tree that `current` does not name, and that `collect` may therefore remove. */
+  async filesOfOthers(): Promise<readonly string[]> {
+    const current = await this.#currentTree()
+    const files: string[] = []
+    for (const tree of await readdir(this.#releases)) {
+      if (tree.includes('.') || tree === current) continue
+      const entries = await readdir(join(this.#releases, tree), { recursive: true, withFileTypes: true })
+      for (const entry of entries) if (entry.isFile()) files.push(join(entry.parentPath, entry.name))
+    }
+    return files
+  }
+
   async #setAsideNoLink(): Promise<void> {
     const path = join(this.#folder, 'current')
     const found = await lstat(path).catch((error: unknown) => {

@@ -22,6 +22,8 @@ export interface VerifyOptions {
   readonly root: string
   readonly record: ReleaseRecord
   readonly signal: AbortSignal
+  /** Called after each MiB and each file, with what was read so far. */
+  readonly onProgress: (read: Pick<Verification, 'files' | 'bytes'>) => void
 }
 
 interface Found extends Pick<Verification, 'files' | 'bytes'> {
@@ -34,14 +36,18 @@ const chunkBytes = 1024 * 1024
  * Reads every file of a release and compares it with what was installed, one after the other in constant memory, resting
  * as long as it works. A file that cannot be read is damaged. Throws when the tree goes away meanwhile.
  */
-export async function verifyRelease({ root, record, signal }: VerifyOptions): Promise<Found> {
+export async function verifyRelease({ root, record, signal, onProgress }: VerifyOptions): Promise<Found> {
   const buffer = Buffer.allocUnsafe(chunkBytes)
   const damaged: ReleaseFile[] = []
   let bytes = 0
-  for (const file of record.files) {
-    const found = await digestOf(join(root, file.path), buffer, signal)
-    if (found.sha256 !== file.sha256) damaged.push(file)
-    bytes += found.bytes
+  for (const [files, file] of record.files.entries()) {
+    const onChunk = (chunkSize: number): void => {
+      bytes += chunkSize
+      onProgress({ files, bytes })
+    }
+    const sha256 = await digestOf(join(root, file.path), buffer, { signal, onChunk })
+    if (sha256 !== file.sha256) damaged.push(file)
+    onProgress({ files: files + 1, bytes })
   }
   await open(root).then(
     (folder) => folder.close(),
@@ -55,23 +61,22 @@ export async function verifyRelease({ root, record, signal }: VerifyOptions): Pr
 async function digestOf(
   path: string,
   buffer: Buffer,
-  signal: AbortSignal,
-): Promise<{ readonly sha256: string; readonly bytes: number }> {
+  { signal, onChunk }: { readonly signal: AbortSignal; readonly onChunk: (bytes: number) => void },
+): Promise<string> {
   const hash = createHash('sha256')
-  let bytes = 0
   try {
     await using file = await open(path)
     for (;;) {
       const startMs = monotonicMs()
       const { bytesRead } = await file.read(buffer, 0, buffer.length)
-      if (bytesRead === 0) return { sha256: hash.digest('hex'), bytes }
+      if (bytesRead === 0) return hash.digest('hex')
       hash.update(buffer.subarray(0, bytesRead))
-      bytes += bytesRead
+      onChunk(bytesRead)
       await sleep(bytesRead < buffer.length ? 0 : monotonicMs() - startMs, signal)
     }
   } catch (error) {
     signal.throwIfAborted()
     if (errorCode(error) === undefined) throw error
-    return { sha256: `unreadable: ${String(errorCode(error))}`, bytes }
+    return `unreadable: ${String(errorCode(error))}`
   }
 }

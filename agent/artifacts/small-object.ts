@@ -50,7 +50,7 @@ export async function fetchSmallObject(
     })
     await writer.flush()
     const sha256 = hash.digest('hex')
-    checkPromise(wanted, sha256)
+    checkPromise(wanted, sha256, etag)
     await file.chmod(modeOf(wanted))
     return { wanted, file: path, sha256, etag }
   } catch (error) {

@@ -11,7 +11,7 @@ export interface TransferLimits {
   readonly windows: readonly DownloadWindow[]
   /** What has to stay free on the file system of the artifacts. */
   readonly minFreeBytes: number
-  /** What may be in memory on its way to the disk. */
+  /** What may have been asked for and not be on the disk, and what of it may be in memory, each. */
   readonly maxInFlightBytes: number
 }
 
@@ -37,10 +37,14 @@ const longestBlockBytes = 1024 * 1024
 const longestPauseMs = 120_000
 const sliceMs = 10_000
 
-/** What the transfers of all artifacts share: memory, connections, rate, windows, and respect for a source that is overloaded. */
+/**
+ * What the transfers of all artifacts share: bytes in flight, memory, connections, rate, windows, and respect for a source
+ * that is overloaded.
+ */
 export class Transfers {
   readonly limits: TransferLimits
   readonly #cloudNow: () => number
+  readonly #inFlight: SharedBudget
   readonly #memory: SharedBudget
   readonly #connections: SharedBudget
   readonly #rate: ByteRate | undefined
@@ -51,6 +55,7 @@ export class Transfers {
     const useful = Math.max(2, Math.floor(maxBytesPerSecond / bytesPerSecondPerConnection))
     this.limits = limits
     this.#cloudNow = cloudNow
+    this.#inFlight = new SharedBudget(maxInFlightBytes, artifacts)
     this.#memory = new SharedBudget(maxInFlightBytes, artifacts)
     this.#connections = new SharedBudget(Math.max(artifacts, Math.min(maxConnections, useful)), artifacts)
     this.#rate = Number.isFinite(maxBytesPerSecond) ? new ByteRate(maxBytesPerSecond) : undefined
@@ -58,7 +63,11 @@ export class Transfers {
 
   /** To be called once for each artifact. */
   lane(): TransferLane {
-    return new TransferLane(this, this.#memory.share(), this.#connections.share())
+    return new TransferLane(this, {
+      inFlight: this.#inFlight.share(),
+      memory: this.#memory.share(),
+      connections: this.#connections.share(),
+    })
   }
 
   /** How long downloads have to wait for a window; 0 when they may begin. */
@@ -88,27 +97,45 @@ export class Transfers {
   }
 }
 
-/** One artifact's part of the transfers: the others cannot bring it to a halt. */
+interface Shares {
+  readonly inFlight: BudgetShare
+  readonly memory: BudgetShare
+  readonly connections: BudgetShare
+}
+
+/**
+ * One artifact's part of the transfers: the others cannot bring it to a halt. Who `hold`s may `enter`, and not the other
+ * way round, so that no two wait for each other.
+ */
 export class TransferLane {
   readonly transfers: Transfers
   /** How much one request may hold in memory before it has to write. */
   readonly blockBytes: number
-  readonly #memory: BudgetShare
-  readonly #connections: BudgetShare
+  /** What is larger had better be asked for in pieces: it would not be counted in full. */
+  readonly requestBytes: number
+  readonly #shares: Shares
 
-  constructor(transfers: Transfers, memory: BudgetShare, connections: BudgetShare) {
+  constructor(transfers: Transfers, shares: Shares) {
     this.transfers = transfers
-    this.blockBytes = Math.min(longestBlockBytes, memory.guaranteed)
-    this.#memory = memory
-    this.#connections = connections
+    this.requestBytes = shares.inFlight.guaranteed
+    this.blockBytes = Math.min(longestBlockBytes, shares.memory.guaranteed)
+    this.#shares = shares
+  }
+
+  /**
+   * Waits until `bytes` may be in flight: from before they are asked for until they are handed on as being on the disk. A
+   * crash costs what is held, however often a request has to be made for it.
+   */
+  async hold(bytes: number, signal: AbortSignal): Promise<Disposable> {
+    return await this.#shares.inFlight.acquire(Math.min(bytes, this.requestBytes), signal)
   }
 
   /** Waits until a request may be made that brings `bytes`; disposing says that it is over. */
   async enter(bytes: number, waiting: Waiting): Promise<Disposable> {
     using owned = new DisposableStack()
     await this.transfers.pauseEnded(waiting)
-    owned.use(await this.#connections.acquire(1, waiting.signal))
-    owned.use(await this.#memory.acquire(Math.min(bytes, this.blockBytes), waiting.signal))
+    owned.use(await this.#shares.connections.acquire(1, waiting.signal))
+    owned.use(await this.#shares.memory.acquire(Math.min(bytes, this.blockBytes), waiting.signal))
     return owned.move()
   }
 }

@@ -1,12 +1,6 @@
-import { addAbortSignal, Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 
-import {
-  GetObjectCommand,
-  ListObjectsV2Command,
-  type GetObjectCommandOutput,
-  type ListObjectsV2Output,
-  type S3Client,
-} from '@aws-sdk/client-s3'
+import { GetObjectCommand, ListObjectsV2Command, type ListObjectsV2Output, type S3Client } from '@aws-sdk/client-s3'
 
 import type {
   ArtifactSource,
@@ -20,8 +14,11 @@ import type {
 } from '../artifacts/artifact-source.ts'
 import { withDeadline } from '../lib/abort.ts'
 import { AgentError } from '../lib/errors.ts'
-import type { AwsCall } from './aws-call.ts'
+import type { AwsCall, AwsCallOptions } from './aws-call.ts'
 import { AwsError } from './aws-errors.ts'
+import { StreamedBody } from './object-body.ts'
+import { readable, S3GetObject, type GotObject } from './s3-get-object.ts'
+import { readHeldChecksum } from './s3-held-checksum.ts'
 
 export interface S3ArtifactSourceOptions {
   readonly client: S3Client
@@ -45,9 +42,14 @@ const deniedHint =
  * s3:GetObjectVersion for objects with a versionId.
  */
 export function createS3ArtifactSource(options: S3ArtifactSourceOptions): ArtifactSource {
+  const parts = { ...options, getObject: new S3GetObject(options.client, options.accessPoint) }
   return {
     list: (signal) => listObjects(options, signal),
-    open: (object, how) => openObject(options, object, how),
+    open: (object, how) => openObject(parts, object, how),
+    heldChecksum: (object, signal) => {
+      const tryToRead = (): Promise<'read' | 'changed'> => readOneByte(parts, object, signal)
+      return readHeldChecksum({ ...options, object, signal, tryToRead })
+    },
     readSmall: (path, how) => readSmallObject(options, path, how),
   }
 }
@@ -116,43 +118,61 @@ function nextToken(
   return next
 }
 
+interface ReadingParts extends S3ArtifactSourceOptions {
+  readonly getObject: S3GetObject
+}
+
 async function openObject(
-  options: S3ArtifactSourceOptions,
+  { call, accessPoint, getObject }: ReadingParts,
   object: ObjectVersion,
   { signal, range }: OpenOptions,
 ): Promise<ObjectBody | 'changed'> {
   const { key, etag, versionId } = object
-  const command = new GetObjectCommand({
-    Bucket: options.accessPoint,
-    Key: key,
-    IfMatch: etag,
-    VersionId: versionId,
-    // whatever the client's default, the SDK checks what S3 holds a checksum for; that is of the whole object only
-    ...(range === undefined ? { ChecksumMode: 'ENABLED' } : { Range: `bytes=${range.start}-${range.end - 1}` }),
-  })
+  const asked = { key, versionId, ifMatch: etag, range: range && `bytes=${range.start}-${range.end - 1}` }
+  const request = getObjectCall(accessPoint, key, signal)
+  const { resource } = request
   try {
-    const { stream, output, resource } = await getObject(options, { command, key, signal })
-    if (range !== undefined && !isAnswerFor(output, { range, object })) {
-      stream.destroy()
+    const { body, ...got } = await call(request, async (abortSignal) =>
+      whileWanted(await getObject.get(asked, abortSignal), abortSignal),
+    )
+    if (range !== undefined && !isAnswerFor(got, { range, object })) {
+      body.destroy()
       throw new AgentError(`${resource} came without the range that was asked for`, { retryable: true })
     }
-    return objectBody(stream, { resource, signal, etag: output.ETag ?? etag ?? '' })
+    return new StreamedBody(body, { resource, signal, etag: got.etag ?? etag ?? '', checksum: got.checksum })
   } catch (error) {
     if (error instanceof AwsError && isGone(error)) return 'changed'
     throw error
   }
 }
 
+async function readOneByte(
+  parts: ReadingParts,
+  object: ObjectVersion,
+  signal: AbortSignal,
+): Promise<'read' | 'changed'> {
+  const range = object.sizeBytes === 0 ? {} : { range: { start: 0, end: 1 } }
+  const body = await openObject(parts, object, { signal, ...range })
+  if (body === 'changed') return body
+  await body[Symbol.asyncDispose]()
+  return 'read'
+}
+
 async function readSmallObject(
-  options: S3ArtifactSourceOptions,
+  { client, call, accessPoint, prefix }: S3ArtifactSourceOptions,
   path: string,
   { signal, etag, maxBytes }: ReadSmallOptions,
 ): Promise<SmallObject | 'unchanged' | 'absent'> {
-  const key = `${options.prefix}${path}`
-  const command = new GetObjectCommand({ Bucket: options.accessPoint, Key: key, IfNoneMatch: etag })
+  const key = `${prefix}${path}`
+  const command = new GetObjectCommand({ Bucket: accessPoint, Key: key, IfNoneMatch: etag })
+  const request = getObjectCall(accessPoint, key, signal)
+  const { resource } = request
   try {
-    const { stream, output, resource } = await getObject(options, { command, key, signal })
-    await using body = objectBody(stream, { resource, signal, etag: output.ETag ?? '' })
+    const { got, output } = await call(request, async (abortSignal) => {
+      const answer = await client.send(command, { abortSignal })
+      return { got: whileWanted({ body: readable(answer.Body) }, abortSignal), output: answer }
+    })
+    await using body = new StreamedBody(got.body, { resource, signal, etag: output.ETag ?? '' })
     if ((output.ContentLength ?? 0) > maxBytes) throw tooLarge(resource, maxBytes)
     return { etag: body.etag, bytes: await readAll(body, { resource, signal, maxBytes }) }
   } catch (error) {
@@ -162,35 +182,21 @@ async function readSmallObject(
   }
 }
 
-interface GetObject {
-  readonly command: GetObjectCommand
-  readonly key: string
-  readonly signal: AbortSignal
+function getObjectCall(accessPoint: string, key: string, signal: AbortSignal): AwsCallOptions {
+  return {
+    service: 's3',
+    operation: 'GetObject',
+    resource: `${accessPoint}/object/${key}`,
+    signal,
+    hint: deniedHint,
+  }
 }
 
-interface Got {
-  /** Ends with the signal. */
-  readonly stream: Readable
-  readonly output: GetObjectCommandOutput
-  readonly resource: string
-}
-
-async function getObject(
-  { client, call, accessPoint }: S3ArtifactSourceOptions,
-  { command, key, signal }: GetObject,
-): Promise<Got> {
-  const resource = `${accessPoint}/object/${key}`
-  const request = { service: 's3', operation: 'GetObject', resource, signal, hint: deniedHint } as const
-  const { body, output } = await call(request, async (abortSignal) => {
-    const answer = await client.send(command, { abortSignal })
-    const { Body } = answer
-    // in Node the SDK's body is a Readable; it comes typed for browsers too
-    if (!(Body instanceof Readable)) throw new AgentError(`${resource} came without a body`, { retryable: true })
-    if (abortSignal.aborted) Body.destroy()
-    abortSignal.throwIfAborted()
-    return { body: Body, output: answer }
-  })
-  return { stream: addAbortSignal(signal, body), output, resource }
+/** An answer that comes when nobody wants it any more must not keep its connection. */
+function whileWanted<T extends { readonly body: Readable }>(got: T, abortSignal: AbortSignal): T {
+  if (abortSignal.aborted) got.body.destroy()
+  abortSignal.throwIfAborted()
+  return got
 }
 
 /** Replaced, removed, or a version that was deleted for good. */
@@ -200,10 +206,10 @@ function isGone({ failure, code }: AwsError): boolean {
 
 /** Something that ignores Range answers with the whole object, or with another part of a cached one. */
 function isAnswerFor(
-  { ContentRange }: GetObjectCommandOutput,
+  { contentRange }: Pick<GotObject, 'contentRange'>,
   { range, object }: { readonly range: ByteRange; readonly object: ObjectVersion },
 ): boolean {
-  return ContentRange === `bytes ${range.start}-${range.end - 1}/${object.sizeBytes}`
+  return contentRange === `bytes ${range.start}-${range.end - 1}/${object.sizeBytes}`
 }
 
 async function readAll(
@@ -231,28 +237,6 @@ function tooLarge(resource: string, maxBytes: number): AgentError {
   return new AgentError(`${resource} has more than the ${maxBytes} bytes that are read of it`, {
     hint: 'publish fewer and larger files',
   })
-}
-
-function objectBody(
-  stream: Readable,
-  { resource, signal, etag }: { readonly resource: string; readonly signal: AbortSignal; readonly etag: string },
-): ObjectBody {
-  stream.on('error', () => undefined) // the reader gets it; with nobody reading it must not end the process
-  return {
-    etag,
-    async *[Symbol.asyncIterator]() {
-      try {
-        for await (const chunk of stream) yield chunk as Uint8Array // a Readable in byte mode
-      } catch (error) {
-        signal.throwIfAborted()
-        throw new AgentError(`the body of ${resource} broke off`, { retryable: true, cause: error })
-      }
-    },
-    async [Symbol.asyncDispose]() {
-      stream.destroy()
-      await Promise.resolve()
-    },
-  }
 }
 
 function notAListing(options: S3ArtifactSourceOptions): AgentError {

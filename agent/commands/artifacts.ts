@@ -1,7 +1,8 @@
-import type { ReleaseList, ReleasePart, VerificationReport } from '../status/status-document.ts'
+import type { ReleaseList, ReleasePart, StatusDocument, VerificationReport } from '../status/status-document.ts'
 import { AgentError } from '../lib/errors.ts'
-import { askFor, type AgentLocation } from './ask-agent.ts'
+import { askFor, askStatus, type AgentLocation } from './ask-agent.ts'
 import type { CommandContext } from './command-context.ts'
+import { isTerminal, showVerification } from './verify-progress.ts'
 
 const answerWithinMs = 60_000
 /** Reading is slow on purpose, and releases may have many GiB. */
@@ -17,11 +18,16 @@ export async function listReleases(options: ArtifactOptions, { signal, stdout }:
   stdout.write(releaseRows(await askFor(options, { method: 'GET', path, withinMs: answerWithinMs, signal }, isList)))
 }
 
-/** `panorama-agent artifacts verify NAME`: reads every file of the current release. Throws when one is damaged. */
-export async function verifyArtifact(options: ArtifactOptions, { signal, stdout }: CommandContext): Promise<void> {
-  const path = `/verify/${encodeURIComponent(options.name)}`
-  const question = { method: 'POST', path, withinMs: verifyWithinMs, signal } as const
-  const { releaseId, files, bytes, damaged } = await askFor(options, question, isReport)
+/**
+ * `panorama-agent artifacts verify NAME`: reads every file of the current release. Throws when one is damaged. Shows how far it
+ * is where stderr is a terminal.
+ */
+export async function verifyArtifact(
+  { progressEveryMs = 1_000, ...options }: ArtifactOptions & { readonly progressEveryMs?: number },
+  context: CommandContext,
+): Promise<void> {
+  const { releaseId, files, bytes, damaged } = await verification(options, { ...context, progressEveryMs })
+  const { stdout } = context
   stdout.write(`release ${releaseId}: ${files} files, ${bytes} bytes read, ${damaged.length} damaged\n`)
   for (const each of damaged) stdout.write(`damaged: ${JSON.stringify(each)}\n`)
   if (damaged.length === 0) return
@@ -39,6 +45,25 @@ export async function rollBack(
   const path = `/rollback/${segments.join('/')}`
   const question = { method: 'POST', path, withinMs: answerWithinMs, signal } as const
   stdout.write(releaseRows(await askFor(options, question, isList)))
+}
+
+async function verification(
+  options: ArtifactOptions,
+  { signal, stderr, progressEveryMs: everyMs }: CommandContext & { readonly progressEveryMs: number },
+): Promise<VerificationReport> {
+  const path = `/verify/${encodeURIComponent(options.name)}`
+  const report = askFor(options, { method: 'POST', path, withinMs: verifyWithinMs, signal }, isReport)
+  if (!isTerminal(stderr)) return await report
+  const { name } = options
+  const ended = new AbortController()
+  const status = (): Promise<StatusDocument> => askStatus(options, ended.signal)
+  const shown = showVerification({ name, terminal: stderr, everyMs, status, ended: ended.signal })
+  try {
+    return await report
+  } finally {
+    ended.abort()
+    await shown
+  }
 }
 
 function releaseRows({ releases }: ReleaseList): string {

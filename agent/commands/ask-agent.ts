@@ -25,8 +25,13 @@ const passWithinMs = 600_000
 
 /** `panorama-agent status [--json]` */
 export async function status(options: StatusOptions, { signal, stdout }: CommandContext): Promise<void> {
-  const document = await ask(options, { method: 'GET', path: '/status', withinMs: statusWithinMs, signal })
+  const document = await askStatus(options, signal)
   stdout.write(options.json ? `${JSON.stringify(document)}\n` : renderStatus(document))
+}
+
+/** What the running agent knows about itself. */
+export async function askStatus(location: AgentLocation, signal: AbortSignal): Promise<StatusDocument> {
+  return await ask(location, { method: 'GET', path: '/status', withinMs: statusWithinMs, signal })
 }
 
 /** `panorama-agent sync [NAME]`: a pass of one artifact, or of all, now. */

@@ -112,7 +112,7 @@ const downloads = z.strictObject({
     .min(8_388_608)
     .max(1_073_741_824)
     .default(67_108_864)
-    .describe('What all downloads together may hold in memory.'),
+    .describe('What all downloads together may have asked for and not on the disk yet.'),
 })
 
 const camera = z.strictObject({

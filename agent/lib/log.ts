@@ -62,7 +62,8 @@ function wrap(logger: winston.Logger, context: LogFields): Log {
   const write =
     (level: LogLevel) =>
     (message: string, fields: LogFields = {}): void => {
-      logger.log({ level, message, fields: { ...context, ...fields } })
+      // winston builds the line first and drops it then
+      if (logger.isLevelEnabled(level)) logger.log({ level, message, fields: { ...context, ...fields } })
     }
   return {
     debug: write('debug'),

@@ -52,6 +52,13 @@ export interface ArtifactPart extends PartStatus {
     /** At this rate. */
     readonly remainingSeconds?: number
   }
+  /** While the current release is verified: how far that is. */
+  readonly verification?: {
+    readonly files: number
+    readonly totalFiles: number
+    readonly bytes: number
+    readonly totalBytes: number
+  }
 }
 
 export interface CameraPart extends PartStatus {

@@ -101,6 +101,7 @@ async function renderExample(root: string): Promise<string> {
 const unusedContext = {
   signal: AbortSignal.abort(),
   stdout: new PassThrough(),
+  stderr: new PassThrough(),
   service: {},
   onHangup: () => undefined,
 }

@@ -13,6 +13,10 @@ describe('the fake artifact source', () => {
       put: (key, content) => {
         source.put(key, content)
       },
+      putInParts: (key, parts) => {
+        source.put(key, Buffer.concat(parts))
+        source.checksumOf = () => ({ kind: 'none', why: 'it is of the parts' })
+      },
       remove: (key) => {
         source.remove(key)
       },
@@ -30,6 +34,9 @@ describe('the artifact source on S3', () => {
       source: createS3ArtifactSource({ client: session.clients.s3, call: session.call, accessPoint, prefix: 'app/' }),
       put: async (key, body) => {
         await cloud.s3.putObject({ bucket, key, body })
+      },
+      putInParts: async (key, body) => {
+        await cloud.s3.putObject({ bucket, key, body, checksum: 'SHA256' })
       },
       remove: (key) => cloud.s3.deleteObject({ bucket, key }),
       [Symbol.asyncDispose]: () => local[Symbol.asyncDispose](),

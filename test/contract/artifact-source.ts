@@ -6,6 +6,8 @@ import type { ArtifactSource, ObjectBody, SourceObject } from '../../agent/artif
 export interface ArtifactSourceFixture extends AsyncDisposable {
   readonly source: ArtifactSource
   readonly put: (key: string, content: string | Uint8Array) => Promise<void> | void
+  /** So that the source has a checksum of the parts only. */
+  readonly putInParts: (key: string, parts: readonly Uint8Array[]) => Promise<void> | void
   readonly remove: (key: string) => Promise<void> | void
 }
 
@@ -113,6 +115,22 @@ export function artifactSourceContract(create: () => Promise<ArtifactSourceFixtu
       expect(await readAll(body)).toBe('one')
     })
 
+    it('names a version by one byte of it, and gives no range of another one under that name', async () => {
+      await using fixture = await create()
+      await fixture.put('app/a', 'one')
+      const object = { key: 'app/a', sizeBytes: 3 }
+      const first = await fixture.source.open(object, { signal, range: { start: 0, end: 1 } })
+      if (first === 'changed') throw new Error('changed')
+      expect(await readAll(first)).toBe('o')
+      const pinned = { ...object, etag: first.etag }
+      const rest = { signal, range: { start: 1, end: 3 } }
+      const same = await fixture.source.open(pinned, rest)
+      if (same === 'changed') throw new Error('changed')
+      expect(await readAll(same)).toBe('ne')
+      await fixture.put('app/a', 'two')
+      expect(await fixture.source.open(pinned, rest)).toBe('changed')
+    })
+
     it('gives several bodies side by side', async () => {
       await using fixture = await create()
       for (const name of ['a', 'b', 'c']) await fixture.put(`app/${name}`, name.repeat(100_000))
@@ -153,6 +171,50 @@ export function artifactSourceContract(create: () => Promise<ArtifactSourceFixtu
       await expect(reading()).rejects.toThrow()
       await body[Symbol.asyncDispose]()
       expect(await readAll(await opened(fixture, object))).toHaveLength(8_000_000)
+    })
+  })
+
+  describe('heldChecksum', () => {
+    it('answers what the bytes of the object lead to, however they are cut, and no others', async () => {
+      await using fixture = await create()
+      const content = Buffer.alloc(300_001, 'panorama')
+      await fixture.put('app/a', content)
+      const held = await fixture.source.heldChecksum(await onlyObject(fixture), signal)
+      if (held === 'changed' || held.kind !== 'held') throw new Error(JSON.stringify(held))
+      const digest = async (...chunks: readonly Uint8Array[]): Promise<string> => {
+        const running = held.begin()
+        for (const chunk of chunks) running.update(chunk)
+        return await running.digest()
+      }
+      expect(await digest(content)).toBe(held.value)
+      expect(await digest(content.subarray(0, 7), content.subarray(7, 7), content.subarray(7))).toBe(held.value)
+      expect(await digest(content.subarray(1))).not.toBe(held.value)
+      expect(await digest()).not.toBe(held.value)
+    })
+
+    it('says why when what it holds cannot be computed of the bytes alone', async () => {
+      await using fixture = await create()
+      await fixture.putInParts('app/a', [Buffer.alloc(100, 'a'), Buffer.alloc(50, 'b')])
+      const held = await fixture.source.heldChecksum(await onlyObject(fixture), signal)
+      expect(held).toMatchObject({ kind: 'none', why: expect.stringContaining('parts') as unknown })
+    })
+
+    it('answers changed when the object was replaced or removed since it was listed', async () => {
+      await using fixture = await create()
+      await fixture.put('app/a', 'one')
+      const object = await onlyObject(fixture)
+      await fixture.put('app/a', 'two')
+      expect(await fixture.source.heldChecksum(object, signal)).toBe('changed')
+      await fixture.remove('app/a')
+      expect(await fixture.source.heldChecksum(object, signal)).toBe('changed')
+    })
+
+    it('rejects with the reason of a signal that aborted', async () => {
+      await using fixture = await create()
+      await fixture.put('app/a', 'one')
+      const object = await onlyObject(fixture)
+      const reason = new Error('stop')
+      await expect(fixture.source.heldChecksum(object, AbortSignal.abort(reason))).rejects.toBe(reason)
     })
   })
 

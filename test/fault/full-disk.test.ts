@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { expect, it } from 'vitest'
@@ -98,6 +98,41 @@ it.skipIf(noMount !== undefined)('gives up the previous release for one that fit
 })
 
 it.skipIf(noMount !== undefined)(
+  'keeps the previous release when one does not fit without it either, and says by how much',
+  async () => {
+    await using site = await createAgentSite(smallDisk)
+    const { stateFolder } = site.appliance
+    await mkdir(stateFolder)
+    await using _ = await mountSmallDisk(stateFolder, '1536k')
+    await site.publish('model', randomBytes(300_000))
+    const agent = site.start()
+    await agent.until(isInstalled)
+    await site.publish('model', randomBytes(400_000))
+    await site.sync()
+    const trees = await releasesIn(site.artifactFolder)
+    expect(trees).toHaveLength(2)
+
+    await site.publish('model', randomBytes(1_400_000))
+    for (let pass = 0; pass < 2; pass += 1) await site.sync()
+    const { artifacts } = await agent.until(({ artifacts: [artifact] }) => artifact?.state === 'failing')
+    const [, free = 0, missing = 0] =
+      /1400000 bytes are to be fetched, (\d+) are free, .* (\d+) bytes would be missing/
+        .exec(artifacts[0]?.lastError?.message ?? '')
+        ?.map(Number) ?? []
+    // 300,000 bytes are 74 pages
+    expect(missing).toBe(1_400_000 - free - 74 * 4096)
+    expect(await releasesIn(site.artifactFolder)).toEqual(trees)
+
+    const fits = randomBytes(500_000)
+    await site.publish('model', fits)
+    await site.sync()
+    await agent.until(isInstalled)
+    expect(await installedContents(site.artifactFolder)).toEqual(new Map([['model', fits]]))
+    expect(await agent.stop()).toEqual({ code: 0, signal: null })
+  },
+)
+
+it.skipIf(noMount !== undefined)(
   'leaves free what has to stay free, says how much is missing, and recovers',
   async () => {
     await using site = await createAgentSite({ config: () => ({ downloads: { minFreeBytes: 4_000_000 } }) })
@@ -129,6 +164,10 @@ it('says which folder it cannot make when the state folder cannot be there', asy
   expect(agent.output).toContain(site.appliance.stateFolder)
   expect(agent.output).toMatch(/hint: /)
 })
+
+async function releasesIn(artifactFolder: string): Promise<readonly string[]> {
+  return (await readdir(join(artifactFolder, 'releases'))).filter((name) => !name.endsWith('.json')).sort()
+}
 
 function isInstalled({ artifacts }: StatusDocument): boolean {
   return artifacts.every(({ state, releaseId }) => state === 'ok' && releaseId !== undefined)

@@ -53,7 +53,8 @@ describe('panorama-agent beside a running agent', () => {
     const configFile = join(folder, 'faulty.json')
     await writeFile(configFile, '{')
     const stdout = new PassThrough()
-    const context = { signal: AbortSignal.timeout(10_000), stdout, service: {}, onHangup: () => undefined }
+    const signal = AbortSignal.timeout(10_000)
+    const context = { signal, stdout, stderr: new PassThrough(), service: {}, onHangup: () => undefined }
     const usualSocket = socketPathIn(appliance?.runtimeFolder ?? '')
     await status({ configFile, json: true, usualSocket }, context)
     expect(JSON.parse(String(stdout.read()))).toMatchObject({ version: 1 })

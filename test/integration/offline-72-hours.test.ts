@@ -244,6 +244,10 @@ class Appliance implements AsyncDisposable {
           await reach(options.signal)
           return await source.open(object, options)
         },
+        heldChecksum: async (object, signal) => {
+          await reach(signal)
+          return await source.heldChecksum(object, signal)
+        },
         readSmall: async (path, options) => {
           await reach(options.signal)
           return await source.readSmall(path, options)

@@ -1,7 +1,10 @@
 import { createHash } from 'node:crypto'
+import { crc32 } from 'node:zlib'
 
 import type {
   ArtifactSource,
+  HeldChecksum,
+  NoChecksum,
   ObjectBody,
   ObjectVersion,
   OpenOptions,
@@ -29,12 +32,16 @@ export class FakeArtifactSource implements ArtifactSource {
   readonly ranges: { readonly key: string; readonly start: number; readonly end: number }[] = []
   listings = 0
   smallReads = 0
+  /** Keys, in the order in which their checksum was asked for. */
+  readonly checksumReads: string[] = []
   openBodies = 0
   maxOpenBodies = 0
   chunkBytes = 1024
   beforeList: () => Promise<void> | void = () => undefined
   beforeOpen: (object: ObjectVersion) => Promise<void> | void = () => undefined
   beforeChunk: BeforeChunk = () => undefined
+  /** What it holds to check an object by; a CRC32 of it unless something else is set. */
+  checksumOf: (content: Uint8Array) => Promise<HeldChecksum | NoChecksum> | HeldChecksum | NoChecksum = heldCrc32
   readonly #objects = new Map<string, Stored>()
 
   constructor(prefix = '') {
@@ -78,6 +85,14 @@ export class FakeArtifactSource implements ArtifactSource {
     this.openBodies += 1
     this.maxOpenBodies = Math.max(this.maxOpenBodies, this.openBodies)
     return this.#body(object, { ...stored, content: stored.content.subarray(range?.start, range?.end) }, signal)
+  }
+
+  async heldChecksum(object: ObjectVersion, signal: AbortSignal): Promise<HeldChecksum | NoChecksum | 'changed'> {
+    signal.throwIfAborted()
+    this.checksumReads.push(object.key)
+    const stored = this.#objects.get(object.key)
+    if (stored === undefined || (object.etag !== undefined && stored.etag !== object.etag)) return 'changed'
+    return await this.checksumOf(stored.content)
   }
 
   async readSmall(
@@ -128,6 +143,25 @@ export class FakeArtifactSource implements ArtifactSource {
     }
     signal.throwIfAborted()
   }
+}
+
+/** The CRC32 of a content, as a source holds it. */
+export function heldCrc32(content: Uint8Array): HeldChecksum {
+  const inBase64 = (value: number): string => {
+    const digest = Buffer.alloc(4)
+    digest.writeUInt32BE(value)
+    return digest.toString('base64')
+  }
+  const begin = (): ReturnType<HeldChecksum['begin']> => {
+    let value = 0
+    return {
+      update(bytes) {
+        value = crc32(bytes, value)
+      },
+      digest: () => Promise.resolve(inBase64(value)),
+    }
+  }
+  return { kind: 'held', algorithm: 'CRC32', value: inBase64(crc32(content)), begin }
 }
 
 /** Waits until the signal aborts, and rejects with its reason: a body that falls silent. */

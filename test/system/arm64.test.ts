@@ -27,7 +27,7 @@ describe.skipIf(!isWanted || noQemu !== undefined)('the package for arm64, built
     file = await packageFile({ platform: 'arm64', folder: folder.path })
     await runCommand('dpkg-deb', ['--extract', file, join(folder.path, 'tree')])
     lib = join(folder.path, 'tree/usr/lib/panorama-agent')
-    const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=1']
+    const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=1', '--heap-growing-percent=100']
     node = ['qemu-aarch64-static', '-L', await arm64Libraries(), join(lib, 'node'), ...flags]
   })
 

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto'
 
 import type { CloudRequest, CloudResponse } from '../contract.ts'
-import { checksumOf, etagOf, type ChecksumAlgorithm } from './object-checksum.ts'
+import { checksumOf, etagOf, type ChecksumAlgorithm, type ChecksumType } from './object-checksum.ts'
 import { decodeKey, onlyParameters } from './s3-address.ts'
 import { findRefusal, type S3Door } from './s3-authorization.ts'
 import { commonHeaders, invalidArgument, S3Fault, xmlContent, xmlDeclaration } from './s3-faults.ts'
 import { mayWrite } from './s3-put-object.ts'
 import type { S3Store } from './s3-store.ts'
-import { checkBody, checksumAlgorithmOf, metadataOf, onlyKnownHeaders } from './s3-upload-headers.ts'
+import { checkBody, checksumAlgorithmOf, checksumTypeOf, metadataOf, onlyKnownHeaders } from './s3-upload-headers.ts'
 import { checkWriteConditions } from './s3-write-conditions.ts'
 import { xmlElement, xmlTextElement } from './xml-text.ts'
 
@@ -21,6 +21,7 @@ interface Upload {
   readonly bucket: string
   readonly key: string
   readonly checksum: ChecksumAlgorithm
+  readonly checksumType: ChecksumType
   readonly contentType: string | undefined
   readonly metadata: Readonly<Record<string, string>>
   readonly parts: Map<number, Part>
@@ -47,9 +48,11 @@ export class MultipartUploads {
     const uploadId = randomBytes(48).toString('base64url')
     const bucket = door.bucket.name
     const checksum = checksumAlgorithmOf(request)
+    const checksumType = checksumTypeOf(request, checksum)
     const contentType = request.headers['content-type']
-    this.#uploads.set(uploadId, { bucket, key, checksum, contentType, metadata: metadataOf(request), parts: new Map() })
-    const headers = { 'x-amz-checksum-algorithm': checksum }
+    const metadata = metadataOf(request)
+    this.#uploads.set(uploadId, { bucket, key, checksum, checksumType, contentType, metadata, parts: new Map() })
+    const headers = { 'x-amz-checksum-algorithm': checksum, 'x-amz-checksum-type': checksumType }
     const content = [xmlTextElement('Bucket', bucket), xmlTextElement('Key', key), xmlTextElement('UploadId', uploadId)]
     return answer(request, xmlElement('InitiateMultipartUploadResult', content.join('')), headers)
   }
@@ -79,13 +82,14 @@ export class MultipartUploads {
   async complete(request: CloudRequest, door: S3Door, store: S3Store): Promise<CloudResponse> {
     onlyParameters(request, ['uploadId'])
     const { uploadId, upload } = this.#find(request, door)
-    const { bucket, key, checksum, contentType, metadata } = upload
+    const { bucket, key, checksum, checksumType, contentType, metadata } = upload
     mayWrite(request, door, key)
     const object = await store.putObject({
       bucket,
       key,
       body: chosenParts(request, upload),
       checksum,
+      checksumType,
       metadata,
       ...(contentType === undefined ? {} : { contentType }),
       onlyIf: (current) => {
@@ -126,7 +130,7 @@ export class MultipartUploads {
   }
 }
 
-function chosenParts(request: CloudRequest, { parts, checksum }: Upload): readonly Uint8Array[] {
+function chosenParts(request: CloudRequest, { parts, checksum, checksumType }: Upload): readonly Uint8Array[] {
   const wanted = readPartList(Buffer.from(request.body).toString(), checksum)
   if (wanted.length === 0) throw malformed()
   if (wanted.some(({ number }, index) => number <= (wanted[index - 1]?.number ?? 0))) {
@@ -135,7 +139,7 @@ function chosenParts(request: CloudRequest, { parts, checksum }: Upload): readon
   return wanted.map(({ number, etag, partChecksum }, index) => {
     const part = parts.get(number)
     // a composite checksum is made of the parts' own, which S3 wants to hear again
-    if (checksum !== 'CRC64NVME' && partChecksum === undefined) {
+    if (checksumType === 'COMPOSITE' && partChecksum === undefined) {
       throw invalidRequest(
         `The upload was created using a ${checksum.toLowerCase()} checksum. The complete request must include the ` +
           `checksum for each part. It was missing for part ${number} in the request.`,

@@ -3,7 +3,13 @@ import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import type { PolicyDocument } from '../iam/policy-document.ts'
-import { checksumOf, etagOf, type ChecksumAlgorithm, type ObjectChecksum } from './object-checksum.ts'
+import {
+  checksumOf,
+  etagOf,
+  type ChecksumAlgorithm,
+  type ChecksumType,
+  type ObjectChecksum,
+} from './object-checksum.ts'
 import { compareUtf8 } from './utf8-order.ts'
 
 export interface Bucket {
@@ -52,6 +58,10 @@ export interface PutObjectOptions {
   readonly body: Uint8Array | string | readonly Uint8Array[]
   /** Default CRC64NVME, as S3 does for objects put without a checksum. */
   readonly checksum?: ChecksumAlgorithm
+  /** Of an object put in parts; default: the algorithm's. */
+  readonly checksumType?: ChecksumType
+  /** The bytes rotted after they were put: the checksum and the ETag stay those of what was put. */
+  readonly rottenAt?: number
   /** Put as a multipart upload of that many parts of equal size (the last may be shorter), without S3's 5 MiB floor. */
   readonly multipartParts?: number
   /** Default: the bucket's. */
@@ -141,6 +151,7 @@ export class S3Store {
   async #store(options: PutObjectOptions, bucket: Bucket): Promise<StoredObject> {
     const { multipart, parts } = partsOf(options)
     const body = Buffer.concat(parts)
+    if (options.rottenAt !== undefined) body.writeUInt8(body.readUInt8(options.rottenAt) ^ 1, options.rottenAt)
     const kmsKeyArn = options.kmsKeyArn ?? bucket.kmsKeyArn
     const path = join(this.#folder, randomUUID())
     await mkdir(this.#folder, { recursive: true })
@@ -151,7 +162,11 @@ export class S3Store {
       path,
       sizeBytes: body.length,
       etag: etagOf(parts, { multipart, encrypted: kmsKeyArn !== undefined }),
-      checksum: await checksumOf(parts, { algorithm: options.checksum ?? 'CRC64NVME', multipart }),
+      checksum: await checksumOf(parts, {
+        algorithm: options.checksum ?? 'CRC64NVME',
+        multipart,
+        type: options.checksumType,
+      }),
       modifiedAtMs: this.#now(),
       contentType: options.contentType ?? 'binary/octet-stream',
       metadata: options.metadata ?? {},

@@ -2,13 +2,17 @@ import { createHash } from 'node:crypto'
 
 import type { CloudRequest } from '../contract.ts'
 import { notImplemented, S3Fault } from './s3-faults.ts'
-import { checksumOf, type ChecksumAlgorithm } from './object-checksum.ts'
+import {
+  checksumAlgorithms,
+  checksumOf,
+  multipartTypes,
+  type ChecksumAlgorithm,
+  type ChecksumType,
+} from './object-checksum.ts'
 
-const checksumHeaders: ReadonlyMap<string, ChecksumAlgorithm> = new Map([
-  ['x-amz-checksum-crc32', 'CRC32'],
-  ['x-amz-checksum-crc64nvme', 'CRC64NVME'],
-  ['x-amz-checksum-sha256', 'SHA256'],
-])
+const checksumHeaders: ReadonlyMap<string, ChecksumAlgorithm> = new Map(
+  checksumAlgorithms.map((algorithm) => [`x-amz-checksum-${algorithm.toLowerCase()}`, algorithm]),
+)
 
 /** What an upload may carry without changing what is stored, beside what is read here. */
 const known: ReadonlySet<string> = new Set([
@@ -49,9 +53,21 @@ export async function checkBody({ headers, body }: CloudRequest): Promise<Checks
 /** The checksum that a multipart upload is to have; CRC64NVME of the whole object unless one is named. */
 export function checksumAlgorithmOf({ headers }: CloudRequest): ChecksumAlgorithm {
   const name = headers['x-amz-checksum-algorithm'] ?? 'CRC64NVME'
-  const algorithm = [...checksumHeaders.values()].find((each) => each === name)
+  const algorithm = checksumAlgorithms.find((each) => each === name)
   if (algorithm === undefined) throw notImplemented(`x-amz-checksum-algorithm: ${name}`)
   return algorithm
+}
+
+/** What that checksum is to be of (CreateMultipartUpload, "x-amz-checksum-type"). */
+export function checksumTypeOf({ headers }: CloudRequest, algorithm: ChecksumAlgorithm): ChecksumType {
+  const types = multipartTypes[algorithm]
+  const name = headers['x-amz-checksum-type'] ?? types[0]
+  const type = types.find((each) => each === name)
+  if (type !== undefined) return type
+  throw new S3Fault(
+    [400, 'InvalidRequest'],
+    `The ${name} checksum type cannot be used with the ${algorithm.toLowerCase()} checksum algorithm.`,
+  )
 }
 
 export function metadataOf({ headers }: CloudRequest): Readonly<Record<string, string>> {

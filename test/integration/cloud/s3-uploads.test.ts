@@ -103,6 +103,40 @@ test.each([
   expect(cloud.s3.listKeys(cloud.names.bucket)).toEqual([])
 })
 
+test.each([
+  { algorithm: 'CRC32', type: 'FULL_OBJECT', kept: 'FULL_OBJECT' },
+  { algorithm: 'CRC32', type: undefined, kept: 'COMPOSITE' },
+  { algorithm: 'SHA256', type: undefined, kept: 'COMPOSITE' },
+  { algorithm: undefined, type: undefined, kept: 'FULL_OBJECT' },
+] as const)('keeps a checksum of an object put in parts as $kept: $algorithm, $type', async (one) => {
+  await using cloud = await startCloud()
+  using s3 = publisher(cloud)
+  const named = { Bucket: cloud.names.accessPointArn, Key }
+  const asked = { ChecksumAlgorithm: one.algorithm, ChecksumType: one.type }
+  const begun = await s3.client.send(new CreateMultipartUploadCommand({ ...named, ...asked }))
+  expect(begun).toMatchObject({ ChecksumType: one.kept })
+  const part = { ...named, UploadId: begun.UploadId, PartNumber: 1 }
+  const algorithm = one.algorithm ?? 'CRC64NVME'
+  const put = await s3.client.send(new UploadPartCommand({ ...part, Body: 'weights', ChecksumAlgorithm: algorithm }))
+  const checksum = { [`Checksum${algorithm}`]: put[`Checksum${algorithm}`] }
+  const MultipartUpload = { Parts: [{ PartNumber: 1, ETag: put.ETag, ...checksum }] }
+  await s3.client.send(new CompleteMultipartUploadCommand({ ...named, UploadId: begun.UploadId, MultipartUpload }))
+  const head = await s3.client.send(new HeadObjectCommand({ ...named, ChecksumMode: 'ENABLED' }))
+  expect(head.ChecksumType).toBe(one.kept)
+  const value = one.kept === 'COMPOSITE' ? /-1$/ : /=$/
+  expect(head[`Checksum${algorithm}`]).toMatch(value)
+})
+
+test.each([
+  { ChecksumAlgorithm: 'SHA256', ChecksumType: 'FULL_OBJECT' },
+  { ChecksumAlgorithm: 'CRC64NVME', ChecksumType: 'COMPOSITE' },
+] as const)('refuses an upload in parts with $ChecksumAlgorithm as $ChecksumType', async (asked) => {
+  await using cloud = await startCloud()
+  using s3 = publisher(cloud)
+  const command = new CreateMultipartUploadCommand({ Bucket: cloud.names.accessPointArn, Key, ...asked })
+  await expect(s3.client.send(command)).rejects.toMatchObject({ name: 'InvalidRequest' })
+})
+
 test('forgets an upload that is aborted', async () => {
   await using cloud = await startCloud()
   using s3 = publisher(cloud)

@@ -36,7 +36,7 @@ tell stepped $(($(date +%s) - before))
 # Over the limit on purpose.
 systemctl set-property --runtime $unit MemoryMax=24M
 for try in $(seq 60); do journalctl -u $unit | grep -q 'oom-kill' && break; sleep 1; done
-systemctl set-property --runtime $unit MemoryMax=512M
+systemctl set-property --runtime $unit MemoryMax=768M
 for try in $(seq 60); do journalctl -u $unit | grep -q 'the run before ended unexpectedly' && break; sleep 1; done
 tell last-run "$(journalctl -u $unit -o cat | grep 'the run before ended unexpectedly' | tail -n 1)"
 for try in $(seq 60); do [ "$(systemctl is-active $unit)" != active ] || break; sleep 1; done

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 
 import { FakeArtifactSource } from '../../support/fake-artifact-source.ts'
+import { sharedTransfers } from '../../support/shared-transfers.ts'
 import {
   appFolder,
   filesBelow,
@@ -96,6 +97,33 @@ it('keeps the previous release after a failure that has nothing to do with space
   expect(await site.storedWhenOpening('app/full')).toEqual(['one', 'two'])
 })
 
+it('keeps the previous release, and fetches nothing, when one does not fit without it either', async () => {
+  await using site = await openSite()
+  await site.install({ a: 'one' })
+  await site.install({ a: 'two' })
+  await site.failToInstall({ full: 'three' }) // which costs the previous release, if that can help
+  await site.restart({ minFreeBytes: Number.MAX_SAFE_INTEGER })
+  site.source.opened.length = 0
+  for (let pass = 0; pass < 3; pass += 1) await site.failToFit()
+  expect(site.source.opened).toEqual([])
+  expect(await storedContent(site.state)).toEqual(['one', 'two'])
+  expect(site.releases()).toBe(2)
+
+  await site.restart()
+  expect(await site.storedWhenOpening('app/full')).toEqual(['one', 'two'])
+  expect(await installedFiles(site.state)).toEqual({ full: 'three' })
+})
+
+it('drops what came to nothing also when the next release never fits', async () => {
+  await using site = await openSite()
+  await site.install({ a: 'one' })
+  await site.failToInstall({ b: 'given up', full: 'too much' })
+  await site.restart({ minFreeBytes: Number.MAX_SAFE_INTEGER })
+  site.publish({ c: 'three' })
+  await site.failToFit()
+  expect(await storedContent(site.state)).toEqual(['one'])
+})
+
 const contents = ['one', 'two', 'three', 'more', 'given up', 'too much']
 
 type Files = Readonly<Record<string, string>>
@@ -147,9 +175,17 @@ class Site implements AsyncDisposable {
     return stored
   }
 
-  async restart(): Promise<void> {
+  async failToFit(): Promise<void> {
+    await expect(this.#running.pass()).rejects.toMatchObject({ name: 'NeverFitsError', retryable: false })
+  }
+
+  async restart(limits: Parameters<typeof sharedTransfers>[0] = {}): Promise<void> {
     await this.#running.stop()
-    this.#running = startWorker(this.state, this.source, { concurrency: 1 })
+    this.#running = startWorker(this.state, this.source, { concurrency: 1, transfers: sharedTransfers(limits) })
+  }
+
+  releases(): number {
+    return this.#running.releases().length
   }
 
   status(): ReturnType<RunningWorker['status']> {

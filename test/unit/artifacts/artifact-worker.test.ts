@@ -459,11 +459,28 @@ describe('a restart', () => {
     await using state = await tempFolder()
     const source = sourceOf({ a: '1' })
     await runOnce(state, source)
-    await writeFile(join(appFolder(state), 'index.json'), '{"version":1,')
+    const index = join(appFolder(state), 'index.json')
+    await writeFile(index, '{"version":1,')
+    source.put('app/b', '2')
     await using running = startWorker(state, source)
     await running.pass()
-    expect(running.lines.map(({ text }) => text)).toEqual([expect.stringContaining('state file cannot be read')])
-    expect(await installedFiles(state)).toEqual({ a: '1' })
+    expect(running.lines.map(({ text }) => text)).toEqual([
+      expect.stringContaining('state file cannot be read'),
+      expect.stringContaining('release installed'),
+    ])
+    expect(await installedFiles(state)).toEqual({ a: '1', b: '2' })
+  })
+
+  it('does not read the index, which may be large, when nothing changed', async () => {
+    await using state = await tempFolder()
+    const source = sourceOf({ a: '1' })
+    await runOnce(state, source)
+    const index = join(appFolder(state), 'index.json')
+    await writeFile(index, '{"version":1,')
+    await using running = startWorker(state, source)
+    await running.pass()
+    expect(running.lines).toEqual([])
+    expect(await readFile(index, 'utf8')).toBe('{"version":1,')
   })
 
   it('installs the release again when its tree or its record is gone', async () => {

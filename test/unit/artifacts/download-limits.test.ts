@@ -1,10 +1,13 @@
+import { readdir } from 'node:fs/promises'
+
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
 import { Transfers } from '../../../agent/artifacts/transfers.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
 import { FakeArtifactSource, silence } from '../../support/fake-artifact-source.ts'
 import { sharedTransfers } from '../../support/shared-transfers.ts'
-import { installedFiles, startWorker, tempFolder } from './artifact-fixture.ts'
+import { manifestPayload, unsigned } from '../../support/signed-manifest.ts'
+import { appFolder, installedFiles, sha256, startWorker, tempFolder } from './artifact-fixture.ts'
 
 afterEach(() => {
   vi.useRealTimers()
@@ -27,6 +30,36 @@ describe('outside of a download window', () => {
     const { state: health, lastPassMs = 0, nextPassMs = 0 } = running.worker.health()
     expect(health).toBe('ok')
     expect(nextPassMs - lastPassMs).toBeLessThanOrEqual(125_000)
+  })
+
+  it('a manifest is read once, and then asked for only if it has changed', async () => {
+    await using state = await tempFolder()
+    const source = new FakeArtifactSource('app/')
+    source.put('app/release.jws', unsigned(manifestPayload()))
+    source.put(`app/objects/${sha256('weights')}`, 'weights')
+    const answers: string[] = []
+    const readSmall = source.readSmall.bind(source)
+    source.readSmall = async (...question) => {
+      const answer = await readSmall(...question)
+      answers.push(typeof answer === 'string' ? answer : 'whole')
+      return answer
+    }
+    let nowMs = new Date(2026, 10, 24, 0, 58).getTime()
+    const transfers = new Transfers({ limits, artifacts: 1, cloudNow: () => nowMs })
+    await using running = startWorker(state, source, { transfers, cloudNow: () => nowMs })
+    for (let pass = 0; pass < 3; pass += 1) await running.pass()
+    expect(running.status().phase).toBe('waiting')
+    nowMs += 300_000
+    source.beforeOpen = () => {
+      throw new AgentError('denied')
+    }
+    await expect(running.pass()).rejects.toThrow('denied')
+    source.beforeOpen = () => undefined
+    for (let pass = 0; pass < 2; pass += 1) await running.pass()
+    expect(await installedFiles(state)).toEqual({ 'model.bin': 'weights' })
+    expect(answers).toEqual(['whole', 'unchanged', 'unchanged', 'unchanged', 'unchanged', 'unchanged'])
+    expect(source.listings).toBe(1)
+    expect(await readdir(appFolder(state))).not.toContain('manifest.json')
   })
 
   it('a pass that a person asks for downloads at once', async () => {
@@ -80,6 +113,42 @@ describe('several artifacts', () => {
     await using running = startWorker(other, sourceOf(['a', 'b']), { transfers })
     await running.pass()
     expect(await installedFiles(other)).toEqual({ a: 'a', b: 'b' })
+  })
+
+  it('have no more in flight together than is allowed, large objects and small ones', async () => {
+    await using one = await tempFolder()
+    await using other = await tempFolder()
+    const requestBytes = 2_097_152 // the share of each; twice what a request may hold in memory
+    const transfers = sharedTransfers({ maxInFlightBytes: 4 * requestBytes }, 2)
+    const [first, second] = [new FakeArtifactSource('app/'), new FakeArtifactSource('app/')]
+    const gate = Promise.withResolvers<undefined>()
+    const openBodies = (): number => first.openBodies + second.openBodies
+    const until = { timeout: 10_000 }
+    let most = 0
+    for (const [index, source] of [first, second].entries()) {
+      for (let file = 0; file < 6; file += 1) source.put(`app/${file}`, Buffer.alloc(requestBytes, 7 * index + file))
+      source.put('app/large', Buffer.alloc(5 * requestBytes, 7 * index + 6))
+      source.chunkBytes = requestBytes / 2
+      source.beforeChunk = async () => {
+        most = Math.max(most, openBodies())
+        await gate.promise
+      }
+    }
+    await using busy = startWorker(one, first, { transfers })
+    const passes = [busy.pass()]
+    await vi.waitFor(() => {
+      expect(openBodies()).toBe(3) // its own share, and what both share
+    }, until)
+    await using late = startWorker(other, second, { transfers })
+    passes.push(late.pass())
+    await vi.waitFor(() => {
+      expect(openBodies()).toBe(4)
+    }, until)
+    expect([first.openBodies, second.openBodies]).toEqual([3, 1])
+    gate.resolve(undefined)
+    await Promise.all(passes)
+    expect(most).toBe(4)
+    expect([first, second].map(({ ranges }) => ranges.length)).toEqual([11, 11])
   })
 
   it('all wait when the source of one of them is overloaded, for as long as it asks', async () => {

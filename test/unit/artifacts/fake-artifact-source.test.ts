@@ -12,6 +12,10 @@ describe('the fake artifact source', () => {
       put: (key, content) => {
         source.put(key, content)
       },
+      putInParts: (key, parts) => {
+        source.put(key, Buffer.concat(parts))
+        source.checksumOf = () => ({ kind: 'none', why: 'it is of the parts' })
+      },
       remove: (key) => {
         source.remove(key)
       },

@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest'
 import { planParts } from '../../../agent/artifacts/part-plan.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
 import { FakeArtifactSource, silence } from '../../support/fake-artifact-source.ts'
+import { manifestPayload, unsigned } from '../../support/signed-manifest.ts'
 import { appFolder, filesBelow, sha256, startWorker, tempFolder, type TempFolder } from './artifact-fixture.ts'
 
 const sizes = { largeObjectBytes: 20_000, partBytes: 10_000 }
@@ -78,6 +79,71 @@ describe('a large object', () => {
     expect(await partials(state)).toEqual([])
     await running.pass()
     expect(await installed(state)).toEqual(next)
+  })
+})
+
+describe('a large object of a manifest, whose version nobody has named', () => {
+  it('costs one byte more, which names the version of all parts', async () => {
+    await using state = await tempFolder()
+    const source = manifestOf(content)
+    const asked: (string | undefined)[] = []
+    source.beforeOpen = ({ etag }) => {
+      asked.push(etag)
+    }
+    await using running = startWorker(state, source, { sizes })
+    await running.pass()
+    expect(source.ranges[0]).toEqual({ key: 'app/model', start: 0, end: 1 })
+    expect(starts(source).slice(1)).toEqual(allParts)
+    const [first, ...others] = asked
+    expect(first).toBeUndefined()
+    expect(new Set(others)).toEqual(new Set([expect.stringMatching(/^"[0-9a-f]{32}"$/)]))
+    expect(await installed(state)).toEqual(content)
+  })
+
+  it('costs that byte once, however often it is interrupted', async () => {
+    await using state = await tempFolder()
+    const source = manifestOf(content)
+    source.beforeOpen = () => {
+      if (source.opened.length >= 5) throw new AgentError('denied')
+    }
+    for (let pass = 0; pass < 2; pass += 1) {
+      await using running = startWorker(state, source, { sizes })
+      await expect(running.pass()).rejects.toThrow('denied')
+    }
+    source.beforeOpen = () => undefined
+    await using running = startWorker(state, source, { sizes })
+    await running.pass()
+    expect(source.ranges.filter(({ end }) => end === 1)).toHaveLength(1)
+    expect(source.ranges).toHaveLength(1 + allParts.length)
+    expect(await installed(state)).toEqual(content)
+  })
+
+  it('is dropped when it is replaced between that byte and the first part, and fetched anew by the next pass', async () => {
+    await using state = await tempFolder()
+    const source = manifestOf(content, randomBytes(content.byteLength))
+    source.beforeOpen = () => {
+      if (source.opened.length === 1) source.put('app/model', content)
+    }
+    await using running = startWorker(state, source, { sizes })
+    await expect(running.pass()).rejects.toMatchObject({ name: 'ObjectChangedError', retryable: true })
+    expect(source.ranges).toEqual([{ key: 'app/model', start: 0, end: 1 }])
+    expect(await partials(state)).toEqual([])
+    source.beforeOpen = () => undefined
+    await running.pass()
+    expect(await installed(state)).toEqual(content)
+  })
+
+  it('is asked for by the versionId of the manifest where that has one, without a byte more', async () => {
+    await using state = await tempFolder()
+    const source = manifestOf(content, content, { versionId: 'v1' })
+    const asked = new Set<string | undefined>()
+    source.beforeOpen = ({ versionId }) => {
+      asked.add(versionId)
+    }
+    await using running = startWorker(state, source, { sizes })
+    await running.pass()
+    expect(starts(source)).toEqual(allParts)
+    expect(asked).toEqual(new Set(['v1']))
   })
 })
 
@@ -182,6 +248,18 @@ describe('an interrupted large object', () => {
 function sourceOf(bytes: Uint8Array): FakeArtifactSource {
   const source = new FakeArtifactSource('app/')
   source.put('app/model', bytes)
+  return source
+}
+
+/** A source whose manifest wants `promised` as the one file; `there` is what is in its place. */
+function manifestOf(
+  promised: Uint8Array,
+  there = promised,
+  more: Readonly<Record<string, string>> = {},
+): FakeArtifactSource {
+  const source = sourceOf(there)
+  const file = { path: 'model', key: 'model', size: promised.byteLength, sha256: sha256(promised), ...more }
+  source.put('app/release.jws', unsigned(manifestPayload({ files: [file] })))
   return source
 }
 

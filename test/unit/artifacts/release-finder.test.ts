@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { createHmac } from 'node:crypto'
 import { join } from 'node:path'
 
@@ -279,6 +279,94 @@ describe('when nothing changed', () => {
   })
 })
 
+describe('while what it wishes is not installed', () => {
+  it.each(['with', 'without'])('asks one conditional question %s trusted keys, also after a restart', async (how) => {
+    await using folder = await tempFolder()
+    const key = await signingKey()
+    const keys = how === 'with' ? [key.publicPem] : []
+    const jws = await signed(manifestPayload(), key)
+    const before = await appliance(folder, keys)
+    before.source.put('app/release.jws', jws)
+    const wanted = await before.find()
+    await before.keep()
+    expect(await before.find()).toEqual(wanted)
+
+    const after = await appliance(folder, keys)
+    after.source.put('app/release.jws', jws)
+    for (let pass = 0; pass < 2; pass += 1) {
+      expect(await after.find()).toEqual(wanted)
+      await after.keep()
+    }
+    const known = expect.stringMatching(/^"/) as unknown
+    expect([...before.sentEtags, ...after.sentEtags]).toEqual([undefined, known, known, known])
+    expect(after.source.listings).toBe(0)
+  })
+
+  it('writes what it keeps once, and removes it when it is settled', async () => {
+    await using folder = await tempFolder()
+    const at = await appliance(folder, [])
+    at.source.put('app/release.jws', unsigned(manifestPayload()))
+    const path = join(folder.path, 'manifest.json')
+    await at.find()
+    await expect(stat(path)).rejects.toThrow('ENOENT')
+    await at.keep()
+    const { ino } = await stat(path)
+    const wanted = await at.find()
+    await at.keep()
+    expect((await stat(path)).ino).toBe(ino)
+    await at.settle(wanted)
+    await expect(stat(path)).rejects.toThrow('ENOENT')
+    expect(await at.find(allSettled)).toBe('unchanged')
+  })
+
+  it('reads a manifest whole that has changed, and one of other keys', async () => {
+    await using folder = await tempFolder()
+    const [key, other] = [await signingKey(), await signingKey()]
+    const before = await appliance(folder, [key.publicPem])
+    before.source.put('app/release.jws', await signed(manifestPayload(), key))
+    await before.find()
+    await before.keep()
+    before.source.put('app/release.jws', await signed(manifestPayload({ sequence: 2 }), key))
+    expect(await before.find()).toMatchObject({ manifest: { sequence: 2 } })
+    await before.keep()
+
+    const after = await appliance(folder, [key.publicPem, other.publicPem])
+    after.source.put('app/release.jws', await signed(manifestPayload({ sequence: 2 }), key))
+    expect(await after.find()).toMatchObject({ manifest: { sequence: 2 } })
+    expect(after.sentEtags).toEqual([undefined])
+  })
+
+  it.each<[string, (text: string) => string]>([
+    ['was changed', (text) => text.replace(/.{8}"}\n$/, '"}\n')],
+    ['is cut off', (text) => text.slice(0, 30)],
+  ])('reads the manifest again when what it kept %s', async (_, damage) => {
+    await using folder = await tempFolder()
+    const key = await signingKey()
+    const at = await appliance(folder, [key.publicPem])
+    at.source.put('app/release.jws', await signed(manifestPayload(), key))
+    const wanted = await at.find()
+    await at.keep()
+    const path = join(folder.path, 'manifest.json')
+    const text = await readFile(path, 'utf8')
+    await writeFile(path, damage(text))
+    expect(await at.find()).toEqual(wanted)
+    expect(at.sentEtags.at(-1)).toBeUndefined()
+    await at.keep()
+    expect(await readFile(path, 'utf8')).toBe(text)
+  })
+
+  it('does not take the listing when the manifest goes', async () => {
+    await using folder = await tempFolder()
+    const at = await appliance(folder, [])
+    at.source.put('app/release.jws', unsigned(manifestPayload()))
+    at.source.put(`app/objects/${sha256('weights')}`, 'weights')
+    await at.find()
+    await at.keep()
+    at.source.remove('app/release.jws')
+    await expect(at.find()).rejects.toThrow('there is no manifest')
+  })
+})
+
 interface Appliance {
   readonly source: FakeArtifactSource
   readonly lines: ReturnType<typeof recordedLog>['lines']
@@ -286,6 +374,7 @@ interface Appliance {
   readonly sentEtags: readonly (string | undefined)[]
   readonly find: (installed?: InstalledHere) => Promise<WantedRelease | 'unchanged'>
   readonly settle: (wanted: WantedRelease | 'unchanged') => Promise<void>
+  readonly keep: () => Promise<void>
 }
 
 /** A finder as it is after a start, over an empty source. */
@@ -295,6 +384,7 @@ async function appliance(folder: TempFolder, trustedKeys: readonly string[]): Pr
   const watched = {
     list: (signal: AbortSignal) => source.list(signal),
     open: source.open.bind(source),
+    heldChecksum: source.heldChecksum.bind(source),
     readSmall: async (...[path, options]: Parameters<FakeArtifactSource['readSmall']>) => {
       sentEtags.push(options.etag)
       return await source.readSmall(path, options)
@@ -302,7 +392,15 @@ async function appliance(folder: TempFolder, trustedKeys: readonly string[]): Pr
   }
   const { log, lines } = recordedLog()
   const state = await SourceState.load(folder.path, log)
-  const finder = new ReleaseFinder({ source: watched, name: 'app', accessPoint: 'arn', prefix: 'app/', trustedKeys })
+  const finder = new ReleaseFinder({
+    source: watched,
+    name: 'app',
+    accessPoint: 'arn',
+    prefix: 'app/',
+    trustedKeys,
+    folder: folder.path,
+    log,
+  })
   const { signal } = new AbortController()
   return {
     source,
@@ -312,6 +410,8 @@ async function appliance(folder: TempFolder, trustedKeys: readonly string[]): Pr
     settle: async (wanted) => {
       if (wanted === 'unchanged') throw new Error('there is nothing to settle')
       await state.settle(wanted, 'release-1')
+      await finder.settled()
     },
+    keep: () => finder.keep(),
   }
 }

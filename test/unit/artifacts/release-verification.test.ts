@@ -17,6 +17,28 @@ it('finds nothing in a release that is whole', async () => {
   expect(await running.verify(signal)).toEqual({ releaseId, files: 3, bytes: 6, damaged: [] })
 })
 
+it('says how far it is, and nothing when it has ended', async () => {
+  await using state = await tempFolder()
+  const mib = 'x'.repeat(1_048_576)
+  await using running = startWorker(state, sourceOf({ a: mib, b: `${mib}${mib}`, empty: '' }))
+  await running.pass()
+  const seen = new Set<string>()
+  const ended = new AbortController()
+  const verified = running.verify(signal).finally(() => {
+    ended.abort()
+  })
+  while (!ended.signal.aborted) {
+    const { files, totalFiles, bytes, totalBytes } = running.status().verification ?? {}
+    if (files !== undefined)
+      seen.add(`${files}/${totalFiles ?? 0} ${(bytes ?? 0) / mib.length}/${(totalBytes ?? 0) / mib.length}`)
+    await new Promise(setImmediate)
+  }
+  expect((await verified).bytes).toBe(3 * mib.length)
+  expect(seen).toContain('0/3 0/3')
+  expect(seen).toContain('1/3 2/3')
+  expect(running.status().verification).toBeUndefined()
+})
+
 it('names a file that changed and one that is gone, and builds them anew beside the damaged tree', async () => {
   await using state = await tempFolder()
   const source = sourceOf({ a: 'one', 'b/c': 'two', d: 'three' })

@@ -73,6 +73,52 @@ describe('opening', () => {
     expect(await s3.source.open(object, { signal })).toBe('changed')
   })
 
+  it('asks for nothing twice when the first answer is an error', async () => {
+    await using s3 = await startS3((_, response) => {
+      response.writeHead(412).end('<Error><Code>PreconditionFailed</Code></Error>')
+    })
+    expect(await s3.source.open(object, { signal })).toBe('changed')
+    expect(s3.requests).toHaveLength(1)
+  })
+
+  it.each(['a server that is overloaded', 'a connection that is lost'])(
+    'leaves it to the SDK to try again after %s',
+    async (what) => {
+      const s3: S3Stub = await startS3(
+        (_, response) => {
+          if (s3.requests.length > 1) response.end('12345')
+          else if (what === 'a connection that is lost') response.destroy()
+          else response.writeHead(503).end('<Error><Code>SlowDown</Code></Error>')
+        },
+        { maxAttempts: 2 },
+      )
+      await using _ = s3
+      expect(await readAll(await open(s3.source))).toBe('12345')
+      expect(s3.requests).toHaveLength(2)
+    },
+  )
+
+  it('says when to come back, as the answer does', async () => {
+    await using s3 = await startS3((_, response) => {
+      response.writeHead(503, { 'retry-after': '7' }).end('<Error><Code>SlowDown</Code></Error>')
+    })
+    const expected = { failure: 'throttled', isOverloaded: true, retryAfterMs: 7_000 }
+    await expect(s3.source.open(object, { signal })).rejects.toMatchObject(expected)
+  })
+
+  it('asks for a version, and for a range without a checksum', async () => {
+    await using s3 = await startS3((_, response) => {
+      response.writeHead(206, { 'content-range': 'bytes 1-3/5', etag: '"1"' }).end('234')
+    })
+    const options = { signal, range: { start: 1, end: 4 } }
+    const body = await s3.source.open({ key: "app/it's (1)*!", versionId: 'v/1', sizeBytes: 5 }, options)
+    if (body === 'changed') throw new Error('changed')
+    expect(await readAll(body)).toBe('234')
+    expect(s3.requests[0]?.url).toBe('/app/it%27s%20%281%29%2A%21?versionId=v%2F1&x-id=GetObject')
+    expect(s3.requests[0]?.headers).toMatchObject({ range: 'bytes=1-3' })
+    expect(s3.requests[0]?.headers).not.toHaveProperty('x-amz-checksum-mode')
+  })
+
   it('throws when the access point is gone', async () => {
     await using s3 = await startS3((_, response) => {
       response.writeHead(404).end('<Error><Code>NoSuchAccessPoint</Code></Error>')
@@ -114,12 +160,84 @@ describe('opening', () => {
   })
 })
 
+describe('the checksum that is held', () => {
+  it('is asked for of the very version that was listed', async () => {
+    await using s3 = await startS3((_, response) => {
+      response.writeHead(200, { 'x-amz-checksum-crc32': 'y/Q5Jg==', 'x-amz-checksum-type': 'FULL_OBJECT' }).end()
+    })
+    const held = await s3.source.heldChecksum({ ...object, versionId: 'v1' }, signal)
+    expect(held).toMatchObject({ kind: 'held', algorithm: 'CRC32', value: 'y/Q5Jg==' })
+    expect(s3.requests.map(({ method, url }) => [method, url])).toEqual([['HEAD', '/app/a%20b?versionId=v1']])
+    expect(s3.requests[0]?.headers).toMatchObject({ 'if-match': '"1"', 'x-amz-checksum-mode': 'ENABLED' })
+  })
+
+  it('is the strongest where there are several', async () => {
+    await using s3 = await startS3((_, response) => {
+      const headers = {
+        'x-amz-checksum-crc32': 'y/Q5Jg==',
+        'x-amz-checksum-sha256': 'abc=',
+        'x-amz-checksum-sha1': 'd=',
+      }
+      response.writeHead(200, headers).end()
+    })
+    expect(await s3.source.heldChecksum(object, signal)).toMatchObject({ algorithm: 'SHA256', value: 'abc=' })
+  })
+
+  it.each([
+    ['is said to be of parts', { 'x-amz-checksum-crc32': 'y/Q5Jg==', 'x-amz-checksum-type': 'COMPOSITE' }, /parts/],
+    ['looks like one of parts', { 'x-amz-checksum-crc32': 'y/Q5Jg==-3' }, /parts/],
+    ['is of an algorithm that is not known', { 'x-amz-checksum-xxhash64': 'y/Q5Jg==' }, /known/],
+    ['is not there', {}, /known/],
+  ])('is of no use when it %s', async (_, headers, why) => {
+    await using s3 = await startS3((__, response) => response.writeHead(200, headers).end())
+    const expected = { kind: 'none', why: expect.stringMatching(why) as unknown }
+    expect(await s3.source.heldChecksum(object, signal)).toMatchObject(expected)
+  })
+
+  it.each([404, 412])('is of another version, or of none, when S3 answers %i', async (status) => {
+    await using s3 = await startS3((_, response) => response.writeHead(status).end())
+    expect(await s3.source.heldChecksum(object, signal)).toBe('changed')
+  })
+
+  it.each([400, 403, 405, 501])('is refused when HEAD is answered with %i, but a byte can be read', async (status) => {
+    await using s3 = await startS3((request, response) => {
+      if (request.method === 'HEAD') response.writeHead(status).end()
+      else response.writeHead(206, { 'content-range': 'bytes 0-0/5' }).end('1')
+    })
+    const held = await s3.source.heldChecksum(object, signal)
+    expect(held).toMatchObject({ kind: 'refused', error: { operation: 'HeadObject', status } })
+    expect(s3.requests.map(({ method }) => method)).toEqual(['HEAD', 'GET', 'HEAD'])
+  })
+
+  it('fails as reading does when nothing can be read either', async () => {
+    await using s3 = await startS3((request, response) => {
+      response.writeHead(403).end(request.method === 'HEAD' ? '' : '<Error><Code>AccessDenied</Code></Error>')
+    })
+    const operation = 'GetObject'
+    await expect(s3.source.heldChecksum(object, signal)).rejects.toMatchObject({ failure: 'access-denied', operation })
+  })
+
+  it('is answered changed when that is what reading finds', async () => {
+    await using s3 = await startS3((request, response) => {
+      response.writeHead(request.method === 'HEAD' ? 403 : 412).end('<Error><Code>PreconditionFailed</Code></Error>')
+    })
+    expect(await s3.source.heldChecksum(object, signal)).toBe('changed')
+  })
+
+  it('fails with a retryable error when S3 is overloaded', async () => {
+    await using s3 = await startS3((_, response) => response.writeHead(503, { 'retry-after': '7' }).end())
+    const expected = { retryable: true, isOverloaded: true, retryAfterMs: 7_000 }
+    await expect(s3.source.heldChecksum(object, signal)).rejects.toMatchObject(expected)
+    expect(s3.requests).toHaveLength(1)
+  })
+})
+
 interface S3Stub extends AsyncDisposable {
   readonly source: ArtifactSource
   readonly requests: readonly IncomingMessage[]
 }
 
-async function startS3(handle: RequestListener): Promise<S3Stub> {
+async function startS3(handle: RequestListener, { maxAttempts = 1 } = {}): Promise<S3Stub> {
   const requests: IncomingMessage[] = []
   const server = createServer((request, response) => {
     requests.push(request)
@@ -132,7 +250,7 @@ async function startS3(handle: RequestListener): Promise<S3Stub> {
     region: 'us-west-2',
     endpoint: `http://s3.localhost:${address.port}`,
     credentials: { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: 'test' },
-    maxAttempts: 1,
+    maxAttempts,
     requestHandler: new NodeHttpHandler({ httpAgent: { lookup: loopback } }),
   })
   const credentials = { currentKeyId: () => undefined, invalidate: () => undefined }

@@ -10,7 +10,13 @@ import { outlineCommands } from '../../../scripts/packaging/completion.ts'
 const root = join(import.meta.dirname, '..', '..', '..')
 const page = readFileSync(join(root, 'packaging', 'panorama-agent.8'), 'utf8')
 const outlines = outlineCommands(
-  createProgram({ signal: AbortSignal.abort(), stdout: new PassThrough(), service: {}, onHangup: () => undefined }),
+  createProgram({
+    signal: AbortSignal.abort(),
+    stdout: new PassThrough(),
+    stderr: new PassThrough(),
+    service: {},
+    onHangup: () => undefined,
+  }),
 )
 const commands = outlines.filter(({ path, commands }) => path !== '' && commands.length === 0)
 

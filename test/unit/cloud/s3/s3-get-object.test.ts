@@ -179,6 +179,27 @@ test('gives an object that was put in parts an ETag that is no MD5, and its own 
   expect(sha256.headers['x-amz-checksum-sha256']).toMatch(/=-3$/)
 })
 
+test.each([
+  ['CRC32', 'FULL_OBJECT', 'y/Q5Jg=='],
+  ['CRC32C', 'FULL_OBJECT', '4waSgw=='],
+  ['CRC32C', 'COMPOSITE', expect.stringMatching(/==-3$/)],
+  ['SHA1', 'COMPOSITE', expect.stringMatching(/=-3$/)],
+] as const)('keeps the %s of an object that was put in parts as %s', async (checksum, checksumType, value) => {
+  await using fixture = await startS3()
+  await fixture.s3.putObject({ bucket, key, body: '123456789', multipartParts: 3, checksum, checksumType })
+  const { headers } = await fixture.send(`/${key}`, { method: 'HEAD', headers: { 'x-amz-checksum-mode': 'ENABLED' } })
+  const name = `x-amz-checksum-${checksum.toLowerCase()}`
+  expect(headers).toMatchObject({ [name]: value as unknown, 'x-amz-checksum-type': checksumType })
+})
+
+test('keeps checksum and ETag of what was put when the bytes rot', async () => {
+  await using fixture = await startS3()
+  await fixture.s3.putObject({ bucket, key, body: '123456789', rottenAt: 3 })
+  const answer = await fixture.send(`/${key}`, { headers: { 'x-amz-checksum-mode': 'ENABLED' } })
+  expect(answer.text).toBe('123556789')
+  expect(answer.headers).toMatchObject({ etag: md5('123456789'), 'x-amz-checksum-crc64nvme': 'rosUhgp5mIg=' })
+})
+
 test('keeps the versions of a versioned bucket and hides deleted objects behind a marker', async () => {
   await using fixture = await startS3({ versioned: true })
   const first = await fixture.s3.putObject({ bucket, key, body: 'one' })

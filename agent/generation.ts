@@ -62,10 +62,12 @@ export function createGeneration({ config, session, log, ring }: GenerationOptio
     groups: systemGroups(),
     log: log.child({ worker: 'cameras' }),
   })
-  const logGroup = `/aws/panorama/devices/${deviceNames(config.device).id}`
+  const names = deviceNames(config.device)
+  const logGroup = `/aws/panorama/devices/${names.id}`
   const logs = createLogWorker({
     config: config.logs,
     group: logGroup,
+    device: { ...names, thing: config.device.thingName },
     destination: createCloudWatchLogDestination({ client: clients.logs, call }),
     ring,
     folder: join(config.paths.state, 'logs'),

@@ -2,6 +2,8 @@ import { createPublicKey } from 'node:crypto'
 
 import * as z from 'zod'
 
+import { groupTemplate, streamTemplate } from './log-templates.ts'
+
 /** The configuration file, design decisions included: units in names, every default here, floors and ceilings. */
 
 export const defaultRuntimeFolder = '/run/panorama-agent'
@@ -123,9 +125,26 @@ const camera = z.strictObject({
     .describe('Its members may read the file (0640). A group in /etc/group that the agent is in.'),
 })
 
-const logSource = z.strictObject({
+const fileSource = z.strictObject({
   kind: z.literal('file'),
   path: absolutePath.describe('A path whose segments may hold * and ?.'),
+  group: groupTemplate('file', '/aws/panorama/devices/{device.id}'),
+  stream: streamTemplate('file', '{file}'),
+})
+
+const applicationsSource = z.strictObject({
+  kind: z.literal('applications'),
+  folder: z
+    .string()
+    .regex(/^\/[^\0*?]*$/, 'must be an absolute path without * and ?')
+    .describe('Each folder in it is an application, each regular file in that a source, compressed ones left out.'),
+  group: groupTemplate('applications', '/aws/panorama/devices/{device.id}/applications/{application}'),
+  stream: streamTemplate('applications', '{file}'),
+})
+
+const logSources = [fileSource, applicationsSource] as const
+const logSource = z.discriminatedUnion('kind', logSources, {
+  error: ({ input }) => (typeof input === 'object' ? `must be one of ${sourceKinds()}` : undefined),
 })
 
 export const configSchema = z.strictObject({
@@ -201,6 +220,10 @@ export const configSchema = z.strictObject({
 export type Config = Readonly<z.infer<typeof configSchema>>
 export type ArtifactConfig = Config['artifacts'][number]
 export type CameraConfig = Config['cameras']['streams'][number]
+
+function sourceKinds(): string {
+  return logSources.map(({ shape }) => `"${shape.kind.value}"`).join(', ')
+}
 
 function isPublicKey(pem: string): boolean {
   if (pem.includes('PRIVATE KEY')) return false

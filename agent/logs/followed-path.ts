@@ -1,16 +1,18 @@
 import type { BigIntStats } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { parse } from 'node:path'
 
 import { errorCode } from '../lib/errors.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { fileIdOf } from './file-identity.ts'
 import { lostFile, openFollowedFile, type FollowedFile } from './followed-file.ts'
 import type { LogCursor } from './log-cursors.ts'
+import type { LogTarget } from './log-destination.ts'
 import { findByFileId, findRotated, isNewer } from './rotated-files.ts'
 
 export interface FollowedPathDeps {
   readonly path: string
+  /** Where its lines go: several paths may share one stream. */
+  readonly target: LogTarget
   /** Where to go on, oldest file first. */
   readonly cursors: readonly LogCursor[]
   /** The cursor of a file that is known by another name and no longer followed under it. */
@@ -34,8 +36,7 @@ const maxFilesPerPath = 64
  */
 export class FollowedPath implements AsyncDisposable {
   readonly path: string
-  /** The stream of its lines: two paths with the same stem share one. */
-  readonly stream: string
+  readonly target: LogTarget
   /** What the last look or read failed with. */
   lastError: unknown
   readonly #deps: FollowedPathDeps
@@ -49,7 +50,7 @@ export class FollowedPath implements AsyncDisposable {
   constructor(deps: FollowedPathDeps) {
     this.#toResume = deps.cursors
     this.path = deps.path
-    this.stream = streamOf(deps.path)
+    this.target = deps.target
     this.#deps = deps
   }
 
@@ -200,13 +201,6 @@ export class FollowedPath implements AsyncDisposable {
     if (file !== undefined) this.#files.push(file)
     return file
   }
-}
-
-/** The stem of the file name, with what a stream name may not hold replaced ("CreateLogStream", API reference). */
-function streamOf(path: string): string {
-  return parse(path)
-    .name.replaceAll(/[:*\p{C}]/gu, '-')
-    .slice(0, 512)
 }
 
 /** The size and time range of what is missing, as an event in the stream that misses it. */

@@ -1,16 +1,22 @@
 import { putLogEventsLimits } from './log-batch.ts'
+import type { LogTarget } from './log-destination.ts'
 import { LogStreamSender, type LogStreamSenderDeps } from './log-stream-sender.ts'
 
 /** All streams read ahead this much together, and each at least `minShareBytes`, so that none starves another. */
 const readAheadBytes = 4 * 1_048_576
 const minShareBytes = 16_384
 
+export interface LogSendersDeps extends Omit<LogStreamSenderDeps, 'target'> {
+  /** Streams of this group are told without it. */
+  readonly group: string
+}
+
 /** One sender per stream, made when it is first asked for. */
 export class LogSenders {
-  readonly #deps: Omit<LogStreamSenderDeps, 'target'> & { readonly group: string }
+  readonly #deps: LogSendersDeps
   readonly #senders = new Map<string, LogStreamSender>()
 
-  constructor(deps: Omit<LogStreamSenderDeps, 'target'> & { readonly group: string }) {
+  constructor(deps: LogSendersDeps) {
     this.#deps = deps
   }
 
@@ -20,15 +26,14 @@ export class LogSenders {
     return Math.max(minShareBytes, Math.min(fairBytes, putLogEventsLimits.maxBytes))
   }
 
-  of(stream: string): LogStreamSender {
-    const { group, ...deps } = this.#deps
-    const sender = this.#senders.get(stream) ?? new LogStreamSender({ ...deps, target: { group, stream } })
-    this.#senders.set(stream, sender)
+  of(target: LogTarget): LogStreamSender {
+    const sender = this.find(target) ?? new LogStreamSender({ ...this.#deps, target })
+    this.#senders.set(keyOf(target), sender)
     return sender
   }
 
-  find(stream: string): LogStreamSender | undefined {
-    return this.#senders.get(stream)
+  find(target: LogTarget): LogStreamSender | undefined {
+    return this.#senders.get(keyOf(target))
   }
 
   due(): readonly LogStreamSender[] {
@@ -36,16 +41,16 @@ export class LogSenders {
   }
 
   failures(): readonly { readonly what: string; readonly error: unknown }[] {
-    return [...this.#senders]
-      .filter(([, sender]) => sender.lastError !== undefined)
-      .map(([stream, sender]) => ({ what: `stream ${stream}`, error: sender.lastError }))
+    return [...this.#senders.values()]
+      .filter(({ lastError }) => lastError !== undefined)
+      .map(({ target, lastError }) => ({ what: this.#nameOf(target), error: lastError }))
   }
 
   /** Forgets the streams that nobody writes to any more, once everything of theirs is sent. */
-  keepOnly(streams: readonly string[]): void {
-    const kept = new Set(streams)
-    for (const [stream, sender] of this.#senders) {
-      if (!kept.has(stream) && sender.isIdle) this.#senders.delete(stream)
+  keepOnly(targets: readonly LogTarget[]): void {
+    const kept = new Set(targets.map(keyOf))
+    for (const [key, sender] of this.#senders) {
+      if (!kept.has(key) && sender.isIdle) this.#senders.delete(key)
     }
   }
 
@@ -61,4 +66,13 @@ export class LogSenders {
   async settled(): Promise<void> {
     await Promise.all([...this.#senders.values()].map((sender) => sender.settled()))
   }
+
+  #nameOf({ group, stream }: LogTarget): string {
+    return group === this.#deps.group ? `stream ${stream}` : `stream ${stream} of ${group}`
+  }
+}
+
+/** No group name holds a line break. */
+function keyOf({ group, stream }: LogTarget): string {
+  return `${group}\n${stream}`
 }

@@ -3,10 +3,11 @@ import { monotonicMs } from '../lib/monotonic.ts'
 import { FollowedPath, type FollowedPathDeps } from './followed-path.ts'
 import { globFiles, matchesGlob } from './glob-files.ts'
 import type { LogCursor } from './log-cursors.ts'
+import type { SourcePattern } from './log-targets.ts'
 
 export interface LogSourcesDeps extends Pick<FollowedPathDeps, 'onBytesLost' | 'cloudNow'> {
-  /** Absolute, see globFiles. */
-  readonly patterns: readonly string[]
+  /** The first that chooses a path says where its lines go. */
+  readonly patterns: readonly SourcePattern[]
   /** Asked once. */
   readonly loadCursors: () => Promise<readonly LogCursor[]>
 }
@@ -47,16 +48,19 @@ export class LogSources implements AsyncDisposable {
     if (monotonicMs() - this.#discoveredAtMs < discoverEveryMs) return
     if (!this.#isLoaded) this.#addKnown(await this.#deps.loadCursors())
     this.#isLoaded = true
-    const results = await Promise.all(this.#deps.patterns.map((pattern) => globFiles(pattern)))
+    const results = await Promise.all(
+      this.#deps.patterns.map(async (source) => ({ source, ...(await globFiles(source.pattern)) })),
+    )
+    const chosen = results.map(({ source, paths }) => ({ source, paths: source.choose(paths) }))
     // The paths found last time have been looked at since, so what is older than that is claimed or out of reach.
     this.#settled = this.#settled.filter(({ atMs }) => atMs > this.#discoveredAtMs)
     this.#discoveredAtMs = monotonicMs()
-    const found = new Set(results.flatMap(({ paths }) => paths))
+    const found = new Set(chosen.flatMap(({ paths }) => paths))
     this.#unreadable = results.flatMap(({ unreadable }) =>
       unreadable.map(({ path, error }) => ({ what: `folder ${path}`, error })),
     )
     for (const path of this.paths) if (path.isOver && !found.has(path.path)) this.#paths.delete(path.path)
-    for (const path of found) this.#add(path, [])
+    for (const { source, paths } of chosen) for (const path of paths) this.#add(path, source, [])
   }
 
   /** All paths, each time starting with another one. */
@@ -85,11 +89,14 @@ export class LogSources implements AsyncDisposable {
   /** Paths with cursors come first: a rotated file is then taken up by the path that it was written at. */
   #addKnown(cursors: readonly LogCursor[]): void {
     for (const [path, ofPath] of Map.groupBy(cursors, (cursor) => cursor.path)) {
-      if (this.#deps.patterns.some((pattern) => matchesGlob(pattern, path))) this.#add(path, ofPath)
+      const fits = ({ pattern, choose }: SourcePattern): boolean =>
+        matchesGlob(pattern, path) && choose([path]).length > 0
+      const source = this.#deps.patterns.find(fits)
+      if (source !== undefined) this.#add(path, source, ofPath)
     }
   }
 
-  #add(path: string, cursors: readonly LogCursor[]): void {
+  #add(path: string, { targetOf }: SourcePattern, cursors: readonly LogCursor[]): void {
     if (this.#paths.has(path)) return
     if (this.#paths.size >= maxPaths) {
       const error = new AgentError(`more than ${maxPaths} log files`, { hint: 'narrow the paths in logs.sources' })
@@ -101,6 +108,7 @@ export class LogSources implements AsyncDisposable {
       path,
       new FollowedPath({
         path,
+        target: targetOf(path),
         cursors,
         cursorOf: (fileId) => this.#settled.find(({ cursor }) => cursor.fileId === fileId)?.cursor,
         isFollowed: (fileId) => this.#isFollowed(fileId),

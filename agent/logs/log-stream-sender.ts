@@ -50,6 +50,10 @@ export class LogStreamSender {
     this.#deps = deps
   }
 
+  get target(): LogTarget {
+    return this.#deps.target
+  }
+
   /** What it holds, oldest first. */
   get held(): readonly QueuedEvent[] {
     return this.#queue

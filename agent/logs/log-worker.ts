@@ -8,16 +8,19 @@ import { monotonicMs } from '../lib/monotonic.ts'
 import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
 import type { FollowedPath } from './followed-path.ts'
 import { LogCursorFile } from './log-cursors.ts'
-import type { LogDestination } from './log-destination.ts'
+import type { LogDestination, LogTarget } from './log-destination.ts'
 import type { LogRing } from './log-ring.ts'
 import { LogSenders } from './log-senders.ts'
 import { LogSources } from './log-sources.ts'
 import { LogTally } from './log-tally.ts'
+import { sourcePatterns, type DeviceLabels } from './log-targets.ts'
 
 export interface LogWorkerDeps {
   readonly config: Config['logs']
-  /** The log group of all streams. */
+  /** Of the agent's own streams. */
   readonly group: string
+  /** For the names of groups and streams. */
+  readonly device: DeviceLabels
   readonly destination: LogDestination
   /** The agent's own log, sent to stream `occ_log`. */
   readonly ring: LogRing
@@ -93,17 +96,19 @@ class FileLogWorker implements LogWorker {
   readonly #sources: LogSources
   readonly #cursorFile: LogCursorFile
   readonly #lifetime = new AbortController()
+  readonly #own: LogTarget
   readonly #failures = new Map<string, FailureLog>()
   #saveError: unknown
 
   constructor(deps: LogWorkerDeps) {
-    const { config, group, destination, cloudNow, folder, log } = deps
+    const { config, group, device, destination, cloudNow, folder, log } = deps
     this.#deps = deps
+    this.#own = { group, stream: ownStream }
     this.#tally = new LogTally(log)
     this.#senders = new LogSenders({ group, destination, cloudNow, tally: this.#tally })
     this.#cursorFile = new LogCursorFile(folder, log)
     this.#sources = new LogSources({
-      patterns: config.sources.map(({ path }) => path),
+      patterns: sourcePatterns(config.sources, device),
       loadCursors: () => this.#cursorFile.load(),
       onBytesLost: (_path, removedBytes) => {
         this.#tally.lost({ removedBytes })
@@ -118,7 +123,7 @@ class FileLogWorker implements LogWorker {
       path.files.map((file) => this.#sourceStatus(path, file.cursor)),
     )
     const unaccepted = sources.reduce((sum, { positionBytes, sizeBytes }) => sum + sizeBytes - positionBytes, 0)
-    const own = this.#deps.ring.pendingBytes + (this.#senders.find(ownStream)?.heldBytes ?? 0)
+    const own = this.#deps.ring.pendingBytes + (this.#senders.find(this.#own)?.heldBytes ?? 0)
     return { sources, ...this.#tally.totals, pendingBytes: unaccepted + own }
   }
 
@@ -152,13 +157,13 @@ class FileLogWorker implements LogWorker {
 
   async #runPass({ signal, beat }: Pass): Promise<PassOutcome> {
     await this.#sources.discover()
-    this.#senders.keepOnly([ownStream, ...this.#sources.paths.map(({ stream }) => stream)])
+    this.#senders.keepOnly([this.#own, ...this.#sources.paths.map(({ target }) => target)])
     for (const path of this.#sources.nextTurn()) {
       if (signal.aborted) return { nextInMs: lookEveryMs }
       beat(stepMs)
       await this.#readFrom(path, signal)
     }
-    if (!this.#senders.of(ownStream).isHeldBack) this.#takeRing()
+    if (!this.#senders.of(this.#own).isHeldBack) this.#takeRing()
     this.#tally.report()
     this.#startDue()
     this.#sources.forgetSettled()
@@ -168,7 +173,7 @@ class FileLogWorker implements LogWorker {
   }
 
   async #readFrom(path: FollowedPath, signal: AbortSignal): Promise<void> {
-    const sender = this.#senders.of(path.stream)
+    const sender = this.#senders.of(path.target)
     const waitMs = jittered(this.#deps.config.flushSeconds * 1_000, 0.1)
     try {
       await path.look()
@@ -188,7 +193,7 @@ class FileLogWorker implements LogWorker {
   }
 
   #takeRing(): void {
-    const sender = this.#senders.of(ownStream)
+    const sender = this.#senders.of(this.#own)
     if (sender.isFull(this.#senders.shareBytes)) return
     const { dropped, lines } = this.#deps.ring.take()
     const urgentWaitMs = jittered(this.#deps.config.flushSeconds * 1_000, 0.1)
@@ -248,15 +253,15 @@ class FileLogWorker implements LogWorker {
   }
 
   #sourceStatus(
-    { path, stream, lastError }: FollowedPath,
+    { path, target, lastError }: FollowedPath,
     cursor: { positionBytes: number; sizeBytes: number },
   ): LogSourceStatus {
-    const sender = this.#senders.find(stream)
+    const sender = this.#senders.find(target)
     const error = lastError ?? sender?.lastError
     const { positionBytes, sizeBytes } = cursor
     return {
       path,
-      stream,
+      stream: target.stream,
       state: error === undefined ? 'ok' : 'failing',
       positionBytes,
       sizeBytes,
@@ -269,7 +274,7 @@ class FileLogWorker implements LogWorker {
 
   /** What the cloud has not got of the agent's own log is for the worker that comes next. */
   #giveBack(): void {
-    const held = this.#senders.find(ownStream)?.held ?? []
+    const held = this.#senders.find(this.#own)?.held ?? []
     const lines = held.map(({ message, messageBytes, readAtMs, dueAtMs }) => ({
       text: message,
       textBytes: messageBytes,

@@ -267,8 +267,13 @@ class Appliance implements AsyncDisposable {
 
   #makeLogs(log: Log, ring: LogRing): LogWorker {
     return createLogWorker({
-      config: { flushSeconds: 15, level: 'info', sources: [{ kind: 'file', path: join(this.#root, 'logs', '*.log') }] },
+      config: {
+        flushSeconds: 15,
+        level: 'info',
+        sources: [{ kind: 'file', path: join(this.#root, 'logs', '*.log'), group, stream: '{file}' }],
+      },
       group,
+      device: { id: 'dock-1', name: 'dock-1', thing: 'dock-1' },
       destination: this.#reachable(this.destination),
       ring,
       folder: join(this.#root, 'cursors'),

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 
 import { vi } from 'vitest'
 
+import type { Config } from '../../../agent/config/config-schema.ts'
 import { createLog, type LogLine } from '../../../agent/lib/log.ts'
 import { LogRing } from '../../../agent/logs/log-ring.ts'
 import { createLogWorker, type LogWorker } from '../../../agent/logs/log-worker.ts'
@@ -23,6 +24,7 @@ export class LogAppliance implements AsyncDisposable {
   /** How far the cloud's clock is ahead. */
   offsetMs = 0
   pattern = '*.log'
+  otherSources: Config['logs']['sources'] | undefined
   #running: { readonly logs: LogWorker; readonly stop: AbortController; readonly ended: Promise<void> } | undefined
 
   private constructor(root: string) {
@@ -38,6 +40,11 @@ export class LogAppliance implements AsyncDisposable {
   get logs(): LogWorker {
     if (this.#running === undefined) throw new Error('the worker is not running')
     return this.#running.logs
+  }
+
+  /** Default: one of `pattern`. */
+  get sources(): Config['logs']['sources'] {
+    return this.otherSources ?? [{ kind: 'file', path: this.path(this.pattern), group, stream: '{file}' }]
   }
 
   path(name: string): string {
@@ -56,8 +63,9 @@ export class LogAppliance implements AsyncDisposable {
     const stop = new AbortController()
     const log = createLog({ level: 'debug', sinks: [this.ring.sink, (line) => this.lines.push(line)] })
     const logs = createLogWorker({
-      config: { flushSeconds: 15, level: 'info', sources: [{ kind: 'file', path: this.path(this.pattern) }] },
+      config: { flushSeconds: 15, level: 'info', sources: this.sources },
       group,
+      device: { id: 'test', name: 'dock-1', thing: 'thing-1' },
       destination: this.destination,
       ring: this.ring,
       folder: join(this.root, 'state', 'logs'),

@@ -16,15 +16,21 @@ import type { Worker } from './lib/worker.ts'
 import type { LogRing } from './logs/log-ring.ts'
 import { createLogWorker, type LogWorker } from './logs/log-worker.ts'
 import type { Session } from './session.ts'
+import { createMetricsWorker } from './status/metrics-worker.ts'
+import type { StatusDocument } from './status/status-document.ts'
 
 export interface GenerationOptions {
   readonly config: Config
   readonly session: Session
   readonly log: Log
   readonly ring: LogRing
+  /** Which one it is, from 1 since the start. */
+  readonly number: number
+  /** Of the agent, once the generation is in use. */
+  readonly status: () => StatusDocument
 }
 
-/** The three workers and all else that is built from one configuration. */
+/** The three workers, the one of the metrics, and all else that is built from one configuration. */
 export interface Generation {
   readonly artifacts: readonly ArtifactWorker[]
   readonly cameras: CameraWorker
@@ -35,7 +41,8 @@ export interface Generation {
   readonly retryNow: () => void
 }
 
-export function createGeneration({ config, session, log, ring }: GenerationOptions): Generation {
+export function createGeneration(options: GenerationOptions): Generation {
+  const { config, session, log, ring } = options
   const { clients, call, clock } = session
   const cloudNow = (): number => clock.now()
   const transfers = new Transfers({ limits: config.downloads, artifacts: config.artifacts.length, cloudNow })
@@ -74,11 +81,35 @@ export function createGeneration({ config, session, log, ring }: GenerationOptio
     cloudNow,
     log: log.child({ worker: 'logs' }),
   })
-  const workers = [...artifacts.map(({ worker }) => worker), cameras.worker, logs.worker]
+  const workers = [
+    ...artifacts.map(({ worker }) => worker),
+    cameras.worker,
+    logs.worker,
+    ...metricsWorkers(options, logs),
+  ]
   const retryNow = (): void => {
     retryFailing({ workers, logs })
   }
   return { artifacts, cameras, logs, logGroup, workers, retryNow }
+}
+
+function metricsWorkers(
+  { config, session, log, number, status }: GenerationOptions,
+  logs: Pick<LogWorker, 'offerMetrics'>,
+): readonly Worker[] {
+  if (!config.metrics.enabled) return []
+  const metrics = createMetricsWorker({
+    config: config.metrics,
+    status,
+    generation: number,
+    stateFolder: config.paths.state,
+    clock: session.clock,
+    offer: (record) => {
+      logs.offerMetrics(record)
+    },
+    log: log.child({ worker: 'metrics' }),
+  })
+  return [metrics]
 }
 
 /** Ends the back-off of every worker that fails and of every log stream. What they run into is theirs to report. */

@@ -3,6 +3,7 @@ import { createPublicKey } from 'node:crypto'
 import * as z from 'zod'
 
 import { groupTemplate, streamTemplate } from './log-templates.ts'
+import { metricsSection } from './metrics-config.ts'
 
 /** The configuration file, design decisions included: units in names, every default here, floors and ceilings. */
 
@@ -206,6 +207,7 @@ export const configSchema = z.strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe("The agent's own log."),
     })
     .prefault({}),
+  metrics: metricsSection,
   paths: z
     .strictObject({
       state: absolutePath.default('/var/lib/panorama-agent'),

@@ -14,6 +14,7 @@ import { LogSenders } from './log-senders.ts'
 import { LogSources } from './log-sources.ts'
 import { LogTally } from './log-tally.ts'
 import { sourcePatterns, type DeviceLabels } from './log-targets.ts'
+import { MetricsQueue } from './metrics-queue.ts'
 
 export interface LogWorkerDeps {
   readonly config: Config['logs']
@@ -67,6 +68,8 @@ export interface LogWorker extends AsyncDisposable {
    */
   readonly worker: Worker
   status(): LogStatus
+  /** Sends a record to stream `metrics`; of those that cannot be sent the oldest are dropped, without being counted. */
+  offerMetrics(message: string): void
   /** Ends the back-off of every stream: what held them up may be over. */
   retryNow(): void
   /**
@@ -82,6 +85,7 @@ export function createLogWorker(deps: LogWorkerDeps): LogWorker {
 }
 
 const ownStream = 'occ_log'
+const metricsStream = 'metrics'
 const lookEveryMs = 1_000
 const quietLineWaitMs = 60_000
 const lastFlushMs = 3_000
@@ -96,7 +100,9 @@ class FileLogWorker implements LogWorker {
   readonly #sources: LogSources
   readonly #cursorFile: LogCursorFile
   readonly #lifetime = new AbortController()
+  readonly #metrics = new MetricsQueue()
   readonly #own: LogTarget
+  readonly #ownMetrics: LogTarget
   readonly #failures = new Map<string, FailureLog>()
   #saveError: unknown
 
@@ -104,6 +110,7 @@ class FileLogWorker implements LogWorker {
     const { config, group, device, destination, cloudNow, folder, log } = deps
     this.#deps = deps
     this.#own = { group, stream: ownStream }
+    this.#ownMetrics = { group, stream: metricsStream }
     this.#tally = new LogTally(log)
     this.#senders = new LogSenders({ group, destination, cloudNow, tally: this.#tally })
     this.#cursorFile = new LogCursorFile(folder, log)
@@ -127,12 +134,17 @@ class FileLogWorker implements LogWorker {
     return { sources, ...this.#tally.totals, pendingBytes: unaccepted + own }
   }
 
+  offerMetrics(message: string): void {
+    this.#metrics.offer(message)
+  }
+
   retryNow(): void {
     this.#senders.retryNow()
   }
 
   async flushOnStop(signal: AbortSignal): Promise<void> {
     this.#takeRing()
+    this.#takeMetrics()
     const drained = async (inner: AbortSignal): Promise<void> => {
       inner.addEventListener('abort', () => {
         this.#lifetime.abort(inner.reason)
@@ -157,13 +169,14 @@ class FileLogWorker implements LogWorker {
 
   async #runPass({ signal, beat }: Pass): Promise<PassOutcome> {
     await this.#sources.discover()
-    this.#senders.keepOnly([this.#own, ...this.#sources.paths.map(({ target }) => target)])
+    this.#senders.keepOnly([this.#own, this.#ownMetrics, ...this.#sources.paths.map(({ target }) => target)])
     for (const path of this.#sources.nextTurn()) {
       if (signal.aborted) return { nextInMs: lookEveryMs }
       beat(stepMs)
       await this.#readFrom(path, signal)
     }
     if (!this.#senders.of(this.#own).isHeldBack) this.#takeRing()
+    this.#takeMetrics()
     this.#tally.report()
     this.#startDue()
     this.#sources.forgetSettled()
@@ -208,6 +221,10 @@ class FileLogWorker implements LogWorker {
       const dueAtMs = atMs + (urgent ? urgentWaitMs : quietLineWaitMs)
       sender.offer({ message: text, messageBytes: textBytes, readAtMs: atMs, dueAtMs, endBytes: 0 })
     }
+  }
+
+  #takeMetrics(): void {
+    if (!this.#metrics.isEmpty) this.#metrics.handTo(this.#senders.of(this.#ownMetrics))
   }
 
   #startDue(): void {

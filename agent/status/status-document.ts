@@ -5,6 +5,8 @@ export interface PartStatus {
   readonly state: string
   /** When it entered that state. */
   readonly since?: string
+  /** When its last pass ended that did not fail. */
+  readonly lastGoodAt?: string
   readonly lastError?: ErrorReport & { readonly at?: string }
   readonly nextAttemptAt?: string
 }
@@ -66,6 +68,8 @@ export interface LogSourcePart extends PartStatus {
   /** Everything of the file before it was accepted. */
   readonly positionBytes: number
   readonly sizeBytes: number
+  /** How long ago the oldest event happened that was read and not accepted. */
+  readonly lagSeconds?: number
   readonly lastAcceptedAt?: string
 }
 
@@ -77,6 +81,8 @@ export interface LogsPart extends PartStatus {
   /** Of files that were truncated or deleted before they could be read. */
   readonly lostBytes: number
   readonly pendingBytes: number
+  /** Records of what is missing in a stream that have not arrived there. */
+  readonly gapsPending?: number
   readonly sources: readonly LogSourcePart[]
 }
 

@@ -148,3 +148,31 @@ describe('a log group outside of what the policy covers', () => {
     expect(warningsOf(group)).toHaveLength(1)
   })
 })
+
+describe('metrics', () => {
+  const parsed = (metrics: Json): unknown => parseConfig({ ...configDocument(), metrics }, 'config.json').metrics
+
+  test('are on, once a minute, DeviceActive alone, unless the configuration says otherwise', () => {
+    expect(parseConfig(configDocument(), 'config.json').metrics).toEqual({
+      enabled: true,
+      intervalSeconds: 60,
+      publish: [],
+    })
+    expect(parsed({ enabled: false, intervalSeconds: 3600, publish: ['LogLagSeconds'] })).toEqual({
+      enabled: false,
+      intervalSeconds: 3600,
+      publish: ['LogLagSeconds'],
+    })
+  })
+
+  test.each([29, 3601, 60.5, '60', null])('are not written every %j seconds', (intervalSeconds) => {
+    expect(() => parsed({ intervalSeconds })).toThrow('metrics.intervalSeconds: ')
+  })
+
+  test('are not published under a name that is not there, nor twice', () => {
+    expect(() => parsed({ publish: ['LogLag'] })).toThrow(/metrics\.publish\[0\]: .*"LogLagSeconds"/)
+    expect(() => parsed({ publish: ['Generation', 'Generation'] })).toThrow(
+      'metrics.publish[1]: "Generation" is there twice',
+    )
+  })
+})

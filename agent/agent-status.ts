@@ -133,10 +133,14 @@ function logsPart({ logs, logGroup }: Generation, at: ToInstant): LogsPart {
   }
 }
 
-function workerPart({ state, sinceMs, lastError, nextPassMs }: WorkerHealth, at: ToInstant): PartStatus {
+function workerPart(
+  { state, sinceMs, lastGoodPassMs, lastError, nextPassMs }: WorkerHealth,
+  at: ToInstant,
+): PartStatus {
   return {
     state,
     since: at(sinceMs),
+    ...(lastGoodPassMs === undefined ? {} : { lastGoodAt: at(lastGoodPassMs) }),
     ...(lastError === undefined ? {} : { lastError: errorPart(lastError, at) }),
     ...(nextPassMs === undefined ? {} : { nextAttemptAt: at(nextPassMs) }),
   }

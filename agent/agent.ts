@@ -36,29 +36,29 @@ interface SessionRun {
  * folders, lock or socket cannot be had, or when workers do not end at a reload.
  */
 export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
-  const startedMs = monotonicMs()
-  let run = await runSession({ ...options, startedMs }, signal)
+  const shared = { startedMs: monotonicMs(), nextNumber: counter() }
+  let run = await runSession({ ...options, ...shared }, signal)
   while (run.next !== undefined && !signal.aborted) {
     const { next: config, last } = run
     try {
-      run = await runSession({ ...options, config, startedMs }, signal)
+      run = await runSession({ ...options, ...shared, config }, signal)
     } catch (error) {
       if (!(error instanceof StartError)) throw error
       options.log.error('the new configuration cannot be started: the one before is taken up again', { error })
-      run = await runSession({ ...options, config: last, startedMs }, signal)
+      run = await runSession({ ...options, ...shared, config: last }, signal)
     }
   }
 }
+
+/** Of one run of the agent, whatever its sessions are. */
+type AgentRun = AgentOptions & Pick<GenerationsOptions, 'startedMs' | 'nextNumber'>
 
 /** A session could not be started, so that nothing of it ran. */
 class StartError extends AgentError {
   override readonly name = 'StartError'
 }
 
-async function runSession(
-  options: AgentOptions & { readonly startedMs: number },
-  signal: AbortSignal,
-): Promise<SessionRun> {
+async function runSession(options: AgentRun, signal: AbortSignal): Promise<SessionRun> {
   await using owned = new AsyncDisposableStack()
   const { session, generations } = await start(options, owned).catch((cause: unknown) => {
     throw cause instanceof StartError ? cause : new StartError('the agent cannot be started', { cause })
@@ -81,10 +81,7 @@ interface Started {
 }
 
 /** Gets everything that may not be had before anything runs. */
-async function start(
-  options: AgentOptions & { readonly startedMs: number },
-  owned: AsyncDisposableStack,
-): Promise<Started> {
+async function start(options: AgentRun, owned: AsyncDisposableStack): Promise<Started> {
   const { config, log, overrides = {} } = options
   const { paths } = config
   await makeFolders(config, log)
@@ -141,4 +138,12 @@ async function isFolder(path: string): Promise<boolean> {
     (found) => found.isDirectory(),
     () => false,
   )
+}
+
+function counter(): () => number {
+  let last = 0
+  return () => {
+    last += 1
+    return last
+  }
 }

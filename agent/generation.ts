@@ -17,15 +17,21 @@ import type { LogRing } from './logs/log-ring.ts'
 import { createLogWorker, type LogWorker } from './logs/log-worker.ts'
 import { createLogSources } from './logs/log-sources.ts'
 import type { Session } from './session.ts'
+import { createMetricsWorker } from './status/metrics-worker.ts'
+import type { StatusDocument } from './status/status-document.ts'
 
 export interface GenerationOptions {
   readonly config: Config
   readonly session: Session
   readonly log: Log
   readonly ring: LogRing
+  /** Which one it is, from 1 since the start. */
+  readonly number: number
+  /** Of the agent, once the generation is in use. */
+  readonly status: () => StatusDocument
 }
 
-/** The three workers and all else that is built from one configuration. */
+/** The three workers, the one of the metrics, and all else that is built from one configuration. */
 export interface Generation {
   readonly artifacts: readonly ArtifactWorker[]
   readonly cameras: CameraWorker
@@ -36,7 +42,8 @@ export interface Generation {
   readonly retryNow: () => void
 }
 
-export function createGeneration({ config, session, log, ring }: GenerationOptions): Generation {
+export function createGeneration(options: GenerationOptions): Generation {
+  const { config, session, log, ring } = options
   const { clients, call, clock } = session
   const cloudNow = (): number => clock.now()
   const transfers = new Transfers({ limits: config.downloads, artifacts: config.artifacts.length, cloudNow })
@@ -63,13 +70,15 @@ export function createGeneration({ config, session, log, ring }: GenerationOptio
     groups: systemGroups(),
     log: log.child({ worker: 'cameras' }),
   })
-  const logGroup = `/aws/panorama/devices/${deviceNames(config.device).id}`
+  const names = deviceNames(config.device)
+  const logGroup = `/aws/panorama/devices/${names.id}`
+  const device = { ...names, thing: config.device.thingName }
   const logsLog = log.child({ worker: 'logs' })
   const { compression } = config.logs
   const logs = createLogWorker({
     config: config.logs,
     group: logGroup,
-    sources: (context) => createLogSources(config.logs, logGroup, context),
+    sources: (context) => createLogSources(config.logs, device, context),
     destination: createCloudWatchLogDestination({ client: clients.logs, call, compression, log: logsLog }),
     ring,
     folder: join(config.paths.state, 'logs'),
@@ -78,11 +87,35 @@ export function createGeneration({ config, session, log, ring }: GenerationOptio
     deviceClock: () => ({ offsetMs: clock.offsetMs(), isKnown: clock.lastKnownMs() !== undefined }),
     log: logsLog,
   })
-  const workers = [...artifacts.map(({ worker }) => worker), cameras.worker, logs.worker]
+  const workers = [
+    ...artifacts.map(({ worker }) => worker),
+    cameras.worker,
+    logs.worker,
+    ...metricsWorkers(options, logs),
+  ]
   const retryNow = (): void => {
     retryFailing({ workers, logs })
   }
   return { artifacts, cameras, logs, logGroup, workers, retryNow }
+}
+
+function metricsWorkers(
+  { config, session, log, number, status }: GenerationOptions,
+  logs: Pick<LogWorker, 'offerMetrics'>,
+): readonly Worker[] {
+  if (!config.metrics.enabled) return []
+  const metrics = createMetricsWorker({
+    config: config.metrics,
+    status,
+    generation: number,
+    stateFolder: config.paths.state,
+    clock: session.clock,
+    offer: (record) => {
+      logs.offerMetrics(record)
+    },
+    log: log.child({ worker: 'metrics' }),
+  })
+  return [metrics]
 }
 
 /** Ends the back-off of every worker that fails and of every log stream. What they run into is theirs to report. */

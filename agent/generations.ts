@@ -24,6 +24,8 @@ export interface GenerationsOptions {
   readonly ring: LogRing
   /** When the agent started, on the monotonic clock. */
   readonly startedMs: number
+  /** Numbers the generations of all sessions. */
+  readonly nextNumber: () => number
   readonly service?: Pick<Service, 'ready' | 'kept' | 'stuck'> | undefined
   readonly reloads?: Reloads | undefined
   /** How long workers may take to end at a reload. Default 30 s; at a stop main.ts cuts off earlier. */
@@ -131,9 +133,10 @@ export class Generations implements Watched {
   }
 
   #create(): Generation {
-    const { session, log, ring } = this.#options
+    const { session, log, ring, nextNumber } = this.#options
     log.setLevel(this.#config.logs.level)
-    return createGeneration({ config: this.#config, session, log, ring })
+    const status = (): StatusDocument => this.status()
+    return createGeneration({ config: this.#config, session, log, ring, number: nextNumber(), status })
   }
 }
 

@@ -3,6 +3,8 @@ import { createPublicKey } from 'node:crypto'
 import * as z from 'zod'
 
 import { linearPattern } from '../lib/linear-pattern.ts'
+import { groupTemplate, streamTemplate } from './log-templates.ts'
+import { metricsSection } from './metrics-config.ts'
 
 /** The configuration file, design decisions included: units in names, every default here, floors and ceilings. */
 
@@ -154,10 +156,28 @@ const lineFormat = {
     .describe('Of times in lines that do not say so; local is the time zone of the appliance.'),
 }
 
-const logSource = z.strictObject({
+const fileSource = z.strictObject({
   kind: z.literal('file'),
   path: absolutePath.describe('A path whose segments may hold * and ?. Compressed files are left out.'),
+  group: groupTemplate('file', '/aws/panorama/devices/{device.id}'),
+  stream: streamTemplate('file', '{file}'),
   ...lineFormat,
+})
+
+const applicationsSource = z.strictObject({
+  kind: z.literal('applications'),
+  folder: z
+    .string()
+    .regex(/^\/[^\0*?]*$/, 'must be an absolute path without * and ?')
+    .describe('Each folder in it is an application, each regular file in that a source, compressed ones left out.'),
+  group: groupTemplate('applications', '/aws/panorama/devices/{device.id}/applications/{application}'),
+  stream: streamTemplate('applications', '{file}'),
+  ...lineFormat,
+})
+
+const logSources = [fileSource, applicationsSource] as const
+const logSource = z.discriminatedUnion('kind', logSources, {
+  error: ({ input }) => (typeof input === 'object' ? `must be one of ${sourceKinds()}` : undefined),
 })
 
 export const configSchema = z.strictObject({
@@ -244,6 +264,7 @@ export const configSchema = z.strictObject({
         .describe('Of batches on their way to CloudWatch Logs; left out by itself where it is refused.'),
     })
     .prefault({}),
+  metrics: metricsSection,
   paths: z
     .strictObject({
       state: absolutePath.default('/var/lib/panorama-agent'),
@@ -266,6 +287,10 @@ function isLinearPattern(source: string, context: z.RefinementCtx): void {
     const message = `must be a regular expression without lookahead, backreference and large counts (${String(error)})`
     context.addIssue({ code: 'custom', message })
   }
+}
+
+function sourceKinds(): string {
+  return logSources.map(({ shape }) => `"${shape.kind.value}"`).join(', ')
 }
 
 function isPublicKey(pem: string): boolean {

@@ -37,6 +37,8 @@ export interface WorkerHealth {
   readonly sinceMs: number
   readonly passes: number
   readonly lastPassMs: number | undefined
+  /** Of the last one that did not fail. */
+  readonly lastGoodPassMs: number | undefined
   readonly lastError: (ErrorReport & { readonly atMs: number; readonly inARow: number }) | undefined
   readonly nextPassMs: number | undefined
 }
@@ -72,6 +74,7 @@ export class Worker {
       sinceMs: monotonicMs(),
       passes: 0,
       lastPassMs: undefined,
+      lastGoodPassMs: undefined,
       lastError: undefined,
       nextPassMs: undefined,
     }
@@ -166,6 +169,7 @@ export class Worker {
       sinceMs: state === this.#health.state ? this.#health.sinceMs : nowMs,
       passes: this.#health.passes + 1,
       lastPassMs: nowMs,
+      lastGoodPassMs: failed || signal.aborted ? this.#health.lastGoodPassMs : nowMs,
       lastError: failed ? { ...reportError(error), atMs: nowMs, inARow: this.#failedInARow } : this.#health.lastError,
       nextPassMs: undefined,
     }

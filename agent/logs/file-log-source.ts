@@ -1,13 +1,14 @@
 import type { DeliveredSource, LogSourceContext, SourceProgress } from './delivered-source.ts'
 import { skipBacklog } from './file-backlog.ts'
 import type { FollowedPath } from './followed-path.ts'
-import { FollowedPaths, type FilePattern } from './followed-paths.ts'
+import { FollowedPaths } from './followed-paths.ts'
 import type { LogPositions } from './log-cursors.ts'
 import type { LogTarget } from './log-destination.ts'
 import type { EventSink, EventSinks } from './log-source.ts'
+import type { SourcePattern } from './log-targets.ts'
 
 export interface FileLogSourceDeps extends LogSourceContext {
-  readonly patterns: readonly FilePattern[]
+  readonly patterns: readonly SourcePattern[]
   /** A path that is further behind jumps ahead. */
   readonly maxBacklogBytes: number
 }

@@ -5,24 +5,13 @@ import { monotonicMs } from '../lib/monotonic.ts'
 import type { FollowedFile } from './followed-file.ts'
 import { FollowedPath, type FollowedPathDeps } from './followed-path.ts'
 import { globFiles, matchesGlob } from './glob-files.ts'
-import type { LineFormat } from './line-format.ts'
 import type { LogCursor } from './log-cursors.ts'
-import type { LogTarget } from './log-destination.ts'
+import type { SourcePattern } from './log-targets.ts'
 import { isCompressedName, isRotatedName } from './rotated-files.ts'
 
-/** The files of one source, and where their lines go. */
-export interface FilePattern {
-  /** Absolute, see globFiles. */
-  readonly pattern: string
-  /** Whether a path that fits the pattern is a source. */
-  readonly takes: (path: string) => boolean
-  readonly targetOf: (path: string) => LogTarget
-  readonly format: LineFormat
-}
-
 export interface FollowedPathsDeps extends Pick<FollowedPathDeps, 'onGap' | 'cloudNow'> {
-  /** The first that takes a path says where its lines go. */
-  readonly patterns: readonly FilePattern[]
+  /** The first that chooses a path says where its lines go. */
+  readonly patterns: readonly SourcePattern[]
   /** Where to go on. */
   readonly cursors: readonly LogCursor[]
 }
@@ -64,20 +53,18 @@ export class FollowedPaths implements AsyncDisposable {
   async discover(): Promise<void> {
     if (monotonicMs() - this.#discoveredAtMs < discoverEveryMs) return
     const results = await Promise.all(
-      this.#deps.patterns.map(async ({ pattern, takes }) => {
-        const { paths, unreadable } = await globFiles(pattern)
-        return { paths: paths.filter(takes), unreadable }
-      }),
+      this.#deps.patterns.map(async (source) => ({ source, ...(await globFiles(source.pattern)) })),
     )
+    const chosen = results.map(({ source, paths }) => ({ source, paths: chosenOf(source, paths) }))
     // The paths found last time have been looked at since, so what is older than that is claimed or out of reach.
     this.#settled = this.#settled.filter(({ atMs }) => atMs > this.#discoveredAtMs)
     this.#discoveredAtMs = monotonicMs()
-    const found = new Set(results.flatMap(({ paths }) => paths).filter((path) => !isCompressedName(path)))
+    const found = new Set(chosen.flatMap(({ paths }) => paths))
     this.#unreadable = results.flatMap(({ unreadable }) =>
       unreadable.map(({ path, error }) => ({ what: `folder ${path}`, error })),
     )
     for (const path of this.paths) if (path.isOver && !found.has(path.path)) this.#paths.delete(path.path)
-    for (const path of found) this.#add(path, [])
+    for (const { source, paths } of chosen) for (const path of paths) this.#add(path, source, [])
     this.#discoveredWallMs = Date.now()
   }
 
@@ -108,14 +95,15 @@ export class FollowedPaths implements AsyncDisposable {
   /** Paths with cursors come first: a rotated file is then taken up by the path that it was written at. */
   #addKnown(cursors: readonly LogCursor[]): void {
     for (const [path, ofPath] of Map.groupBy(cursors, (cursor) => cursor.path)) {
-      this.#add(path, ofPath)
+      const source = this.#deps.patterns.find(
+        (source) => matchesGlob(source.pattern, path) && chosenOf(source, [path]).length > 0,
+      )
+      if (source !== undefined) this.#add(path, source, ofPath)
     }
   }
 
-  #add(path: string, cursors: readonly LogCursor[]): void {
+  #add(path: string, { targetOf, format }: SourcePattern, cursors: readonly LogCursor[]): void {
     if (this.#paths.has(path)) return
-    const source = this.#deps.patterns.find(({ pattern, takes }) => matchesGlob(pattern, path) && takes(path))
-    if (source === undefined) return
     if (this.#paths.size >= maxPaths) {
       const error = new AgentError(`more than ${maxPaths} log files`, { hint: 'narrow the paths in logs.sources' })
       this.#unreadable = [...this.#unreadable.slice(0, 10), { what: path, error }]
@@ -126,8 +114,8 @@ export class FollowedPaths implements AsyncDisposable {
       path,
       new FollowedPath({
         path,
-        target: source.targetOf(path),
-        format: source.format,
+        target: targetOf(path),
+        format,
         cursors,
         ...(this.#discoveredWallMs === undefined ? {} : { absentAtMs: this.#discoveredWallMs }),
         cursorOf: (fileId) => this.#settled.find(({ cursor }) => cursor.fileId === fileId)?.cursor,
@@ -148,4 +136,8 @@ export class FollowedPaths implements AsyncDisposable {
   #isFollowed(fileId: string): boolean {
     return this.paths.some(({ files }) => files.some((file) => file.fileId === fileId && file.isOwner))
   }
+}
+
+function chosenOf({ choose }: SourcePattern, paths: readonly string[]): readonly string[] {
+  return choose(paths.filter((path) => !isCompressedName(path)))
 }

@@ -5,6 +5,8 @@ export interface PartStatus {
   readonly state: string
   /** When it entered that state. */
   readonly since?: string
+  /** When its last pass ended that did not fail. */
+  readonly lastGoodAt?: string
   readonly lastError?: ErrorReport & { readonly at?: string }
   readonly nextAttemptAt?: string
 }

@@ -42,12 +42,21 @@ export function openLogPath({ pattern, stateFolder, compression, port, certifica
   })
   const group = '/aws/panorama/devices/bench'
   const files = {
-    sources: [{ kind: 'file' as const, path: pattern, timestamps: 'auto' as const, timeZone: 'local' as const }],
+    sources: [
+      {
+        kind: 'file' as const,
+        path: pattern,
+        group,
+        stream: '{file}',
+        timestamps: 'auto' as const,
+        timeZone: 'local' as const,
+      },
+    ],
     maxBacklogBytes: 1_073_741_824,
   }
   return createLogWorker({
     config: { flushSeconds: 15, maxBacklogHours: 312, minLevelWhenBehind: 'debug' },
-    sources: (context) => createLogSources(files, group, context),
+    sources: (context) => createLogSources(files, { id: 'bench', name: 'bench', thing: 'bench' }, context),
     group,
     destination: createCloudWatchLogDestination({ client: clients.logs, call, compression, log }),
     ring: new LogRing(),

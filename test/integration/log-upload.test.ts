@@ -31,10 +31,13 @@ const rotations: readonly { readonly name: string; readonly rotate: (path: strin
     },
   },
 ]
+/** Where every request or event is counted. */
+const withoutMetrics = { config: () => ({ metrics: { enabled: false } }) }
+
 // side by side, because most of the time goes into the agent's look at its files once a second
 describe.concurrent('a log file', () => {
   test('makes group and stream only when a batch was refused for want of them', async ({ expect }) => {
-    await using appliance = await LocalAppliance.open()
+    await using appliance = await LocalAppliance.open(withoutMetrics)
     await write(appliance, 'app.log', 'first\n')
     await using agent = await appliance.start()
 
@@ -117,7 +120,7 @@ describe.concurrent('a log file', () => {
   })
 
   test('fills a batch to the last byte that CloudWatch takes', async ({ expect }) => {
-    await using appliance = await LocalAppliance.open()
+    await using appliance = await LocalAppliance.open(withoutMetrics)
     const line = 'x'.repeat(1_024 - overheadBytes)
     const count = (2 * batchBytes) / 1_024
     await write(appliance, 'app.log', `${line}\n`.repeat(count))
@@ -129,7 +132,7 @@ describe.concurrent('a log file', () => {
   })
 
   test('fills a batch to the last event that CloudWatch takes, in the order of the file', async ({ expect }) => {
-    await using appliance = await LocalAppliance.open()
+    await using appliance = await LocalAppliance.open(withoutMetrics)
     const lines = Array.from({ length: 30_000 }, (_, index) => `${index}`)
     await write(appliance, 'app.log', `${lines.join('\n')}\n`)
     await using _agent = await appliance.start()

@@ -277,8 +277,11 @@ class Appliance implements AsyncDisposable {
       config: { flushSeconds: 15, maxBacklogHours: 312, minLevelWhenBehind: 'debug' },
       sources: (context) =>
         createLogSources(
-          { sources: [{ kind: 'file', path, timestamps: 'auto', timeZone: 'local' }], maxBacklogBytes },
-          group,
+          {
+            sources: [{ kind: 'file', path, group, stream: '{file}', timestamps: 'auto', timeZone: 'local' }],
+            maxBacklogBytes,
+          },
+          { id: 'dock-1', name: 'dock-1', thing: 'dock-1' },
           context,
         ),
       group,

@@ -1,19 +1,20 @@
 import { expect, test } from 'vitest'
 
 import type { Cloud } from '../cloud/cloud.ts'
-import { LocalAppliance, type LocalAgent } from '../support/local-agent.ts'
+import { LocalAppliance, localGroup, type LocalAgent } from '../support/local-agent.ts'
 import { passTime, passTimeUntil, simulateTime } from '../support/simulated-time.ts'
 
 const minuteMs = 60_000
 const hourMs = 60 * minuteMs
 const secretIds = ['panorama/shared/dock-1', 'panorama/shared/dock-2']
 
-test('asks once per poll, once per secret and refresh, and sends no log when there is none', async () => {
+test('asks once per poll, once per secret and refresh, and sends a metrics record a minute and no log when there is none', async () => {
   using _time = simulateTime()
   await using appliance = await open()
   await using agent = await rested(appliance)
   const { requests } = appliance.cloud
   const linesBefore = agent.lines.length
+  const sinceMs = appliance.cloud.now()
 
   await passTime({ forMs: hourMs, stepMs: 1_500 })
 
@@ -28,12 +29,29 @@ test('asks once per poll, once per secret and refresh, and sends no log when the
   // credentials of an hour are renewed between 50 % and 80 % of it
   expect(requests.count({ service: 'credentials' })).toBeLessThanOrEqual(2)
   expect(agent.lines.slice(linesBefore)).toEqual([])
-  expect(puts(appliance.cloud)).toEqual([])
+  const perHour = 60
+  expect(puts(appliance.cloud)).toBeGreaterThanOrEqual(perHour - 1)
+  expect(puts(appliance.cloud)).toBeLessThanOrEqual(perHour + 1)
+  expect(arrivedSince(appliance.cloud, 'metrics', sinceMs)).toBe(puts(appliance.cloud))
+})
+
+test.each([
+  { what: 'no batch where metrics are off', metrics: { enabled: false }, least: 0, most: 0 },
+  { what: 'a batch an hour where a record is made each hour', metrics: { intervalSeconds: 3_600 }, least: 1, most: 1 },
+])('sends $what', async ({ metrics, least, most }) => {
+  using _time = simulateTime()
+  await using appliance = await open(metrics)
+  await using _agent = await rested(appliance)
+
+  await passTime({ forMs: hourMs, stepMs: 1_500 })
+
+  expect(puts(appliance.cloud)).toBeGreaterThanOrEqual(least)
+  expect(puts(appliance.cloud)).toBeLessThanOrEqual(most)
 })
 
 test('sends its own debug lines once a minute, however many there are, and sending makes no lines', async () => {
   using _time = simulateTime()
-  await using appliance = await open()
+  await using appliance = await open({ enabled: false })
   await using agent = await rested(appliance, 'debug')
   const linesBefore = agent.lines.length
   let noise = 0
@@ -48,8 +66,8 @@ test('sends its own debug lines once a minute, however many there are, and sendi
   })
 
   const made = puts(appliance.cloud)
-  expect(made.length).toBeGreaterThan(50)
-  expect(made.length).toBeLessThanOrEqual(61)
+  expect(made).toBeGreaterThan(50)
+  expect(made).toBeLessThanOrEqual(61)
   expect(agent.lines.length - linesBefore).toBe(noise)
 })
 
@@ -59,7 +77,7 @@ test.each([
   { what: 'the access point refuses', service: 's3', code: 'AccessDenied' },
 ])('sends at most one batch a minute while $what', async ({ service, code }) => {
   using _time = simulateTime()
-  await using appliance = await open()
+  await using appliance = await open({ enabled: false })
   const status = code === 'InternalServiceError' ? 500 : 400
   await using agent = await rested(appliance)
   using _fault = appliance.cloud.faults.inject({ kind: 'error', status, code }, { service })
@@ -67,8 +85,8 @@ test.each([
   await passTime({ forMs: hourMs, stepMs: 1_500 })
 
   expect(agent.lines.some((line) => line.includes(code))).toBe(true)
-  expect(puts(appliance.cloud).length).toBeGreaterThan(0)
-  expect(puts(appliance.cloud).length).toBeLessThanOrEqual(60)
+  expect(puts(appliance.cloud)).toBeGreaterThan(0)
+  expect(puts(appliance.cloud)).toBeLessThanOrEqual(60)
 })
 
 test('tries a log upload that is refused at most twice a minute and stream, however much it has to say', async () => {
@@ -95,9 +113,10 @@ test('tries a log upload that is refused at most twice a minute and stream, howe
   expect(said.length).toBeLessThanOrEqual(14)
 })
 
-async function open(): Promise<LocalAppliance> {
+async function open(metrics: Readonly<Record<string, unknown>> = {}): Promise<LocalAppliance> {
   const appliance = await LocalAppliance.open({
     config: ({ names }) => ({
+      metrics,
       artifacts: [{ name: 'app', accessPoint: names.accessPointArn, prefix: 'app/' }],
       cameras: { streams: secretIds.map((secretId, index) => ({ name: `dock-${index}`, secretId })) },
     }),
@@ -123,7 +142,11 @@ async function rested(appliance: LocalAppliance, level?: 'debug'): Promise<Local
   return agent
 }
 
-/** When PutLogEvents was called. */
-function puts({ requests }: Cloud): readonly number[] {
-  return requests.list({ action: 'PutLogEvents' }).map(({ atMs }) => atMs)
+/** How often PutLogEvents was called. */
+function puts({ requests }: Cloud): number {
+  return requests.count({ action: 'PutLogEvents' })
+}
+
+function arrivedSince({ logs }: Cloud, stream: string, sinceMs: number): number {
+  return logs.events(localGroup, stream).filter(({ ingestedAtMs }) => ingestedAtMs >= sinceMs).length
 }

@@ -57,6 +57,21 @@ describe('a reload', () => {
     expect(site.countGets().get('weights.bin')).toBe(1)
   })
 
+  it('makes the next generation, which metrics records tell', async () => {
+    await using running = await runningSite()
+    const { site, agent } = running
+    const generations = (): readonly unknown[] =>
+      arrivedMessages(site.cloud, `/aws/panorama/devices/${site.appliance.thingName}`, 'metrics').map(
+        (record) => (JSON.parse(record) as { Generation: number }).Generation, // the agent's own record
+      )
+    await waitUntil('the first record arrives', () => generations().length > 0)
+    await reload(site, agent, bothCameras)
+    await agent.until((now) => now.cameras.length === 2 && isWell(now))
+    await reload(site, agent, { device: { ...(site.appliance.config['device'] as object), name: 'renamed' } })
+    await waitUntil('a record of the third generation arrives', () => generations().includes(3))
+    expect(generations().slice(0, 2)).toEqual([1, 2])
+  })
+
   it('removes the file of a camera that left the configuration, and no other', async () => {
     await using running = await runningSite()
     const { site, agent } = running

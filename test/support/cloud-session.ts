@@ -6,10 +6,12 @@ import { createGeneration, type Generation } from '../../agent/generation.ts'
 import type { Worker } from '../../agent/lib/worker.ts'
 import { LogRing } from '../../agent/logs/log-ring.ts'
 import { createSession, type Session, type SessionOverrides } from '../../agent/session.ts'
+import type { StatusDocument } from '../../agent/status/status-document.ts'
 import { startCloud, type Cloud, type CloudOptions } from '../cloud/cloud.ts'
 import { createApplianceFiles, type ApplianceFiles } from './appliance-files.ts'
 import { RecordingLog } from './recording-log.ts'
 import { running } from './running-worker.ts'
+import { statusDocument } from './status-document.ts'
 import { tempFolder } from './temp-folder.ts'
 
 export interface ApplianceInCloudOptions {
@@ -56,7 +58,8 @@ export async function openSession(config: Config, overrides: SessionOverrides = 
   for (const path of [config.paths.state, config.paths.runtime]) await mkdir(path, { recursive: true })
   const log = new RecordingLog()
   const session = resources.use(await createSession({ config, log, overrides }))
-  const generation = createGeneration({ config, session, log, ring: new LogRing() })
+  const status = (): StatusDocument => statusDocument()
+  const generation = createGeneration({ config, session, log, ring: new LogRing(), number: 1, status })
   resources.use(generation.logs)
   for (const worker of session.workers) resources.use(running(worker))
   const [base] = session.credentials

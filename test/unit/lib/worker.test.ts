@@ -56,7 +56,12 @@ describe('passes', () => {
     expect(worker.health()).toMatchObject({ name: 'test', state: 'starting', passes: 0, nextPassMs: undefined })
     await using _ = running(worker)
     await settle()
-    expect(worker.health()).toMatchObject({ state: 'ok', passes: 1, lastError: undefined })
+    expect(worker.health()).toMatchObject({
+      state: 'ok',
+      passes: 1,
+      lastError: undefined,
+      lastGoodPassMs: performance.now(),
+    })
     expect((worker.health().nextPassMs ?? 0) - performance.now()).toBe(10_000)
   })
 
@@ -94,6 +99,7 @@ describe('failures', () => {
     await using _ = running(worker)
     await settle()
     expect(worker.health()).toMatchObject({ state: 'failing', lastError: { message: 'the line is down', inARow: 1 } })
+    expect(worker.health().lastGoodPassMs).toBeUndefined()
     await vi.advanceTimersByTimeAsync(2_000)
     expect(worker.health()).toMatchObject({ state: 'ok', passes: 2, lastError: { message: 'the line is down' } })
     expect(log.entries.map(({ level, message }) => [level, message])).toEqual([

@@ -95,7 +95,7 @@ export class FollowedLogs implements AsyncDisposable {
 
   #open(cursors: readonly LogCursor[]): FollowedPaths {
     return new FollowedPaths({
-      patterns: [{ pattern: this.path(this.pattern), takes: () => true, targetOf, format: this.format }],
+      patterns: [{ pattern: this.path(this.pattern), choose: (paths) => paths, targetOf, format: this.format }],
       cursors,
       onGap: (record) => {
         this.gaps.push(record)

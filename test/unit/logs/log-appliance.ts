@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { vi } from 'vitest'
 import * as z from 'zod'
 
+import type { Config } from '../../../agent/config/config-schema.ts'
 import { createLog, type LogLine } from '../../../agent/lib/log.ts'
 import type { DeliveredSource, LogSourceContext } from '../../../agent/logs/delivered-source.ts'
 import { LogRing } from '../../../agent/logs/log-ring.ts'
@@ -14,6 +15,7 @@ import { createLogWorker, type LogSettings, type LogWorker } from '../../../agen
 import { FakeLogDestination } from '../../support/fake-log-destination.ts'
 
 export const group = '/aws/panorama/devices/test'
+const device = { id: 'test', name: 'dock-1', thing: 'thing-1' }
 
 /**
  * A temporary folder with a `logs` folder, a log worker over `logs/*.log`, and a fake cloud. The global timers must be
@@ -35,6 +37,7 @@ export class LogAppliance implements AsyncDisposable {
     minLevelWhenBehind: 'debug',
   }
   moreSources: (context: LogSourceContext) => readonly DeliveredSource[] = () => []
+  otherSources: Config['logs']['sources'] | undefined
   #running: { readonly logs: LogWorker; readonly stop: AbortController; readonly ended: Promise<void> } | undefined
 
   private constructor(root: string) {
@@ -50,6 +53,15 @@ export class LogAppliance implements AsyncDisposable {
   get logs(): LogWorker {
     if (this.#running === undefined) throw new Error('the worker is not running')
     return this.#running.logs
+  }
+
+  /** Default: one of `pattern`. */
+  get sources(): Config['logs']['sources'] {
+    return (
+      this.otherSources ?? [
+        { kind: 'file', path: this.path(this.pattern), group, stream: '{file}', timestamps: 'auto', timeZone: 'local' },
+      ]
+    )
   }
 
   path(name: string): string {
@@ -68,11 +80,10 @@ export class LogAppliance implements AsyncDisposable {
     const stop = new AbortController()
     const log = createLog({ level: 'debug', sinks: [this.ring.sink, (line) => this.lines.push(line)] })
     const { maxBacklogBytes, ...config } = this.settings
-    const files = [{ kind: 'file', path: this.path(this.pattern), timestamps: 'auto', timeZone: 'local' }] as const
     const logs = createLogWorker({
       config,
       sources: (context) => [
-        ...createLogSources({ sources: [...files], maxBacklogBytes }, group, context),
+        ...createLogSources({ sources: this.sources, maxBacklogBytes }, device, context),
         ...this.moreSources(context),
       ],
       group,

@@ -127,13 +127,7 @@ export class LogStateFile {
     const options = { log: this.#options.log, parse: parseLogState, isVital }
     const saved = await readJsonState({ ...options, path: this.#path })
     const copied = await readJsonState({ ...options, path: this.#options.copyPath })
-    // Another caller may have been first; all get the same.
-    if (this.#loaded !== undefined) return this.#loaded
-    const { revision, ...state } = later(saved, copied) ?? nothing
-    this.#revision = revision
-    this.#saved = essenceOf(saved ?? nothing)
-    this.#loaded = state
-    return state
+    return this.#take(saved, copied)
   }
 
   /**
@@ -172,6 +166,16 @@ export class LogStateFile {
     } catch (error) {
       this.#copyError = error
     }
+  }
+
+  /** Another caller may have been first; all get the same. */
+  #take(saved: SavedState | undefined, copied: SavedState | undefined): LogState {
+    if (this.#loaded !== undefined) return this.#loaded
+    const { revision, ...state } = later(saved, copied) ?? nothing
+    this.#revision = revision
+    this.#saved = essenceOf(saved ?? nothing)
+    this.#loaded = state
+    return state
   }
 
   #versioned(state: LogState): object {

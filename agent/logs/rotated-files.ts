@@ -17,7 +17,7 @@ export type FileTimes = Pick<BigIntStats, 'mtimeNs' | 'birthtimeNs'>
 const maxNames = 2_000
 const suffix = /^[._-]?(\d[\dT:Z._-]*|old|bak|prev)$/
 const infix = /^[._-]\d[\dT:Z._-]*$/
-const compressed = /\.(?:gz|xz|zst|bz2|lz4|zip)$/i
+const compressed = /\.(?:7z|br|bz2|gz|lz4|lzma|tgz|xz|z|zip|zst)$/i
 
 /** The file with this device and inode: at `path`, or by whatever name in its folder. */
 export async function findByFileId(path: string, fileId: string): Promise<RotatedFile | undefined> {

@@ -23,7 +23,7 @@ function faultsOf(...sources: readonly unknown[]): readonly string[] {
 describe('a log source', () => {
   test('leads by default to the group of the device, or of the application, and to a stream named like the file', () => {
     const { logs } = parseConfig({ ...configDocument(), logs: { sources: [file, applications] } }, 'config.json')
-    expect(logs.sources).toEqual([
+    expect(logs.sources).toMatchObject([
       { ...file, group: '/aws/panorama/devices/{device.id}', stream: '{file}' },
       {
         ...applications,

@@ -67,11 +67,6 @@ describe('an application', () => {
     })
   })
 
-  test.each(['app.log.gz', 'app.log.1.XZ', 'app.zst', 'old.zip'])('has no source in the compressed %s', (name) => {
-    const taken = `/opt/logs/a/${name}.log`
-    expect(applicationsSource().choose([`/opt/logs/a/${name}`, taken])).toEqual([taken])
-  })
-
   test('has no source in what rotation made of another one, and has one in all that may be something else', () => {
     const names = ['a.log', 'a.log.1', 'a.log-20260101', 'a.log.old', 'a-1.log', 'a1.log', 'b.log.1', 'node', 'node-2']
     const chosen = applicationsSource().choose(names.map((name) => `/opt/logs/a/${name}`))

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { isRotatedName } from '../../../agent/logs/rotated-files.ts'
+import { isCompressedName, isRotatedName } from '../../../agent/logs/rotated-files.ts'
 
 test('knows the names that rotation gives, and leaves other logs and compressed files alone', () => {
   for (const name of [
@@ -16,4 +16,8 @@ test('knows the names that rotation gives, and leaves other logs and compressed 
   for (const name of ['app.log', 'app.log.1.gz', 'app-errors.log', 'application.log', 'app.log.lock', 'other.log.1']) {
     expect(isRotatedName('app.log', name), name).toBe(false)
   }
+})
+
+test.each(['app.log.gz', 'app.log.1.XZ', 'app.zst', 'old.zip', 'a.tgz', 'a.log.7z'])('takes %s for compressed', (name) => {
+  expect([isCompressedName(name), isCompressedName(`${name}.log`)]).toEqual([true, false])
 })

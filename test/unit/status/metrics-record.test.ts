@@ -121,6 +121,7 @@ describe('its values', () => {
       'LogEventsLost',
       'LogBytesLost',
       'LogBacklogBytes',
+      'LogGapsPending',
       'ArtifactsFailing',
       'ArtifactBytesFetched',
       'CamerasFailing',

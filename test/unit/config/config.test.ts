@@ -81,14 +81,16 @@ describe('accepted', () => {
 
   test('fills in how the lines of a log source are read', () => {
     const source = { kind: 'file', path: '/a', multiLine: { firstLine: '^\\d{4}-' } }
-    expect(parseConfig({ ...configDocument(), logs: { sources: [source] } }, 'config.json').logs.sources).toMatchObject([
-      {
-        ...source,
-        multiLine: { ...source.multiLine, maxLines: 500, waitSeconds: 2 },
-        timestamps: 'auto',
-        timeZone: 'local',
-      },
-    ])
+    expect(parseConfig({ ...configDocument(), logs: { sources: [source] } }, 'config.json').logs.sources).toMatchObject(
+      [
+        {
+          ...source,
+          multiLine: { ...source.multiLine, maxLines: 500, waitSeconds: 2 },
+          timestamps: 'auto',
+          timeZone: 'local',
+        },
+      ],
+    )
   })
 
   test.each([

@@ -18,6 +18,9 @@ test('knows the names that rotation gives, and leaves other logs and compressed 
   }
 })
 
-test.each(['app.log.gz', 'app.log.1.XZ', 'app.zst', 'old.zip', 'a.tgz', 'a.log.7z'])('takes %s for compressed', (name) => {
-  expect([isCompressedName(name), isCompressedName(`${name}.log`)]).toEqual([true, false])
-})
+test.each(['app.log.gz', 'app.log.1.XZ', 'app.zst', 'old.zip', 'a.tgz', 'a.log.7z'])(
+  'takes %s for compressed',
+  (name) => {
+    expect([isCompressedName(name), isCompressedName(`${name}.log`)]).toEqual([true, false])
+  },
+)

@@ -120,8 +120,8 @@ describe('its values', () => {
     expect(Object.keys(values)).toEqual([
       'LogEventsLost',
       'LogBytesLost',
-      'LogBacklogBytes',
       'LogGapsPending',
+      'LogBacklogBytes',
       'ArtifactsFailing',
       'ArtifactBytesFetched',
       'CamerasFailing',

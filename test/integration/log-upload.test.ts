@@ -190,6 +190,41 @@ describe.concurrent('a log file', () => {
     await expect.poll(async () => (await agent.status()).logs.state, soon).toBe('ok')
   })
 
+  test('sends everything once and in order when a batch is refused, and gives nothing up that is taken alone', async ({
+    expect,
+  }) => {
+    await using appliance = await LocalAppliance.open()
+    const fault = { kind: 'error', status: 400, code: 'InvalidParameterException' } as const
+    using active = appliance.cloud.faults.inject(fault, { service: 'logs', action: 'PutLogEvents', count: 3 })
+    const lines = Array.from({ length: 500 }, (_, index) => `line ${index}`)
+    await write(appliance, 'app.log', `${lines.join('\n')}\n`)
+    await using agent = await appliance.start()
+
+    await expect.poll(() => appliance.arrived('app').length, soon).toBe(500)
+    expect(active.hits).toBe(3)
+    expect(appliance.arrived('app')).toEqual(lines)
+    expect((await agent.status()).logs).toMatchObject({ lost: 0, gapsPending: 0 })
+  })
+
+  test('takes over a backlog in a fraction of its bound, and says in the stream what it jumped over', async ({
+    expect,
+  }) => {
+    await using appliance = await LocalAppliance.open()
+    const { logs } = appliance.files.config as { logs: object } // as createApplianceFiles made it
+    await appliance.configure({ logs: { ...logs, maxBacklogBytes: 4_194_304 } })
+    const lines = Array.from({ length: 8_192 }, (_, index) => `${index} `.padEnd(1_023, 'x'))
+    await write(appliance, 'app.log', `${lines.join('\n')}\n`)
+    await using agent = await appliance.start()
+
+    const isRecord = (text: string): boolean => text.startsWith('{"panoramaAgent":"gap"')
+    await expect.poll(() => appliance.arrived('app').find(isRecord), soon).toBeDefined()
+    await expect.poll(() => appliance.arrived('app').includes(lines.at(-1) ?? ''), soon).toBe(true)
+    const { bytes } = JSON.parse(appliance.arrived('app').find(isRecord) ?? '') as { bytes: number }
+    const arrived = appliance.arrived('app').filter((text) => !isRecord(text))
+    expect(arrived).toEqual(lines.slice(bytes / 1_024))
+    expect((await agent.status()).logs).toMatchObject({ leftOutBytes: bytes, lost: 0, lostBytes: 0 })
+  })
+
   test('sends its own log to the stream occ_log, at the latest when it stops', async ({ expect }) => {
     await using appliance = await LocalAppliance.open()
     const agent = await appliance.start()

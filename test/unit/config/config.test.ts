@@ -47,7 +47,15 @@ describe('accepted', () => {
       endpoints: { dualStack: false, fips: false },
       artifacts: [],
       cameras: { refreshSeconds: 300, streams: [] },
-      logs: { flushSeconds: 15, sources: [], compression: 'gzip', level: 'info' },
+      logs: {
+        flushSeconds: 15,
+        sources: [],
+        level: 'info',
+        compression: 'gzip',
+        maxBacklogBytes: 1_073_741_824,
+        maxBacklogHours: 312,
+        minLevelWhenBehind: 'debug',
+      },
       paths: { state: '/var/lib/panorama-agent', runtime: '/run/panorama-agent' },
     })
   })
@@ -156,6 +164,7 @@ describe('faults', () => {
   test.each([
     ['cameras', 'refreshSeconds', 30, 86_400],
     ['logs', 'flushSeconds', 1, 3_600],
+    ['logs', 'maxBacklogHours', 1, 335],
   ])('keeps %s.%s between its floor and its ceiling', (section, field, floor, ceiling) => {
     expect(faultPathsWith(section, { [field]: floor })).toEqual([])
     expect(faultPathsWith(section, { [field]: ceiling })).toEqual([])

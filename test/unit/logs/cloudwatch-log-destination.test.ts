@@ -38,6 +38,13 @@ test('takes a batch that is there already for accepted', async () => {
   }
 })
 
+test('tells a batch that will never be taken as it is', async () => {
+  for (const code of ['InvalidParameterException', 'SerializationException']) {
+    expect(await refusing(code).put(target, events, signal)).toMatchObject({ kind: 'refused', error: { code } })
+  }
+  expect(await refusing('RequestTooLong', 413).put(target, events, signal)).toMatchObject({ kind: 'refused' })
+})
+
 test('throws what can be tried again as such, and a denial as one that cannot', async () => {
   const conflict = refusing('OperationAbortedException').createGroup(target.group, signal)
   await expect(conflict).rejects.toMatchObject({ retryable: true })
@@ -55,9 +62,9 @@ test('tells a batch whose connection broke from one that is throttled', async ()
   await expect(throttled).rejects.toMatchObject({ retryable: true, failure: 'throttled' })
 })
 
-function refusing(code: string): LogDestination {
+function refusing(code: string, httpStatusCode = 400): LogDestination {
   return answering(() => {
-    const options = { name: code, message: 'refused', $fault: 'client' as const, $metadata: { httpStatusCode: 400 } }
+    const options = { name: code, message: 'refused', $fault: 'client' as const, $metadata: { httpStatusCode } }
     throw new CloudWatchLogsServiceException(options)
   })
 }

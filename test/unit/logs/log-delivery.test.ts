@@ -1,10 +1,12 @@
-import { appendFile, mkdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { appendFile, mkdir, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
 import { AgentError } from '../../../agent/lib/errors.ts'
 import { parseLogState } from '../../../agent/logs/log-cursors.ts'
+import { runCommand } from '../../support/run-command.ts'
+import { remountReadOnly, whyNoMount } from '../../support/small-disk.ts'
 import { FakeLogSource } from './fake-log-source.ts'
 import { group, LogAppliance, useFakeClock } from './log-appliance.ts'
 
@@ -147,6 +149,41 @@ describe('failures', () => {
     await appliance.pass(flushMs)
     expect(appliance.logs.worker.health().state).toBe('ok')
     expect(parseLogState(await appliance.readCursors()).files[0]?.positionBytes).toBe(8)
+  })
+})
+
+const noMount = await whyNoMount()
+if (noMount !== undefined) console.log(`skipped, because no file system can be mounted here: ${noMount}`)
+
+describe.skipIf(noMount !== undefined)('a state folder', () => {
+  test.each([
+    ['is full', 'size=64k', fill],
+    ['has no inode left', 'nr_inodes=8', makeFiles],
+    ['has become read-only', 'size=64k', remountReadOnly],
+  ])('that %s holds up no log, is told of, and is written again when it can be', async (_, option, spoil) => {
+    await using appliance = await LogAppliance.open()
+    const folder = appliance.path('../state')
+    await mkdir(folder)
+    await runCommand('mount', ['-t', 'tmpfs', '-o', option, 'tmpfs', folder])
+    try {
+      await writeFile(appliance.path('app.log'), 'one\n')
+      appliance.start()
+      await appliance.pass(flushMs)
+      await spoil(folder).catch(() => undefined)
+      await appendFile(appliance.path('app.log'), 'two\n')
+      await appliance.pass(flushMs)
+      await appliance.pass(flushMs)
+      expect(appliance.sent('app')).toEqual(['one', 'two'])
+      expect(appliance.logs.worker.health().state).toBe('failing')
+      expect(appliance.logs.worker.health().lastError?.message).toContain('cursor file')
+      await runCommand('mount', ['-o', 'remount,rw', folder])
+      for (const name of await readdir(folder)) if (name !== 'logs') await rm(join(folder, name))
+      await appliance.pass(flushMs)
+      expect(appliance.logs.worker.health().state).toBe('ok')
+      expect(parseLogState(await appliance.readCursors()).files[0]?.positionBytes).toBe(8)
+    } finally {
+      await runCommand('umount', ['--lazy', folder])
+    }
   })
 })
 
@@ -355,6 +392,14 @@ test('leaves no timer and no request behind when it is stopped in the middle of 
   vi.advanceTimersByTime(3_600_000)
   expect(appliance.destination.calls).toHaveLength(length)
 })
+
+async function fill(folder: string): Promise<void> {
+  await writeFile(join(folder, 'ballast'), 'x'.repeat(100_000))
+}
+
+async function makeFiles(folder: string): Promise<void> {
+  for (let at = 0; at < 20; at += 1) await writeFile(join(folder, `file-${at}`), '')
+}
 
 function logLines(appliance: LogAppliance, stream: string): readonly string[] {
   return appliance.sent(stream).filter((message) => !message.startsWith('{'))

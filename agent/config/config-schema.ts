@@ -123,10 +123,39 @@ const camera = z.strictObject({
     .describe('Its members may read the file (0640). A group in /etc/group that the agent is in.'),
 })
 
-const logSource = z.strictObject({
+const fileSource = z.strictObject({
   kind: z.literal('file'),
   path: absolutePath.describe('A path whose segments may hold * and ?.'),
 })
+
+const nameTemplate = z.string().min(1).max(512)
+
+const journalSource = z
+  .strictObject({
+    kind: z.literal('journal'),
+    unit: z
+      .string()
+      .regex(/^[A-Za-z0-9:_.@\\-]{1,256}$/, 'must be the name of a systemd unit, such as nginx.service')
+      .overwrite(withUnitSuffix)
+      .optional()
+      .describe(
+        'Only what this unit logs, and what systemd logs about it. A name without a suffix is that of a service.',
+      ),
+    group: nameTemplate.optional().describe('The log group; {device.id} and the like are filled in.'),
+    stream: nameTemplate
+      .optional()
+      .describe(
+        "Default: the unit's name. Without a unit: kern_log, occ_log (the agent's own log) and syslog (all else).",
+      ),
+  })
+  .superRefine(namesItsUnit)
+  .describe('The journal of systemd.')
+
+const logSources = z
+  .array(z.discriminatedUnion('kind', [fileSource, journalSource]))
+  .max(100)
+  .default([])
+  .superRefine(uniqueUnits)
 
 export const configSchema = z.strictObject({
   $schema: z.string().optional().describe('For editors; not used.'),
@@ -183,7 +212,7 @@ export const configSchema = z.strictObject({
   logs: z
     .strictObject({
       flushSeconds: z.int().min(1).max(3600).default(15),
-      sources: z.array(logSource).max(100).default([]),
+      sources: logSources,
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe("The agent's own log."),
     })
     .prefault({}),
@@ -234,5 +263,36 @@ function uniqueNames(entries: readonly { readonly name: string }[], context: z.R
       context.addIssue({ code: 'custom', path: [index, 'name'], message: `"${name}" is there twice` })
     }
     seen.add(name)
+  }
+}
+
+/** As systemctl completes names. */
+function withUnitSuffix(name: string): string {
+  return /\.(service|socket|device|mount|automount|swap|target|path|timer|slice|scope)$/.test(name)
+    ? name
+    : `${name}.service`
+}
+
+function namesItsUnit(source: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
+  for (const field of ['group', 'stream']) {
+    const template = source[field]
+    if (source['unit'] !== undefined || typeof template !== 'string' || !template.includes('{unit}')) continue
+    context.addIssue({ code: 'custom', path: [field], message: 'cannot name {unit} in a source without a unit' })
+  }
+}
+
+/** A line of the journal goes to one stream, so one source has to be the one for it. */
+function uniqueUnits(
+  sources: readonly { readonly kind: string; readonly unit?: string | undefined }[],
+  context: z.RefinementCtx,
+): void {
+  const seen = new Set<string>()
+  for (const [index, { kind, unit = '' }] of sources.entries()) {
+    if (kind !== 'journal') continue
+    if (seen.has(unit)) {
+      const message = unit === '' ? 'the whole journal is there twice' : `"${unit}" is there twice`
+      context.addIssue({ code: 'custom', path: [index, 'unit'], message })
+    }
+    seen.add(unit)
   }
 }

@@ -103,7 +103,7 @@ class FileLogWorker implements LogWorker {
     this.#senders = new LogSenders({ group, destination, cloudNow, tally: this.#tally })
     this.#cursorFile = new LogCursorFile(folder, log)
     this.#sources = new LogSources({
-      patterns: config.sources.map(({ path }) => path),
+      patterns: config.sources.flatMap((source) => (source.kind === 'file' ? [source.path] : [])),
       loadCursors: () => this.#cursorFile.load(),
       onBytesLost: (_path, removedBytes) => {
         this.#tally.lost({ removedBytes })

@@ -1,0 +1,27 @@
+import { readFile } from 'node:fs/promises'
+
+import { monotonicMs } from '../lib/monotonic.ts'
+
+/** How the journal's monotonic time reads on ours. */
+export interface JournalClock {
+  /** Of this boot, 32 hexadecimal digits; undefined where nobody says it. */
+  readonly bootId: string | undefined
+  /** On the monotonic clock (`monotonicMs`), of an entry of this boot. */
+  atMsOf(monotonicUs: number): number
+}
+
+const bootIdPath = '/proc/sys/kernel/random/boot_id'
+
+/**
+ * The clock of this boot. `bootId` is what systemd says (specifier `%b`); without it the kernel is asked, which a unit with
+ * `ProcSubset=pid` cannot. CLOCK_MONOTONIC is what journald stamps with and what Node counts on from another origin.
+ */
+export async function readJournalClock(bootId: string | undefined): Promise<JournalClock> {
+  const text = bootId ?? (await readFile(bootIdPath, 'utf8').catch(() => ''))
+  const id = text.trim().replaceAll('-', '').toLowerCase()
+  const originMs = monotonicMs() - Number(process.hrtime.bigint()) / 1_000_000
+  return {
+    bootId: /^[0-9a-f]{32}$/.test(id) ? id : undefined,
+    atMsOf: (monotonicUs) => monotonicUs / 1_000 + originMs,
+  }
+}

@@ -25,6 +25,8 @@ export interface GenerationOptions {
   readonly session: Session
   readonly log: Log
   readonly ring: LogRing
+  /** Of this boot, where systemd tells it. */
+  readonly bootId?: string | undefined
   /** Which one it is, from 1 since the start. */
   readonly number: number
   /** Of the agent, once the generation is in use. */
@@ -78,7 +80,7 @@ export function createGeneration(options: GenerationOptions): Generation {
   const logs = createLogWorker({
     config: config.logs,
     group: logGroup,
-    sources: (context) => createLogSources(config.logs, device, context),
+    sources: (context) => createLogSources({ config: config.logs, device, bootId: options.bootId }, context),
     destination: createCloudWatchLogDestination({ client: clients.logs, call, compression, log: logsLog }),
     ring,
     folder: join(config.paths.state, 'logs'),

@@ -26,7 +26,7 @@ export interface GenerationsOptions {
   readonly startedMs: number
   /** Numbers the generations of all sessions. */
   readonly nextNumber: () => number
-  readonly service?: Pick<Service, 'ready' | 'kept' | 'stuck'> | undefined
+  readonly service?: Pick<Service, 'ready' | 'kept' | 'stuck' | 'bootId'> | undefined
   readonly reloads?: Reloads | undefined
   /** How long workers may take to end at a reload. Default 30 s; at a stop main.ts cuts off earlier. */
   readonly endWithinMs?: number | undefined
@@ -133,10 +133,18 @@ export class Generations implements Watched {
   }
 
   #create(): Generation {
-    const { session, log, ring, nextNumber } = this.#options
+    const { session, log, ring, service, nextNumber } = this.#options
     log.setLevel(this.#config.logs.level)
     const status = (): StatusDocument => this.status()
-    return createGeneration({ config: this.#config, session, log, ring, number: nextNumber(), status })
+    return createGeneration({
+      config: this.#config,
+      session,
+      log,
+      ring,
+      bootId: service?.bootId,
+      number: nextNumber(),
+      status,
+    })
   }
 }
 

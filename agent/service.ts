@@ -14,6 +14,8 @@ export interface ServiceEnvironment {
   readonly watchdogMs?: number
   /** `$RUNTIME_DIRECTORY` */
   readonly runtimeDirectory?: string
+  /** `$PANORAMA_BOOT_ID`: of this boot (specifier `%b`), which the unit's view of /proc does not show. */
+  readonly bootId?: string
 }
 
 /** What the service manager is told about. */
@@ -80,6 +82,11 @@ export class Service implements Disposable {
   kept(): void {
     this.#reloadingSinceMs = undefined
     this.#tell('READY=1')
+  }
+
+  /** Of this boot, as systemd tells it. */
+  get bootId(): string | undefined {
+    return this.#environment.bootId
   }
 
   /** The agent gives up because of these workers: the next run tells of them. */

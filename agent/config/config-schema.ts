@@ -3,7 +3,7 @@ import { createPublicKey } from 'node:crypto'
 import * as z from 'zod'
 
 import { linearPattern } from '../lib/linear-pattern.ts'
-import { groupTemplate, streamTemplate } from './log-templates.ts'
+import { groupTemplate, optionalStreamTemplate, streamTemplate } from './log-templates.ts'
 import { metricsSection } from './metrics-config.ts'
 
 /** The configuration file, design decisions included: units in names, every default here, floors and ceilings. */
@@ -175,7 +175,27 @@ const applicationsSource = z.strictObject({
   ...lineFormat,
 })
 
-const logSources = [fileSource, applicationsSource] as const
+const journalSource = z
+  .strictObject({
+    kind: z.literal('journal'),
+    unit: z
+      .string()
+      .regex(/^[A-Za-z0-9:_.@\\-]{1,256}$/, 'must be the name of a systemd unit, such as nginx.service')
+      .overwrite(withUnitSuffix)
+      .optional()
+      .describe(
+        'Only what this unit logs, and what systemd logs about it. A name without a suffix is that of a service.',
+      ),
+    group: groupTemplate('journal', '/aws/panorama/devices/{device.id}'),
+    stream: optionalStreamTemplate(
+      'journal',
+      "Default: the unit's name. Without a unit: kern_log, occ_log (the agent's own log) and syslog (all else).",
+    ),
+  })
+  .superRefine(namesItsUnit)
+  .describe('The journal of systemd.')
+
+const logSources = [fileSource, applicationsSource, journalSource] as const
 const logSource = z.discriminatedUnion('kind', logSources, {
   error: ({ input }) => (typeof input === 'object' ? `must be one of ${sourceKinds()}` : undefined),
 })
@@ -235,7 +255,7 @@ export const configSchema = z.strictObject({
   logs: z
     .strictObject({
       flushSeconds: z.int().min(1).max(3600).default(15),
-      sources: z.array(logSource).max(100).default([]),
+      sources: z.array(logSource).max(100).default([]).superRefine(uniqueUnits),
       level: logLevel.default('info').describe("The agent's own log."),
       maxBytesPerSecond: z
         .int()
@@ -325,5 +345,36 @@ function uniqueNames(entries: readonly { readonly name: string }[], context: z.R
       context.addIssue({ code: 'custom', path: [index, 'name'], message: `"${name}" is there twice` })
     }
     seen.add(name)
+  }
+}
+
+/** As systemctl completes names. */
+function withUnitSuffix(name: string): string {
+  return /\.(service|socket|device|mount|automount|swap|target|path|timer|slice|scope)$/.test(name)
+    ? name
+    : `${name}.service`
+}
+
+function namesItsUnit(source: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
+  for (const field of ['group', 'stream']) {
+    const template = source[field]
+    if (source['unit'] !== undefined || typeof template !== 'string' || !template.includes('{unit}')) continue
+    context.addIssue({ code: 'custom', path: [field], message: 'cannot name {unit} in a source without a unit' })
+  }
+}
+
+/** A line of the journal goes to one stream, so one source has to be the one for it. */
+function uniqueUnits(
+  sources: readonly { readonly kind: string; readonly unit?: string | undefined }[],
+  context: z.RefinementCtx,
+): void {
+  const seen = new Set<string>()
+  for (const [index, { kind, unit = '' }] of sources.entries()) {
+    if (kind !== 'journal') continue
+    if (seen.has(unit)) {
+      const message = unit === '' ? 'the whole journal is there twice' : `"${unit}" is there twice`
+      context.addIssue({ code: 'custom', path: [index, 'unit'], message })
+    }
+    seen.add(unit)
   }
 }

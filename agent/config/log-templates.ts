@@ -43,6 +43,13 @@ export function streamTemplate(kind: LogSourceKind, byDefault: string): z.ZodTyp
     .describe(`The log stream, of ${shown(kind)}.`)
 }
 
+/** As streamTemplate, where what it is by default depends on the source: `byDefault` says how. */
+export function optionalStreamTemplate(kind: LogSourceKind, byDefault: string): z.ZodOptional<z.ZodString> {
+  return nameTemplate(kind, streamRule)
+    .optional()
+    .describe(`The log stream, of ${shown(kind)}. ${byDefault}`)
+}
+
 function nameTemplate(kind: LogSourceKind, rule: NameRule): z.ZodString {
   return z
     .string()

@@ -4,7 +4,10 @@ import type { LineReading } from './event-assembler.ts'
 import { TimestampReader } from './timestamp-reader.ts'
 
 /** What the configuration says about the lines of a source. */
-export type LineFormat = Pick<Config['logs']['sources'][number], 'multiLine' | 'timestamps' | 'timeZone'>
+export type LineFormat = Pick<
+  Extract<Config['logs']['sources'][number], { readonly kind: 'file' }>,
+  'multiLine' | 'timestamps' | 'timeZone'
+>
 
 /** For one file: the reader of its timestamps remembers the last one. */
 export function lineReading({ multiLine, timestamps, timeZone }: LineFormat): LineReading {

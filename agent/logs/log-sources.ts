@@ -1,13 +1,52 @@
 import type { Config } from '../config/config-schema.ts'
 import type { DeliveredSource, LogSourceContext } from './delivered-source.ts'
 import { FileLogSource } from './file-log-source.ts'
-import { sourcePatterns, type DeviceLabels } from './log-targets.ts'
+import { journalctlStarter } from './journal-child.ts'
+import { readJournalClock } from './journal-clock.ts'
+import { journalStateSchema, type JournalState } from './journal-position.ts'
+import type { JournalSourceConfig } from './journal-routes.ts'
+import { JournalSource } from './journal-source.ts'
+import { deviceValues, expandTarget, sourcePatterns, type DeviceLabels } from './log-targets.ts'
 
-/** The sources that the configuration names. */
+export interface LogSourcesOptions {
+  readonly config: Pick<Config['logs'], 'sources' | 'maxBacklogBytes'>
+  readonly device: DeviceLabels
+  /** Of this boot; undefined where systemd does not tell it. */
+  readonly bootId?: string | undefined
+}
+
+const deviceGroup = '/aws/panorama/devices/{device.id}'
+const ownUnit = 'panorama-agent.service'
+
+/** The sources that the configuration names: one for all files, and one for all that is read of the journal. */
 export function createLogSources(
-  { sources, maxBacklogBytes }: Pick<Config['logs'], 'sources' | 'maxBacklogBytes'>,
-  device: DeviceLabels,
+  { config: { sources, maxBacklogBytes }, device, bootId }: LogSourcesOptions,
   context: LogSourceContext,
 ): readonly DeliveredSource[] {
-  return [new FileLogSource({ ...context, patterns: sourcePatterns(sources, device), maxBacklogBytes })]
+  const files = new FileLogSource({ ...context, patterns: sourcePatterns(sources, device), maxBacklogBytes })
+  const ofJournal = sources.filter((source) => source.kind === 'journal')
+  return ofJournal.length === 0 ? [files] : [files, createJournalSource(ofJournal, { device, bootId }, context)]
+}
+
+function createJournalSource(
+  sources: readonly JournalSourceConfig[],
+  { device, bootId }: Pick<LogSourcesOptions, 'device' | 'bootId'>,
+  { positions, onGap, cloudNow }: LogSourceContext,
+): JournalSource {
+  return new JournalSource({
+    sources,
+    targetOf: ({ group = deviceGroup, stream }, { unit = '' }) =>
+      expandTarget({ group, stream }, { ...deviceValues(device), unit }),
+    ownUnit,
+    state: journalStateOf(positions.journal),
+    clock: readJournalClock(bootId),
+    cloudNow,
+    onGap,
+    start: journalctlStarter(),
+  })
+}
+
+/** What cannot be read is as if it were not there: the journal is read from the beginning of this boot. */
+function journalStateOf(saved: unknown): JournalState | undefined {
+  return journalStateSchema.safeParse(saved).data
 }

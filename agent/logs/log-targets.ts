@@ -38,14 +38,16 @@ const rotated = /^(.+\.[a-z]\w*)[._-](?:\d[\dT:Z._-]*|old|bak|prev)$/is
 
 /** The files of every source that has any, in the order of the configuration: the first that chooses a path has it. */
 export function sourcePatterns(sources: Config['logs']['sources'], device: DeviceLabels): readonly SourcePattern[] {
-  return sources.map((source) => {
+  return sources.flatMap((source) => {
+    if (source.kind === 'journal') return []
     const targetOf = (path: string): LogTarget => expandTarget(source, { ...deviceValues(device), ...fileValues(path) })
     if (source.kind === 'file') return { pattern: source.path, choose: (paths) => paths, targetOf, format: source }
     return { pattern: join(source.folder, '*', '*'), choose: unrotated, targetOf, format: source }
   })
 }
 
-function deviceValues({ id, name, thing }: DeviceLabels): PlaceholderValues {
+/** What stands for the placeholders that every source has. */
+export function deviceValues({ id, name, thing }: DeviceLabels): PlaceholderValues {
   return { 'device.id': id, 'device.name': name, thing }
 }
 

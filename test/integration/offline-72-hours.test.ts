@@ -279,10 +279,12 @@ class Appliance implements AsyncDisposable {
       sources: (context) =>
         createLogSources(
           {
-            sources: [{ kind: 'file', path, group, stream: '{file}', timestamps: 'auto', timeZone: 'local' }],
-            maxBacklogBytes,
+            config: {
+              sources: [{ kind: 'file', path, group, stream: '{file}', timestamps: 'auto', timeZone: 'local' }],
+              maxBacklogBytes,
+            },
+            device: { id: 'dock-1', name: 'dock-1', thing: 'dock-1' },
           },
-          { id: 'dock-1', name: 'dock-1', thing: 'dock-1' },
           context,
         ),
       group,

@@ -189,6 +189,32 @@ describe('faults', () => {
     ])
   })
 
+  test('completes the name of a unit as systemctl does', () => {
+    const units = ['nginx', 'nginx.service', 'a.b', 'dev-sda1.device', 'getty@tty1', 'app.slice']
+    const logs = { sources: units.slice(1).map((unit) => ({ kind: 'journal', unit })) }
+    const sources = parseConfig({ ...configDocument(), logs }, 'config.json').logs.sources
+    expect(sources.map((source) => (source.kind === 'journal' ? source.unit : undefined))).toEqual([
+      'nginx.service',
+      'a.b.service',
+      'dev-sda1.device',
+      'getty@tty1.service',
+      'app.slice',
+    ])
+    expect(faultPathsWith('logs', { sources: units.map((unit) => ({ kind: 'journal', unit })) })).toEqual([
+      'logs.sources[1].unit',
+    ])
+  })
+
+  test.each([
+    ['a name that is none', [{ kind: 'journal', unit: 'a b' }], 'logs.sources[0].unit'],
+    ['a path for a name', [{ kind: 'journal', unit: '../x.service' }], 'logs.sources[0].unit'],
+    ['the whole journal twice', [{ kind: 'journal' }, { kind: 'journal', stream: 'x' }], 'logs.sources[1].unit'],
+    ['a stream by a unit that is not named', [{ kind: 'journal', stream: 'x-{unit}' }], 'logs.sources[0].stream'],
+    ['a kind that is not there', [{ kind: 'syslog' }], 'logs.sources[0].kind'],
+  ])('refuses %s as a source of logs', (_, sources, path) => {
+    expect(faultPathsWith('logs', { sources })).toEqual([path])
+  })
+
   test.each(['44', '', 'a b', 'a:b', '../x', 'a'.repeat(33), 44])('refuses %j as the group of a camera', (group) => {
     const streams = [{ ...configDocument().cameras.streams[0], group }]
     expect(faultsOf({ ...configDocument(), cameras: { streams } })).toHaveLength(1)

@@ -83,7 +83,7 @@ export class LogAppliance implements AsyncDisposable {
     const logs = createLogWorker({
       config,
       sources: (context) => [
-        ...createLogSources({ sources: this.sources, maxBacklogBytes }, device, context),
+        ...createLogSources({ config: { sources: this.sources, maxBacklogBytes }, device }, context),
         ...this.moreSources(context),
       ],
       group,

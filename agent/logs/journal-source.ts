@@ -1,0 +1,276 @@
+import type { DeliveredSource } from './delivered-source.ts'
+import { backoffMs, type Random } from '../lib/backoff.ts'
+import { AgentError } from '../lib/errors.ts'
+import { monotonicMs } from '../lib/monotonic.ts'
+import { listBoots, orderBoots } from './journal-boots.ts'
+import type { StartJournalctl } from './journal-child.ts'
+import type { JournalEntry } from './journal-entry.ts'
+import { eventsOf } from './journal-events.ts'
+import { JournalFeed } from './journal-feed.ts'
+import { JournalGaps, type JournalGapsDeps } from './journal-gaps.ts'
+import { comparePoints, isTorn, type JournalPosition, type JournalState } from './journal-position.ts'
+import { JournalRoutes, keyOf, type JournalRoutesOptions } from './journal-routes.ts'
+import { JournalStream } from './journal-stream.ts'
+import type { LogTarget } from './log-destination.ts'
+import type { EventSinks, LogSource } from './log-source.ts'
+
+export interface JournalSourceDeps extends JournalRoutesOptions, Omit<JournalGapsDeps, 'source'> {
+  /** As it was saved last; undefined at the very first start, which begins with this boot's first entry. */
+  readonly state: JournalState | undefined
+  readonly start: StartJournalctl
+  readonly random?: Random
+}
+
+const restartBackoff = { baseMs: 1_000, capMs: 60_000, floorMs: 500 }
+const catchUpBackoff = { baseMs: 5_000, capMs: 300_000, floorMs: 2_500 }
+const calmMs = 600_000
+const soundStartMs = 5_000
+const soundRunMs = 60_000
+const settlePassedEveryMs = 60_000
+const maxReadMs = 500
+const what = 'the journal'
+
+/**
+ * The journal of systemd as a source, by one journalctl for all its streams. It reads boot by boot: a journalctl that follows shows
+ * one boot only, and sorts boots by a clock that may have been wrong. When one stream stands still, the others go on without it, and
+ * it is read again from its own place once it takes something.
+ */
+export class JournalSource implements DeliveredSource {
+  readonly #deps: JournalSourceDeps
+  readonly #routes: JournalRoutes
+  readonly #feed: JournalFeed
+  readonly #gaps: JournalGaps
+  readonly #streams = new Map<string, JournalStream>()
+  #boots: readonly string[]
+  #isPrepared = false
+  #readingBoot = ''
+  #lastRead: JournalPosition | undefined
+  #error: unknown
+  #failedRuns = 0
+  #startedAtMs = -Infinity
+  #nextStartMs = -Infinity
+  #catchUps = 0
+  #nextCatchUpMs = -Infinity
+  #settledAtMs = monotonicMs()
+  #ignoresCursors = false
+  #isHeld = false
+  #hasSeenItself = false
+
+  constructor(deps: JournalSourceDeps) {
+    this.#deps = deps
+    this.#routes = new JournalRoutes(deps)
+    this.#feed = new JournalFeed(deps.start)
+    this.#gaps = new JournalGaps({ ...deps, source: what })
+    this.#boots = deps.state?.boots ?? []
+  }
+
+  get targets(): readonly LogTarget[] {
+    return this.#routes.targets
+  }
+
+  get hasMore(): boolean {
+    return this.#isHeld || this.#all.some(({ isBehind }) => isBehind)
+  }
+
+  /** Whether the agent's own log arrives by the journal: a source wants it, and this process was seen in it. */
+  get coversOwnLog(): boolean {
+    return this.#routes.wantsOwnUnit && this.#hasSeenItself
+  }
+
+  /** Whether the journal is being read now, for all streams. */
+  get isHealthy(): boolean {
+    return this.#feed.isOn && this.failures().length === 0 && !this.#all.some(({ isBehind }) => isBehind)
+  }
+
+  /** To be saved; undefined until the journal was first seen, when what was saved before stays as it is. */
+  get state(): JournalState | undefined {
+    if (!this.#isPrepared) return this.#deps.state
+    const cursors = this.#all.map(({ cursor }) => cursor).sort((one, other) => comparePoints(one, other, this.#boots))
+    return { boots: [...this.#boots], cursors }
+  }
+
+  get positions(): { readonly journal?: JournalState } {
+    const { state } = this
+    return state === undefined ? {} : { journal: state }
+  }
+
+  failures(): readonly { readonly what: string; readonly error: unknown }[] {
+    const error = this.#error ?? this.#feed.fault
+    return error === undefined ? [] : [{ what, error }]
+  }
+
+  async read(sinks: EventSinks, { signal, beat }: Parameters<LogSource['read']>[1]): Promise<void> {
+    this.#isHeld = false
+    if (!(await this.#canRead(signal))) return
+    if (this.#feed.isOn && monotonicMs() - this.#startedAtMs >= soundStartMs) this.#error = undefined
+    await this.#rejoin(sinks)
+    if (!this.#feed.isOn && this.#feed.end === undefined) await this.#startIfDue()
+    const endMs = monotonicMs() + maxReadMs
+    while (!signal.aborted) {
+      const isThrough = this.#dispatch(sinks, endMs)
+      beat()
+      if (!isThrough) break
+      if (this.#feed.end !== undefined && !(await this.#afterRun(this.#feed.end.error))) break
+      if (!(await this.#feed.more(signal))) break
+    }
+    if (this.#reading.length === 0) await this.#feed.stop()
+    this.#settlePassed()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#feed[Symbol.asyncDispose]()
+  }
+
+  get #all(): readonly JournalStream[] {
+    return [...this.#streams.values()]
+  }
+
+  get #reading(): readonly JournalStream[] {
+    return this.#all.filter(({ isBehind }) => !isBehind)
+  }
+
+  /** Finds out, once, which boots there are and where each stream goes on. */
+  async #canRead(signal: AbortSignal): Promise<boolean> {
+    if (this.#isPrepared) return true
+    const { state, clock, start } = this.#deps
+    const current = clock.bootId
+    if (current === undefined) {
+      const hint = 'give the unit Environment=PANORAMA_BOOT_ID=%b, or leave ProcSubset= out of it'
+      this.#error = new AgentError('the id of this boot cannot be had, so the journal cannot be read', { hint })
+      return false
+    }
+    if (monotonicMs() < this.#nextStartMs) return false
+    const cursors = state?.cursors ?? []
+    try {
+      if (this.#boots.at(-1) !== current) {
+        const needed = cursors.map(({ bootId }) => bootId)
+        const present = await listBoots(start, signal)
+        this.#boots = orderBoots({ known: this.#boots, needed, present, current })
+      }
+    } catch (error) {
+      if (!signal.aborted) this.#failed(error)
+      return false
+    }
+    for (const target of this.targets) {
+      const { bootId, at, isNext } = cursors.find((cursor) => keyOf(cursor) === keyOf(target)) ?? { bootId: current }
+      const point = { bootId, ...(at === undefined ? {} : { at }), ...(isNext === undefined ? {} : { isNext }) }
+      this.#streams.set(keyOf(target), new JournalStream(target, point))
+    }
+    this.#isPrepared = true
+    return true
+  }
+
+  /** Takes streams in again that take something again; the more often, the later, because all is read again for them. */
+  async #rejoin(sinks: EventSinks): Promise<void> {
+    const ready = this.#all.filter((stream) => stream.isBehind && stream.hasRoom(sinks.of(stream.target)))
+    const nowMs = monotonicMs()
+    if (ready.length === 0 || (nowMs < this.#nextCatchUpMs && this.#reading.length > 0)) return
+    if (nowMs - this.#nextCatchUpMs > calmMs) this.#catchUps = 0
+    this.#nextCatchUpMs = nowMs + backoffMs(this.#catchUps, catchUpBackoff, this.#deps.random)
+    this.#catchUps += 1
+    this.#passed()
+    for (const stream of ready) stream.isBehind = false
+    await this.#feed.stop()
+  }
+
+  async #startIfDue(): Promise<void> {
+    const [first, ...others] = this.#reading.map(({ point }) => point)
+    if (first === undefined || monotonicMs() < this.#nextStartMs) return
+    for (const stream of this.#reading) stream.isSeeking = true
+    const oldest = others.reduce((one, other) => (comparePoints(other, one, this.#boots) < 0 ? other : one), first)
+    this.#startedAtMs = monotonicMs()
+    await this.#begin(oldest.bootId, this.#ignoresCursors ? undefined : oldest.at?.cursor)
+  }
+
+  async #begin(bootId: string, cursor: string | undefined): Promise<void> {
+    this.#readingBoot = bootId
+    this.#lastRead = undefined
+    await this.#feed.begin({ bootId, cursor, follow: bootId === this.#deps.clock.bootId })
+  }
+
+  /** Goes on with the next boot after the end of one; answers false when the run failed. */
+  async #afterRun(error: AgentError | undefined): Promise<boolean> {
+    if (error !== undefined) {
+      if (monotonicMs() - this.#startedAtMs >= soundRunMs) this.#failedRuns = 0
+      if (/seek to cursor/i.test(error.message)) this.#ignoresCursors = true
+      this.#failed(error)
+      this.#passed()
+      await this.#feed.stop()
+      return false
+    }
+    this.#passed()
+    await this.#begin(this.#boots[this.#boots.indexOf(this.#readingBoot) + 1] ?? this.#readingBoot, undefined)
+    return true
+  }
+
+  #failed(error: unknown): void {
+    this.#error = error
+    this.#nextStartMs = monotonicMs() + backoffMs(this.#failedRuns, restartBackoff, this.#deps.random)
+    this.#failedRuns += 1
+  }
+
+  /** Hands out what is there. Answers false when it has to stop before all of it is handed out. */
+  #dispatch(sinks: EventSinks, endMs: number): boolean {
+    for (let item = this.#feed.peek(); item !== undefined; item = this.#feed.peek()) {
+      if ('entry' in item) {
+        if (monotonicMs() >= endMs || !this.#place(item.entry, sinks)) {
+          this.#isHeld = true
+          return false
+        }
+        this.#lastRead = item.entry.position
+      } else this.#gaps.unreadable(this.#routes.catchAll, item.lostBytes)
+      this.#feed.shift()
+      this.#error = undefined
+    }
+    return true
+  }
+
+  /** Answers false when the entry has to wait for room. */
+  #place(entry: JournalEntry, sinks: EventSinks): boolean {
+    this.#lookForGaps(entry.position)
+    const isOwn = this.#routes.isOwn(entry)
+    if (isOwn && entry.pid === String(process.pid))
+      this.#hasSeenItself ||= entry.position.bootId === this.#deps.clock.bootId
+    const route = this.#routes.routeOf(entry)
+    const stream = route === undefined ? undefined : this.#streams.get(keyOf(route.target))
+    if (route === undefined || stream === undefined || stream.isBehind || stream.hasDone(entry.position)) return true
+    const events = eventsOf(entry, route, { clock: this.#deps.clock, isOwn })
+    if (events.length === 0) return true
+    const sink = sinks.of(stream.target)
+    if (!stream.hasRoom(sink)) {
+      if (!stream.isStuck) return false
+      stream.isBehind = true
+      return this.#reading.length > 0
+    }
+    stream.offer(sink, entry, events)
+    return true
+  }
+
+  #lookForGaps(entry: JournalPosition): void {
+    const last = this.#lastRead
+    // A journalctl that had to wait passes over files that went away meanwhile, and says nothing.
+    const isCut = last !== undefined && this.#feed.wasHeldBack && isTorn(entry, last)
+    for (const stream of this.#streams.values()) {
+      if (stream.isBehind) continue
+      const { at } = stream.point
+      if (stream.isSeeking) {
+        if (stream.hasLostItsPlace(entry, this.#boots)) this.#gaps.vacuumed(stream, at, entry)
+      } else if (isCut) this.#gaps.vacuumed(stream, last, entry)
+    }
+    if (isCut) this.#lastRead = undefined
+  }
+
+  /** Notes for each stream that reading has come this far. */
+  #passed(): void {
+    if (this.#lastRead === undefined) return
+    for (const stream of this.#streams.values()) stream.passedTo(this.#lastRead)
+  }
+
+  /** What passes without being for anybody moves the cursors too, but is no reason to write them often. */
+  #settlePassed(): void {
+    if (monotonicMs() - this.#settledAtMs < settlePassedEveryMs) return
+    this.#settledAtMs = monotonicMs()
+    this.#passed()
+    for (const stream of this.#streams.values()) stream.settlePassed()
+  }
+}

@@ -56,7 +56,8 @@ export function openLogPath({ pattern, stateFolder, compression, port, certifica
   }
   return createLogWorker({
     config: { flushSeconds: 15, maxBacklogHours: 312, minLevelWhenBehind: 'debug' },
-    sources: (context) => createLogSources({ config: files, device: { id: 'bench', name: 'bench', thing: 'bench' } }, context),
+    sources: (context) =>
+      createLogSources({ config: files, device: { id: 'bench', name: 'bench', thing: 'bench' } }, context),
     group,
     destination: createCloudWatchLogDestination({ client: clients.logs, call, compression, log }),
     ring: new LogRing(),

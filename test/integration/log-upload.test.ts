@@ -194,6 +194,7 @@ describe.concurrent('a log file', () => {
     expect,
   }) => {
     await using appliance = await LocalAppliance.open()
+    await appliance.configure({ metrics: { enabled: false } })
     const fault = { kind: 'error', status: 400, code: 'InvalidParameterException' } as const
     using active = appliance.cloud.faults.inject(fault, { service: 'logs', action: 'PutLogEvents', count: 3 })
     const lines = Array.from({ length: 500 }, (_, index) => `line ${index}`)

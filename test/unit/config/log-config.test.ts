@@ -101,7 +101,7 @@ describe('a log source', () => {
   })
 
   test.each([{ kind: 'files', path: '/a' }, { path: '/a' }])('like %j is told which kinds there are', (source) => {
-    expect(faultsOf(source)).toEqual(['logs.sources[0].kind: must be one of "file", "applications"'])
+    expect(faultsOf(source)).toEqual(['logs.sources[0].kind: must be one of "file", "applications", "journal"'])
   })
 
   test('has templates that are taken or refused, whatever they are', () => {

@@ -41,7 +41,7 @@ describe('parseJournalEntry', () => {
   it.each([
     ['text', 'plain \u00fc', 'plain \u00fc'],
     ['bytes', [98, 105, 110, 0, 255, 120], 'bin\u2400\ufffdx'],
-    ['coloured text, which comes as bytes', [27, 91, 51, 49, 109, 114], '\u001b[31mr'],
+    ['coloured text, which comes as bytes', [27, 91, 51, 49, 109, 114], '␛[31mr'],
     ['several texts', ['one', 'two'], 'one\ntwo'],
     [
       'several of bytes',
@@ -49,7 +49,7 @@ describe('parseJournalEntry', () => {
         [111, 110, 101],
         [116, 1],
       ],
-      'one\nt\u0001',
+      'one\nt␁',
     ],
     ['nothing', '', ''],
     ['no bytes', [], ''],

@@ -33,7 +33,7 @@ function stopOnSignal(stop: AbortController): void {
 
 /** Taken out of the environment, so that no child of the agent can speak for it. */
 function takeServiceEnvironment(): ServiceEnvironment {
-  const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, RUNTIME_DIRECTORY } = process.env
+  const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, RUNTIME_DIRECTORY, PANORAMA_BOOT_ID } = process.env
   for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) Reflect.deleteProperty(process.env, name)
   const watchdogMs = Number(WATCHDOG_USEC) / 1_000
   const isWatched = watchdogMs > 0 && (WATCHDOG_PID === undefined || WATCHDOG_PID === String(process.pid))
@@ -41,6 +41,7 @@ function takeServiceEnvironment(): ServiceEnvironment {
     ...(NOTIFY_SOCKET === undefined ? {} : { notifySocket: NOTIFY_SOCKET }),
     ...(isWatched ? { watchdogMs } : {}),
     ...(RUNTIME_DIRECTORY === undefined ? {} : { runtimeDirectory: RUNTIME_DIRECTORY }),
+    ...(PANORAMA_BOOT_ID === undefined ? {} : { bootId: PANORAMA_BOOT_ID }),
   }
 }
 

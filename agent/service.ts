@@ -14,6 +14,8 @@ export interface ServiceEnvironment {
   readonly watchdogMs?: number
   /** `$RUNTIME_DIRECTORY` */
   readonly runtimeDirectory?: string
+  /** `$PANORAMA_BOOT_ID`: of this boot (specifier `%b`), which the unit's view of /proc does not show. */
+  readonly bootId?: string
 }
 
 /** What the service manager is told about. */

@@ -40,13 +40,7 @@ const maxEntries = 1_000
 export class GapOutbox {
   readonly #ofTargets = new Map<string, Entry[]>()
   #length = 0
-  #version = 0
   #forgotten = 0
-
-  /** Grows with every change. */
-  get version(): number {
-    return this.#version
-  }
 
   get length(): number {
     return this.#length
@@ -67,7 +61,6 @@ export class GapOutbox {
   }
 
   add(gap: GapRecord): void {
-    this.#version += 1
     const entries = this.#entriesOf(gap.target)
     const same = entries.find(
       (entry) => !entry.isInFlight && entry.gap.source === gap.source && entry.gap.reason === gap.reason,
@@ -133,7 +126,6 @@ export class GapOutbox {
     if (left.length === 0) this.#ofTargets.delete(key)
     else this.#ofTargets.set(key, left)
     this.#length -= 1
-    this.#version += 1
   }
 }
 

@@ -70,6 +70,8 @@ const lookEveryMs = 1_000
 const lastFlushMs = 3_000
 const stepMs = 60_000
 const betweenDispatchesMs = 5
+/** A source that does not know how much it has is behind when it has more and what is next is so old. */
+const behindMs = 600_000
 const hourMs = 3_600_000
 
 class DeliveringWorker implements LogWorker {
@@ -197,7 +199,12 @@ class DeliveringWorker implements LogWorker {
     this.#senders.keepOnly([this.#own, this.#metrics, ...this.#outbox.targets, ...fed])
     if (this.#deps.config.minLevelWhenBehind === 'debug') return
     const known = backlogs(this.#sources)
-    for (const { target, queue } of this.#senders.all) queue.noteBacklog(known.get(targetKey(target)) ?? 0)
+    const held = new Set(this.#sources.flatMap(({ hasMore, targets }) => (hasMore ? targets.map(targetKey) : [])))
+    for (const { target, queue } of this.#senders.all) {
+      const key = targetKey(target)
+      const isLate = held.has(key) && queue.lagMs >= behindMs
+      queue.noteBacklog(known.get(key) ?? (isLate ? Infinity : 0))
+    }
   }
 
   #takeOwnLog(): void {

@@ -11,6 +11,8 @@ const positionSchema = z.strictObject({ position: z.int() }).optional()
 export class FakeLogSource implements DeliveredSource {
   readonly lines: string[] = []
   coversOwnLog = false
+  /** How long ago its events say that they happened. */
+  ageMs = 0
   isHealthy = true
   failure: Error | undefined
   isDisposed = false
@@ -40,7 +42,9 @@ export class FakeLogSource implements DeliveredSource {
     const sink = sinks.of(this.#target)
     for (; this.hasMore && !sink.isFull; this.#read += 1) {
       const position = this.#read + 1
-      sink.offer(sourceEvent(this.lines[this.#read] ?? '', { atMs: performance.now(), origin: this, position }))
+      const atMs = performance.now()
+      const times = { atMs, statedMs: Date.now() - this.ageMs, wallOffsetMs: Date.now() - atMs }
+      sink.offer(sourceEvent(this.lines[this.#read] ?? '', { ...times, origin: this, position }))
     }
     return Promise.resolve()
   }

@@ -315,6 +315,28 @@ describe('a backlog', () => {
     expect(appliance.logs.status()).toMatchObject({ leftOut: Number(record?.['lines']), pendingBytes: 0 })
   })
 
+  test('counts as far behind where nobody knows its size, but what is next is old', async () => {
+    await using appliance = await LogAppliance.open()
+    appliance.settings = { ...appliance.settings, minLevelWhenBehind: 'warn' }
+    const target = { group, stream: 'unit' }
+    const all = Array.from({ length: 60_000 }, (_, at) => `${at % 8 === 0 ? 'ERROR' : 'DEBUG'} ${at}`)
+    appliance.moreSources = (context) => {
+      const source = new FakeLogSource(target, context)
+      source.ageMs = 3_600_000
+      source.lines.push(...all)
+      return [source]
+    }
+    appliance.start()
+    await drained(appliance)
+    await drained(appliance)
+    const kept = logLines(appliance, 'unit')
+    const [record] = appliance.gaps('unit')
+    expect(kept.filter((each) => each.startsWith('ERROR'))).toHaveLength(all.length / 8)
+    expect(kept.length + Number(record?.['lines'])).toBe(all.length)
+    expect(record).toMatchObject({ reason: 'level', source: 'unit' })
+    expect(appliance.gaps('unit')).toHaveLength(1)
+  })
+
   test('is counted as far as it was sent when a crash interrupts it', async () => {
     await using appliance = await LogAppliance.open()
     appliance.settings = { ...appliance.settings, minLevelWhenBehind: 'warn' }

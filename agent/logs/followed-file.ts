@@ -225,6 +225,10 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
     const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, Math.max(1, this.unreadBytes)))
     const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, this.#readBytes)
     const atMs = monotonicMs()
+    if (!(await this.#isStillIt(this.#handle, this.#readBytes + bytesRead))) {
+      this.#atEnd = true
+      return []
+    }
     // What is written after a pause has its own time.
     if (this.#isReadAll) this.#assembler.forgetTime()
     this.#atEnd = bytesRead === 0
@@ -233,6 +237,13 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
     if (this.#isReadAll) this.#readAllAtMs = atMs
     const moment = { atMs, wallOffsetMs: Date.now() - atMs, freshFromBytes: this.freshFromBytes }
     return this.#assembler.push(buffer.subarray(0, bytesRead), moment)
+  }
+
+  /** Whether what was read up to `endBytes` is of this file: it may have been truncated and written anew since it was looked at. */
+  async #isStillIt(handle: FileHandle, endBytes: number): Promise<boolean> {
+    const { size, mtimeNs } = await handle.stat({ bigint: true })
+    if (Number(size) < endBytes) return false
+    return mtimeNs === this.#seen.mtimeNs || (await hasHead(handle, this.#head))
   }
 
   #endWhatWaits(): void {

@@ -23,6 +23,8 @@ export class FollowedLogs implements AsyncDisposable {
   format: LineFormat = { timestamps: 'auto', timeZone: 'utc' }
   /** Whether nothing is read, as if all streams were full. */
   isHeldBack = false
+  /** What happens between a look at a file and reading from it. */
+  beforeRead: () => Promise<void> = () => Promise.resolve()
   readonly #folder: TempFolder
   #sources: FollowedPaths | undefined
   #acceptedEvents = 0
@@ -60,6 +62,7 @@ export class FollowedLogs implements AsyncDisposable {
     await this.#sources.discover()
     for (const path of this.#sources.nextTurn()) {
       await path.look()
+      await this.beforeRead()
       for (let file = path.nextFile(); file !== undefined && !this.isHeldBack; file = path.nextFile()) {
         for (const event of await file.read()) this.events.push({ ...event, stream: path.target.stream })
       }

@@ -10,6 +10,23 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
+test('nothing is lost or mixed up when a file is copied, truncated and written anew between a look and a read', async () => {
+  await using logs = await FollowedLogs.open()
+  await writeFile(logs.path('app.log'), 'old 1\n')
+  await logs.look()
+  await appendFile(logs.path('app.log'), 'old 2\nold 3\n')
+  logs.beforeRead = async () => {
+    logs.beforeRead = () => Promise.resolve()
+    await copyFile(logs.path('app.log'), logs.path('app.log.1'))
+    await truncate(logs.path('app.log'))
+    await appendFile(logs.path('app.log'), 'new 1\nnew 2\nnew 3\nnew 4\n')
+  }
+  await logs.look()
+  await logs.pass(3_000)
+  expect(logs.messages('app')).toEqual(['old 1', 'old 2', 'old 3', 'new 1', 'new 2', 'new 3', 'new 4'])
+  expect(logs.gaps).toEqual([])
+})
+
 describe('rotation by renaming', () => {
   test('is followed through several rotations between two looks', async () => {
     await using logs = await FollowedLogs.open()

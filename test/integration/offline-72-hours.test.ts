@@ -62,10 +62,9 @@ test(
     expect(appliance.sent).toEqual(['before'])
 
     appliance.network.comeBack()
-    // the credentials' back-off of at most a minute, which ends those of the workers; each ends with a step, and so
-    // does each of the two log streams, which take turns
+    // the credentials' back-off of at most a minute, which ends those of the workers; each ends with a step
     const wellAgain = (): boolean => appliance.isWell && appliance.sent.length === written.length
-    await appliance.passUntil(wellAgain, longestBackoffMs + 4 * stepMs)
+    await appliance.passUntil(wellAgain, longestBackoffMs + 3 * stepMs)
     expect(await appliance.versions()).toEqual(['2', '2'])
     expect(appliance.sent).toEqual(written)
     expect(appliance.logs.status().lostBytes).toBe(0)

@@ -13,8 +13,8 @@ export interface ObjectBodyOptions {
   readonly checksum?: WholeChecksum | undefined
 }
 
-/** What may wait for the reader before the stream is told to stop. */
-const maxWaitingBytes = 64 * 1024
+/** What may wait for the reader before the stream is told to stop. A socket brings up to 64 KiB: with one it would stop at each. */
+const maxWaitingBytes = 128 * 1024
 
 /**
  * The body of an answer, chunk by chunk as they come, without the machinery of Readable's own iterator, which costs more

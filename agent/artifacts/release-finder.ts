@@ -79,13 +79,15 @@ export class ReleaseFinder {
     const origin = originOf(this.#deps, keys)
     const settled = state.settled?.origin === origin ? state.settled : undefined
     const good = settled !== undefined && installed.isSettled(settled) ? settled : undefined
-    const kept = good === undefined ? await this.#kept.read(origin) : undefined
+    const kept = await this.#kept.read(origin)
     const expects = keys.length > 0 || settled?.etag !== undefined || kept !== undefined
     if (!expects) {
       const objects = await this.#list(signal)
       if (!objects.some(({ path }) => path === manifestPath)) return listed(objects, { origin, good, installed })
     }
-    const found = await this.#readManifest({ origin, known: good?.etag ?? kept?.etag }, signal)
+    // what waits is asked for first: the source wished it after what is settled
+    const found = await this.#readManifest({ origin, known: kept?.etag ?? good?.etag }, signal)
+    if (found !== 'unchanged' && good?.etag !== undefined && found.etag === good.etag) return 'unchanged'
     if (found === 'unchanged') {
       if (kept === undefined) return 'unchanged'
       const wanted = await this.#believeKept(kept, { origin, keys, state })

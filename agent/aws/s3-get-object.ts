@@ -117,9 +117,16 @@ export class S3GetObject {
     { first, abortSignal }: { readonly first: First | undefined; readonly abortSignal: AbortSignal },
   ): Promise<GotObject> {
     const command = new GetObjectCommand(inputOf(request, this.#accessPoint))
-    if (first !== undefined) answerFirst(command, first)
-    const { Body: body, ETag: etag, ContentRange: contentRange } = await this.#client.send(command, { abortSignal })
-    return { body: readable(body), etag, contentRange, checksum: undefined }
+    const bodies = first !== undefined && 'response' in first ? [first.response.body] : []
+    watchAnswers(command, first, (body) => bodies.push(body))
+    try {
+      const { Body: body, ETag: etag, ContentRange: contentRange } = await this.#client.send(command, { abortSignal })
+      return { body: readable(body), etag, contentRange, checksum: undefined }
+    } catch (error) {
+      // the SDK leaves a body alone that it cannot make use of, and that keeps its connection
+      for (const body of bodies) if (body instanceof Readable) body.destroy()
+      throw error
+    }
   }
 }
 
@@ -188,20 +195,23 @@ function inputOf({ key, ifMatch, versionId, range }: GetObjectRequest, accessPoi
 function plainObject({ statusCode, headers, body }: HttpResponse, { range }: GetObjectRequest): GotObject | undefined {
   if (statusCode !== (range === undefined ? 200 : 206) || !(body instanceof Readable)) return undefined
   const checksum = range === undefined ? wholeChecksum(headers) : undefined
-  if (checksum === 'unknown') return undefined
   return { body, etag: headers['etag'], contentRange: headers['content-range'], checksum }
 }
 
-/** Makes `first` what the first try of a command comes to. */
-function answerFirst(command: GetObjectCommand, first: First): void {
-  let isFirst = true
+/** Makes `first`, if any, what the first try of a command comes to, and tells of the body of every other. */
+function watchAnswers(command: GetObjectCommand, first: First | undefined, onBody: (body: unknown) => void): void {
+  let isFirst = first !== undefined
   command.middlewareStack.add(
     (next) => async (args) => {
-      if (!isFirst) return await next(args)
+      if (first === undefined || !isFirst) {
+        const answer = await next(args)
+        onBody((answer.response as HttpResponse).body)
+        return answer
+      }
       isFirst = false
       if ('error' in first) throw first.error
       return { response: first.response }
     },
-    { step: 'deserialize', priority: 'low', name: 'answerFirst' },
+    { step: 'deserialize', priority: 'low', name: 'watchAnswers' },
   )
 }

@@ -20,24 +20,20 @@ const algorithms: ReadonlyMap<string, ChecksumAlgorithm> = new Map(
 
 /**
  * What an answer with the whole of an object says to check it by ("Checking object integrity in Amazon S3"). A checksum of
- * the checksums of parts is none of the bytes, and left out. `unknown` when there is one of an algorithm that is not known
- * here alone.
+ * the checksums of parts is none of the bytes, and left out. So is one of an algorithm that is not known here: the SDK, which
+ * knows no more of them, would refuse the object.
  */
-export function wholeChecksum(headers: Readonly<Record<string, string>>): WholeChecksum | 'unknown' | undefined {
+export function wholeChecksum(headers: Readonly<Record<string, string>>): WholeChecksum | undefined {
   const isComposite = headers[`${prefix}type`] === 'COMPOSITE'
   for (const [header, algorithm] of algorithms) {
     const expected = headers[header]
     if (expected !== undefined && !isComposite && !isOfParts(expected)) return checking(algorithm, expected)
   }
-  return Object.keys(headers).some(isOfUnknown) ? 'unknown' : undefined
+  return undefined
 }
 
 function isOfParts(value: string): boolean {
   return /-[1-9]\d*$/.test(value)
-}
-
-function isOfUnknown(header: string): boolean {
-  return header.startsWith(prefix) && header !== `${prefix}type` && !algorithms.has(header)
 }
 
 function checking(algorithm: ChecksumAlgorithm, expected: string): WholeChecksum {

@@ -78,6 +78,25 @@ it.each([
   expect(await installed(state)).toEqual(content)
 })
 
+it.each([
+  { which: 'right', held: heldCrc32(content) },
+  { which: 'right', held: sha256Held(content) },
+  { which: 'wrong', held: other },
+  { which: 'wrong', held: sha256Held(Buffer.from('something else')) },
+])('checks a small object whose connection broke: $held.algorithm, $which', async ({ held, which }) => {
+  await using state = await tempFolder()
+  const source = sourceOf(content)
+  source.checksumOf = () => held
+  source.beforeChunk = (_, offset) => {
+    if (source.opened.length === 1 && offset > 50_000) throw new AgentError('reset', { retryable: true })
+  }
+  await using running = startWorker(state, source, { sizes: { ...sizes, largeObjectBytes: 100_000 } })
+  if (which === 'right') await running.pass()
+  else await expect(running.pass()).rejects.toMatchObject({ name: 'ChecksumMismatchError' })
+  expect(source.ranges.map(({ start }) => start > 0)).toEqual([false, true])
+  expect(source.checksumReads).toEqual(['app/model'])
+})
+
 it('compares with the sha256 that it has anyway when the source holds one', async () => {
   await using state = await tempFolder()
   const source = sourceOf(content)

@@ -336,6 +336,28 @@ describe('while what it wishes is not installed', () => {
     expect(after.sentEtags).toEqual([undefined])
   })
 
+  it('asks so too while an older one is installed, and takes that when the source has it again', async () => {
+    await using folder = await tempFolder()
+    const key = await signingKey()
+    const at = await appliance(folder, [key.publicPem])
+    const [older, newer] = [await signed(manifestPayload(), key), await signed(manifestPayload({ sequence: 2 }), key)]
+    at.source.put('app/release.jws', older)
+    const installed = await at.find()
+    await at.settle(installed)
+    const olderIsSettled: InstalledHere = {
+      files: 1,
+      isSettled: ({ wishId }) => installed !== 'unchanged' && wishId === installed.wishId,
+    }
+    at.source.put('app/release.jws', newer)
+    const wanted = await at.find(olderIsSettled)
+    await at.keep()
+    expect(await at.find(olderIsSettled)).toEqual(wanted)
+    expect(at.answers).toEqual(['whole', 'whole', 'unchanged'])
+
+    at.source.put('app/release.jws', older)
+    expect(await at.find(olderIsSettled)).toBe('unchanged')
+  })
+
   it.each<[string, (text: string) => string]>([
     ['was changed', (text) => text.replace(/.{8}"}\n$/, '"}\n')],
     ['is cut off', (text) => text.slice(0, 30)],
@@ -372,6 +394,8 @@ interface Appliance {
   readonly lines: ReturnType<typeof recordedLog>['lines']
   /** The etag of each read of the manifest. */
   readonly sentEtags: readonly (string | undefined)[]
+  /** What came of each. */
+  readonly answers: readonly string[]
   readonly find: (installed?: InstalledHere) => Promise<WantedRelease | 'unchanged'>
   readonly settle: (wanted: WantedRelease | 'unchanged') => Promise<void>
   readonly keep: () => Promise<void>
@@ -381,13 +405,16 @@ interface Appliance {
 async function appliance(folder: TempFolder, trustedKeys: readonly string[]): Promise<Appliance> {
   const source = new FakeArtifactSource('app/')
   const sentEtags: (string | undefined)[] = []
+  const answers: string[] = []
   const watched = {
     list: (signal: AbortSignal) => source.list(signal),
     open: source.open.bind(source),
     heldChecksum: source.heldChecksum.bind(source),
     readSmall: async (...[path, options]: Parameters<FakeArtifactSource['readSmall']>) => {
       sentEtags.push(options.etag)
-      return await source.readSmall(path, options)
+      const answer = await source.readSmall(path, options)
+      answers.push(typeof answer === 'string' ? answer : 'whole')
+      return answer
     },
   }
   const { log, lines } = recordedLog()
@@ -406,6 +433,7 @@ async function appliance(folder: TempFolder, trustedKeys: readonly string[]): Pr
     source,
     lines,
     sentEtags,
+    answers,
     find: async (installed = nothingInstalled) => await finder.find(state, installed, signal),
     settle: async (wanted) => {
       if (wanted === 'unchanged') throw new Error('there is nothing to settle')

@@ -143,6 +143,27 @@ describe('opening', () => {
     })
   })
 
+  it('takes an object as it comes of which S3 has only a checksum that nothing here can compute', async () => {
+    await using s3 = await startS3((_, response) => {
+      response.writeHead(200, { 'x-amz-checksum-xxhash64': 'AAAAAAAAAAA=' }).end('12345')
+    })
+    expect(await readAll(await open(s3.source))).toBe('12345')
+  })
+
+  it('ends the connection of an answer that the SDK can make nothing of', async () => {
+    const s3: S3Stub = await startS3(
+      (_, response) => {
+        if (s3.requests.length === 1) response.destroy()
+        else response.writeHead(200, { 'x-amz-checksum-xxhash64': 'AAAAAAAAAAA=' }).write('12345')
+      },
+      { maxAttempts: 2 },
+    )
+    await using _ = s3
+    await expect(s3.source.open(object, { signal })).rejects.toThrow('XXHASH64')
+    const { socket } = s3.requests[1] ?? expect.fail('no second request')
+    if (!socket.closed) await once(socket, 'close')
+  })
+
   it.each(['the signal aborts', 'it is disposed'])('ends a silent body and its connection when %s', async (how) => {
     await using s3 = await startS3((_, response) => {
       response.writeHead(200, { 'content-length': '5', 'x-amz-checksum-crc32': 'AAAAAA==' }).write('123')

@@ -98,7 +98,6 @@ export class FollowedPath implements AsyncDisposable {
       this.#live = undefined
       if (stats !== undefined) await this.#followNext(fileIdOf(stats))
     } else if ((await live.observe(stats)) === 'replaced') {
-      this.#live = undefined
       await this.#replace(live)
       this.#live = await this.#open({})
     }
@@ -156,9 +155,11 @@ export class FollowedPath implements AsyncDisposable {
 
   /** The content is no longer there: goes on in the copy that rotation made, or says what is lost. */
   async #replace(file: FollowedFile): Promise<void> {
-    file.disown()
     const { freshFromBytes, readCursor } = file
+    // When it cannot be looked for now, nothing has changed yet, so that the next look finds the same and tries again.
     const copy = readCursor.headBytes === 0 ? undefined : await this.#findCopy(readCursor, { freshFromBytes })
+    file.disown()
+    if (file === this.#live) this.#live = undefined
     if (copy === undefined) {
       const isActive = monotonicMs() - file.quietSinceMs < activeMs
       await this.#endWithLoss(file, { mayMissMore: isActive })

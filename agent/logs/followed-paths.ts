@@ -25,6 +25,8 @@ export class FollowedPaths implements AsyncDisposable {
   readonly #paths = new Map<string, FollowedPath>()
   /** Of files that rotation gave another name, until a pattern finds them under it. */
   #settled: readonly { readonly cursor: LogCursor; readonly atMs: number }[] = []
+  /** Of paths that no pattern leads to any more: the next configuration, or the last one, may lead there again. */
+  #unclaimed: readonly LogCursor[] = []
   #unreadable: readonly { readonly what: string; readonly error: unknown }[] = []
   #discoveredAtMs = -Infinity
   /** By the device's clock. */
@@ -41,7 +43,8 @@ export class FollowedPaths implements AsyncDisposable {
   }
 
   get cursors(): readonly LogCursor[] {
-    return [...this.paths.flatMap((path) => path.cursors), ...this.#settled.map(({ cursor }) => cursor)]
+    const settled = this.#settled.map(({ cursor }) => cursor)
+    return [...this.paths.flatMap((path) => path.cursors), ...settled, ...this.#unclaimed]
   }
 
   /** Read, but waiting for line breaks. */
@@ -99,6 +102,7 @@ export class FollowedPaths implements AsyncDisposable {
         (source) => matchesGlob(source.pattern, path) && chosenOf(source, [path]).length > 0,
       )
       if (source !== undefined) this.#add(path, source, ofPath)
+      else this.#unclaimed = [...this.#unclaimed, ...ofPath].slice(-maxPaths)
     }
   }
 

@@ -28,6 +28,7 @@ const soundStartMs = 5_000
 const soundRunMs = 60_000
 const settlePassedEveryMs = 60_000
 const maxReadMs = 500
+const maxOtherCursors = 500
 const what = 'the journal'
 
 /**
@@ -85,8 +86,10 @@ export class JournalSource implements DeliveredSource {
   /** To be saved; undefined until the journal was first seen, when what was saved before stays as it is. */
   get state(): JournalState | undefined {
     if (!this.#isPrepared) return this.#deps.state
-    const cursors = this.#all.map(({ cursor }) => cursor).sort((one, other) => comparePoints(one, other, this.#boots))
-    return { boots: [...this.#boots], cursors }
+    // Streams that no source feeds now keep their places: the next configuration may name them again.
+    const others = (this.#deps.state?.cursors ?? []).filter((cursor) => !this.#streams.has(keyOf(cursor)))
+    const cursors = [...others.slice(-maxOtherCursors), ...this.#all.map(({ cursor }) => cursor)]
+    return { boots: [...this.#boots], cursors: cursors.sort((one, other) => comparePoints(one, other, this.#boots)) }
   }
 
   get positions(): { readonly journal?: JournalState } {

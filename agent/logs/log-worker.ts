@@ -89,6 +89,8 @@ class DeliveringWorker implements LogWorker {
   readonly #onGap: (gap: GapRecord) => void
   /** Undefined until the saved state was read. */
   #loaded: readonly DeliveredSource[] | undefined
+  /** What was saved of the journal, kept while no source reads it. */
+  #savedJournal: unknown
   #readFailures: readonly NamedFailure[] = []
   #stateError: unknown
 
@@ -225,6 +227,7 @@ class DeliveringWorker implements LogWorker {
     try {
       const { gaps, ...positions } = await this.#stateFile.load()
       this.#outbox.restore(gaps)
+      this.#savedJournal = positions.journal
       this.#loaded = this.#deps.sources({ positions, onGap: this.#onGap, cloudNow: this.#deps.cloudNow })
       this.#stateError = undefined
     } catch (error) {
@@ -245,7 +248,7 @@ class DeliveringWorker implements LogWorker {
     const positions = this.#sources.flatMap(({ positions }) => (positions === undefined ? [] : [positions]))
     return {
       files: positions.flatMap(({ files = [] }) => files),
-      journal: positions.find(({ journal }) => journal !== undefined)?.journal,
+      journal: positions.find(({ journal }) => journal !== undefined)?.journal ?? this.#savedJournal,
       gaps: this.#outbox.gaps,
     }
   }

@@ -2,6 +2,7 @@ import type { BigIntStats } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, parse } from 'node:path'
 
+import { errorCode } from '../lib/errors.ts'
 import { fileIdOf } from './file-identity.ts'
 
 /** A regular file in the folder of a log file that may hold what was in it before. */
@@ -19,7 +20,7 @@ const suffix = /^[._-]?(\d[\dT:Z._-]*|old|bak|prev)$/
 const infix = /^[._-]\d[\dT:Z._-]*$/
 const compressed = /\.(?:7z|br|bz2|gz|lz4|lzma|tgz|xz|z|zip|zst)$/i
 
-/** The file with this device and inode: at `path`, or by whatever name in its folder. */
+/** The file with this device and inode: at `path`, or by whatever name in its folder. Throws the file system's error. */
 export async function findByFileId(path: string, fileId: string): Promise<RotatedFile | undefined> {
   const atPath = await regularFile(path)
   if (atPath?.fileId === fileId) return atPath
@@ -28,7 +29,7 @@ export async function findByFileId(path: string, fileId: string): Promise<Rotate
 
 /**
  * The files beside `path` that rotation may have made of it, by their names (`app.log.1`, `app.log-20260101`,
- * `app-2026.log`, `app.log.old`), oldest first. Compressed ones are left out.
+ * `app-2026.log`, `app.log.old`), oldest first. Compressed ones are left out. Throws the file system's error.
  */
 export async function findRotated(path: string): Promise<readonly RotatedFile[]> {
   const files = await filesBeside(path, (name) => isRotatedName(basename(path), name))
@@ -57,13 +58,23 @@ export function isRotatedName(base: string, name: string): boolean {
 
 async function filesBeside(path: string, wanted: (name: string) => boolean): Promise<readonly RotatedFile[]> {
   const folder = dirname(path)
-  const names = await readdir(folder).catch(() => [])
+  const names = await namesIn(folder)
   const files: RotatedFile[] = []
   for (const name of names.filter((name) => name !== basename(path) && wanted(name)).slice(0, maxNames)) {
     const file = await regularFile(join(folder, name))
     if (file !== undefined) files.push(file)
   }
   return files
+}
+
+/** None in a folder that is not there, or not to be listed. Other errors, as for want of descriptors, prove nothing and are thrown. */
+async function namesIn(folder: string): Promise<readonly string[]> {
+  try {
+    return await readdir(folder)
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(errorCode(error) ?? '')) return []
+    throw error
+  }
 }
 
 async function regularFile(location: string): Promise<RotatedFile | undefined> {

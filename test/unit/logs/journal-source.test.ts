@@ -104,6 +104,25 @@ describe('JournalSource', () => {
   })
 
   describe('cursors', () => {
+    it('of a stream that no source feeds for a while are kept', async () => {
+      const sources = [{ kind: 'journal', unit: app } as const, { kind: 'journal', unit: web } as const]
+      bench.sources = sources
+      bench.journalctl.say(app, 'one')
+      bench.journalctl.say(web, 'one')
+      await bench.read()
+      bench.sink('app').accept()
+      bench.sink('web').accept()
+      bench.sources = sources.slice(0, 1)
+      await bench.crash()
+      await bench.read()
+      bench.journalctl.say(web, 'two')
+      bench.sources = sources
+      await bench.crash()
+      await bench.read()
+      expect(bench.sink('web').messages).toEqual(['two'])
+      expect(bench.gaps).toEqual([])
+    })
+
     it('begin with the first entry of this boot, the earlier ones left out', async () => {
       bench.journalctl.write({ boot: bootBefore, fields: { MESSAGE: 'before', _SYSTEMD_UNIT: app } })
       bench.journalctl.write({ boot: thisBoot, fields: { MESSAGE: 'first', _SYSTEMD_UNIT: app } })

@@ -47,6 +47,35 @@ describe('sources', () => {
     expect(appliance.destination.messages(target)).toEqual(['one', 'two', 'three'])
   })
 
+  test('goes on where it was with a source that was left out of the configuration meanwhile', async () => {
+    await using appliance = await LogAppliance.open()
+    const target = { group: '/other/group', stream: 'unit' }
+    const withBoth = appliance.sources
+    appliance.moreSources = (context) => {
+      const source = new FakeLogSource(target, context)
+      source.lines.push('one')
+      return [source]
+    }
+    const withJournal = appliance.moreSources
+    await writeFile(appliance.path('app.log'), 'one\n')
+    const run = async (): Promise<void> => {
+      appliance.start()
+      await appliance.pass()
+      await appliance.pass(flushMs)
+      await appliance.stop()
+    }
+    await run()
+    appliance.otherSources = []
+    appliance.moreSources = () => []
+    await run()
+    await appendFile(appliance.path('app.log'), 'two\n')
+    appliance.otherSources = withBoth
+    appliance.moreSources = withJournal
+    await run()
+    expect(appliance.sent('app')).toEqual(['one', 'two'])
+    expect(appliance.destination.messages(target)).toEqual(['one'])
+  })
+
   test('goes on with the others when one source fails', async () => {
     await using appliance = await LogAppliance.open()
     appliance.moreSources = (context) => {

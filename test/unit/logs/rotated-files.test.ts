@@ -1,6 +1,8 @@
+import { join } from 'node:path'
+
 import { expect, test } from 'vitest'
 
-import { isCompressedName, isRotatedName } from '../../../agent/logs/rotated-files.ts'
+import { findByFileId, findRotated, isCompressedName, isRotatedName } from '../../../agent/logs/rotated-files.ts'
 
 test('knows the names that rotation gives, and leaves other logs and compressed files alone', () => {
   for (const name of [
@@ -24,3 +26,10 @@ test.each(['app.log.gz', 'app.log.1.XZ', 'app.zst', 'old.zip', 'a.tgz', 'a.log.7
     expect([isCompressedName(name), isCompressedName(`${name}.log`)]).toEqual([true, false])
   },
 )
+
+test('does not take a folder that cannot be listed for the moment for one in which nothing was rotated', async () => {
+  const path = join('/', 'x'.repeat(300), 'app.log') // no file system can look for that name
+  await expect(findRotated(path)).rejects.toThrow('ENAMETOOLONG')
+  await expect(findByFileId(path, '1:2')).rejects.toThrow('ENAMETOOLONG')
+  expect(await findRotated('/nowhere/app.log')).toEqual([])
+})

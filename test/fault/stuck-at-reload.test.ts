@@ -16,9 +16,9 @@ import { runCommand } from '../support/run-command.ts'
 test('gives up when a worker does not end at a reload, and names it, also to the next run', async () => {
   await using site = await createAgentSite()
   const { configFile, runtimeFolder } = site.appliance
-  const index = join(site.artifactFolder, 'index.json')
+  const state = join(site.artifactFolder, 'activation.json')
   await mkdir(site.artifactFolder, { recursive: true })
-  await runCommand('mkfifo', [index]) // opening it to read waits for a writer
+  await runCommand('mkfifo', [state]) // opening it to read waits for a writer
   const config = await loadConfig(configFile)
   const lines: string[] = []
   const log = createLog({ level: 'info', sinks: [({ text }) => lines.push(text)] })
@@ -28,7 +28,7 @@ test('gives up when a worker does not end at a reload, and names it, also to the
   try {
     await expect(runAgent(options, new AbortController().signal)).rejects.toThrow('the end of the workers')
   } finally {
-    await writeFile(index, '') // lets go of the thread
+    await writeFile(state, '') // lets go of the thread
   }
   expect(lines.find((line) => line.includes('workers do not end'))).toContain('stuck="[\\"artifacts:model\\"]"')
   const nextLog = new RecordingLog()

@@ -1,7 +1,7 @@
 import type { BigIntStats } from 'node:fs'
 import { stat } from 'node:fs/promises'
 
-import { errorCode } from '../lib/errors.ts'
+import { AgentError, errorCode } from '../lib/errors.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { fileIdOf } from './file-identity.ts'
 import type { FollowedFile } from './followed-file.ts'
@@ -36,6 +36,7 @@ export interface FollowedPathDeps {
 const lateWriterMs = 30_000
 const deletedHoldMs = 600_000
 const maxFilesPerPath = 64
+const maxTries = 5
 /** A file that did not grow for longer had no writer when it was truncated. */
 const activeMs = 10_000
 
@@ -139,18 +140,29 @@ export class FollowedPath implements AsyncDisposable {
     const cursor = this.#deps.cursorOf(fileId)
     if (cursor === undefined && (await this.#isCopy())) return
     await this.#followBetween(fileId)
-    const known = cursor === undefined ? undefined : await this.#open({ cursor })
-    this.#live = known ?? (await this.#open({}))
+    const known = cursor === undefined ? undefined : await this.#open({ cursor, fileId })
+    // Where rotation has put another one there meanwhile, none is live until the next look, which finds both.
+    this.#live = known ?? (await this.#open({ fileId }))
   }
 
   /** The files that came and went between two looks. */
   async #followBetween(nextFileId: string): Promise<void> {
     const knownUntil = this.#files.at(-1)?.seen ?? this.#knownUntil
     if (knownUntil === undefined) return
+    for (let tries = 0; tries < maxTries; tries += 1) {
+      if (await this.#openBetween(knownUntil, nextFileId)) return
+    }
+    throw new AgentError(`${this.path} is rotated faster than its files can be opened`, { retryable: true })
+  }
+
+  /** Whether all of them could be opened; none after one that could not, because they are read in their order. */
+  async #openBetween(knownUntil: FileTimes, nextFileId: string): Promise<boolean> {
     for (const { location, fileId, stats } of await findRotated(this.path)) {
       if (fileId === nextFileId || this.#deps.isFollowed(fileId) || !isNewer(stats, knownUntil)) continue
-      if (this.#deps.cursorOf(fileId) === undefined) await this.#open({ location })
+      if (this.#deps.cursorOf(fileId) !== undefined) continue
+      if ((await this.#open({ location, fileId })) === undefined) return false
     }
+    return true
   }
 
   /** The content is no longer there: goes on in the copy that rotation made, or says what is lost. */
@@ -209,10 +221,11 @@ export class FollowedPath implements AsyncDisposable {
   }
 
   async #findRest(cursor: LogCursor): Promise<FollowedFile | undefined> {
-    const place = await findByFileId(this.path, cursor.fileId)
-    if (place !== undefined && !this.#deps.isFollowed(place.fileId)) {
+    for (let tries = 0; tries < maxTries; tries += 1) {
+      const place = await findByFileId(this.path, cursor.fileId)
+      if (place === undefined || this.#deps.isFollowed(place.fileId)) break
       const { path, format } = this.#deps
-      const file = await openFollowedFile({ path, format, location: place.location, cursor })
+      const file = await openFollowedFile({ path, format, location: place.location, fileId: place.fileId, cursor })
       if (file !== undefined) return file
     }
     return cursor.headBytes === 0 ? undefined : await this.#findCopy(cursor)
@@ -241,7 +254,7 @@ export class FollowedPath implements AsyncDisposable {
     return false
   }
 
-  async #open(options: Pick<FollowedFileOptions, 'location' | 'cursor'>): Promise<FollowedFile | undefined> {
+  async #open(options: Pick<FollowedFileOptions, 'location' | 'cursor' | 'fileId'>): Promise<FollowedFile | undefined> {
     const { path, format } = this.#deps
     const file = await openFollowedFile({ path, format, ...options })
     if (file !== undefined) this.#files.push(file)

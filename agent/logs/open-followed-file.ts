@@ -12,6 +12,8 @@ export interface FollowedFileOptions {
   readonly path: string
   /** Where to open it. Default: `path`. */
   readonly location?: string
+  /** Only this file: rotation may have put another one there. Default: whichever. */
+  readonly fileId?: string
   /** Where to go on. Default: at the first byte. */
   readonly cursor?: LogCursor
   /** Where that begins which was written while this process watched, if that is known. */
@@ -23,8 +25,8 @@ const lineFeed = 0x0a
 const futureMs = 3_600_000
 
 /**
- * Opens a file, never waiting for a writer. Answers undefined when it is not there, not a regular file, or, with a
- * cursor, neither the file that the cursor is about nor a copy of it. Throws the file system's error.
+ * Opens a file, never waiting for a writer. Answers undefined when it is not there, not a regular file, not the one with
+ * `fileId`, or, with a cursor, neither the file that the cursor is about nor a copy of it. Throws the file system's error.
  */
 export async function openFollowedFile(options: FollowedFileOptions): Promise<FollowedFile | undefined> {
   const { path, location = path, cursor, format } = options
@@ -32,7 +34,8 @@ export async function openFollowedFile(options: FollowedFileOptions): Promise<Fo
   if (handle === undefined) return undefined
   try {
     const stats = await handle.stat({ bigint: true })
-    if (stats.isFile() && (cursor === undefined || (await fitsCursor(handle, stats, cursor)))) {
+    const isMeant = stats.isFile() && (options.fileId === undefined || options.fileId === fileIdOf(stats))
+    if (isMeant && (cursor === undefined || (await fitsCursor(handle, stats, cursor)))) {
       const positionBytes = cursor?.positionBytes ?? 0
       return new FollowedFile({
         path,

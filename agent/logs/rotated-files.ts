@@ -2,7 +2,7 @@ import type { BigIntStats } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, parse } from 'node:path'
 
-import { errorCode } from '../lib/errors.ts'
+import { AgentError, errorCode } from '../lib/errors.ts'
 import { fileIdOf } from './file-identity.ts'
 
 /** A regular file in the folder of a log file that may hold what was in it before. */
@@ -16,6 +16,7 @@ export interface RotatedFile {
 export type FileTimes = Pick<BigIntStats, 'mtimeNs' | 'birthtimeNs'>
 
 const maxNames = 2_000
+const maxListings = 20
 const suffix = /^[._-]?(\d[\dT:Z._-]*|old|bak|prev)$/
 const infix = /^[._-]\d[\dT:Z._-]*$/
 const compressed = /\.(?:7z|br|bz2|gz|lz4|lzma|tgz|xz|z|zip|zst)$/i
@@ -56,7 +57,25 @@ export function isRotatedName(base: string, name: string): boolean {
   return infix.test(name.slice(stem.length, name.length - ext.length))
 }
 
+/** Names move on while a rotation goes on: two listings in a row that say the same are of one moment. */
 async function filesBeside(path: string, wanted: (name: string) => boolean): Promise<readonly RotatedFile[]> {
+  let before = await listBeside(path, wanted)
+  for (let tries = 0; tries < maxListings; tries += 1) {
+    const files = await listBeside(path, wanted)
+    if (isSame(before, files)) return files
+    before = files
+  }
+  throw new AgentError(`the files beside ${path} do not keep their names for long enough to be listed`, {
+    retryable: true,
+  })
+}
+
+function isSame(before: readonly RotatedFile[], files: readonly RotatedFile[]): boolean {
+  const ids = new Map(before.map(({ location, fileId }) => [location, fileId]))
+  return before.length === files.length && files.every(({ location, fileId }) => ids.get(location) === fileId)
+}
+
+async function listBeside(path: string, wanted: (name: string) => boolean): Promise<readonly RotatedFile[]> {
   const folder = dirname(path)
   const names = await namesIn(folder)
   const files: RotatedFile[] = []

@@ -26,6 +26,7 @@ export class FollowedLogs implements AsyncDisposable {
   readonly #folder: TempFolder
   #sources: FollowedPaths | undefined
   #acceptedEvents = 0
+  readonly #buffer = Buffer.alloc(65_536)
 
   private constructor(folder: TempFolder) {
     this.#folder = folder
@@ -61,7 +62,7 @@ export class FollowedLogs implements AsyncDisposable {
     for (const path of this.#sources.nextTurn()) {
       await path.look()
       for (let file = path.nextFile(); file !== undefined && !this.isHeldBack; file = path.nextFile()) {
-        for (const event of await file.read()) this.events.push({ ...event, stream: path.target.stream })
+        await file.read(this.#buffer, (event) => this.events.push({ ...event, stream: path.target.stream }))
       }
     }
     this.#sources.forgetSettled()

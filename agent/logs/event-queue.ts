@@ -1,16 +1,26 @@
 import { eventOverheadBytes } from './log-batch.ts'
 import type { SourceEvent } from './source-event.ts'
 
-const compactFrom = 4_096
+/** What the events of one read have in common. */
+type Kinship = Pick<SourceEvent, 'atMs' | 'wallOffsetMs' | 'level' | 'origin'>
 
-/** Events of one stream in the order that they were offered in. Taking from the front costs what is taken, not what is left. */
+const blockLength = 128
+const fields = 3
+
+/**
+ * Events of one stream in the order that they were offered in. Taking from the front costs what is taken, not what is
+ * left. Held in columns: as objects they would be most of what the garbage collector has to move.
+ */
 export class EventQueue {
-  #events: SourceEvent[] = []
+  #blocks: EventBlock[] = []
+  /** Of the first event, in the first block. */
   #start = 0
+  #length = 0
   #heldBytes = 0
+  #kinship: Kinship | undefined
 
   get length(): number {
-    return this.#events.length - this.#start
+    return this.#length
   }
 
   /** As PutLogEvents counts them. An event without its message, which is left out, counts as an empty one. */
@@ -19,28 +29,90 @@ export class EventQueue {
   }
 
   at(index: number): SourceEvent | undefined {
-    return this.#events[this.#start + index]
+    if (index < 0 || index >= this.#length) return undefined
+    const place = this.#start + index
+    return this.#blocks[Math.floor(place / blockLength)]?.at(place % blockLength)
   }
 
   push(event: SourceEvent): void {
-    this.#events.push(event)
+    const place = this.#start + this.#length
+    const row = place % blockLength
+    let block = this.#blocks[Math.floor(place / blockLength)]
+    if (block === undefined) {
+      block = new EventBlock()
+      this.#blocks.push(block)
+    }
+    if (this.#kinship === undefined || !isKin(event, this.#kinship)) {
+      const { atMs, wallOffsetMs, level, origin } = event
+      this.#kinship = { atMs, wallOffsetMs, level, origin }
+    }
+    block.set(row, event, this.#kinship)
+    this.#length += 1
     this.#heldBytes += heldBytesOf(event)
   }
 
   /** Removes the first `count`, telling `each` of them. */
-  shift(count: number, each: (event: SourceEvent) => void): void {
-    const end = Math.min(this.#start + count, this.#events.length)
-    for (let index = this.#start; index < end; index += 1) {
-      const event = this.#events[index]
+  shift(count: number, each: (event: SourceEvent, index: number) => void): void {
+    const taken = Math.min(count, this.#length)
+    for (let index = 0; index < taken; index += 1) {
+      const place = this.#start + index
+      const event = this.#blocks[Math.floor(place / blockLength)]?.take(place % blockLength)
       if (event === undefined) continue
       this.#heldBytes -= heldBytesOf(event)
-      each(event)
+      each(event, index)
     }
-    this.#start = end
-    if (this.#start < compactFrom && this.#start < this.#events.length) return
-    this.#events = this.#events.slice(this.#start)
-    this.#start = 0
+    this.#length -= taken
+    const end = this.#start + taken
+    this.#blocks = this.#length === 0 ? [] : this.#blocks.slice(Math.floor(end / blockLength))
+    this.#start = this.#length === 0 ? 0 : end % blockLength
+    if (this.#length === 0) this.#kinship = undefined
   }
+}
+
+/** Some events in a row. */
+class EventBlock {
+  readonly #messages: string[] = []
+  readonly #kinships: Kinship[] = []
+  /** Bytes, position and stated time of each; NaN where none is stated. */
+  readonly #numbers = new Float64Array(blockLength * fields)
+
+  at(row: number): SourceEvent | undefined {
+    const message = this.#messages[row]
+    const kinship = this.#kinships[row]
+    if (message === undefined || kinship === undefined) return undefined
+    const { atMs, wallOffsetMs, level, origin } = kinship
+    const statedMs = this.#numbers[row * fields + 2]
+    return {
+      message,
+      messageBytes: this.#numbers[row * fields] ?? 0,
+      atMs,
+      statedMs: Number.isNaN(statedMs) ? undefined : statedMs,
+      wallOffsetMs,
+      level,
+      origin,
+      position: this.#numbers[row * fields + 1] ?? 0,
+    }
+  }
+
+  set(row: number, { message, messageBytes, position, statedMs = NaN }: SourceEvent, kinship: Kinship): void {
+    this.#messages[row] = message
+    this.#kinships[row] = kinship
+    this.#numbers[row * fields] = messageBytes
+    this.#numbers[row * fields + 1] = position
+    this.#numbers[row * fields + 2] = statedMs
+  }
+
+  /** Its message is not kept alive by the others of the block. */
+  take(row: number): SourceEvent | undefined {
+    const event = this.at(row)
+    this.#messages[row] = ''
+    return event
+  }
+}
+
+function isKin(event: SourceEvent, { atMs, wallOffsetMs, level, origin }: Kinship): boolean {
+  const isOneRead = event.atMs === atMs && event.origin === origin
+  return isOneRead && event.wallOffsetMs === wallOffsetMs && event.level === level
 }
 
 function heldBytesOf({ message, messageBytes }: SourceEvent): number {

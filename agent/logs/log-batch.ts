@@ -44,8 +44,8 @@ export interface LogBatch {
   readonly taken: number
   /** How many of them it sends. */
   readonly sent: number
-  /** Those of them that are too old. */
-  readonly tooOld: readonly SourceEvent[]
+  /** Where among them those are that are too old. */
+  readonly tooOld: readonly number[]
   /** As `BatchLimits.maxBytes` counts them. */
   readonly bytes: number
   /** Whether it has events of a time that is not right, flagged by a clock record here or before. */
@@ -64,7 +64,7 @@ export function nextBatch(unsent: UnsentEvents, rules: BatchRules): LogBatch {
   const { oldestMs, newestMs } = acceptedTimes(clock)
   const tooOldMs = clock.isKnown ? clock.nowMs - rules.maxAgeMs : -Infinity
   const filling = new Filling(limits)
-  const tooOld: SourceEvent[] = []
+  const tooOld: number[] = []
   let hasFlagged = false
   let taken = 0
   for (; taken < unsent.length && taken < rules.maxTaken; taken += 1) {
@@ -72,7 +72,7 @@ export function nextBatch(unsent: UnsentEvents, rules: BatchRules): LogBatch {
     if (event === undefined || event.message === '') continue
     const timeMs = eventTimeMs(event, clock)
     if (timeMs <= tooOldMs && timeMs > clock.nowMs - wrongClockMs) {
-      tooOld.push(event)
+      tooOld.push(taken)
       continue
     }
     const timestampMs = timeMs < oldestMs ? oldestMs : timeMs > newestMs ? newestMs : timeMs

@@ -4,6 +4,8 @@ import type { SourceEvent } from './source-event.ts'
 /** What the events of one read have in common. */
 type Kinship = Pick<SourceEvent, 'atMs' | 'wallOffsetMs' | 'level' | 'origin'>
 
+type EventView = { -readonly [Key in keyof SourceEvent]: SourceEvent[Key] }
+
 const blockLength = 128
 const fields = 3
 
@@ -18,6 +20,17 @@ export class EventQueue {
   #length = 0
   #heldBytes = 0
   #kinship: Kinship | undefined
+  /** What is answered, so that going over the events allocates nothing. */
+  readonly #view: EventView = {
+    message: '',
+    messageBytes: 0,
+    atMs: 0,
+    statedMs: undefined,
+    wallOffsetMs: undefined,
+    level: undefined,
+    origin: undefined,
+    position: 0,
+  }
 
   get length(): number {
     return this.#length
@@ -28,10 +41,12 @@ export class EventQueue {
     return this.#heldBytes
   }
 
+  /** Good until the next call of `at` or `shift`. */
   at(index: number): SourceEvent | undefined {
     if (index < 0 || index >= this.#length) return undefined
     const place = this.#start + index
-    return this.#blocks[Math.floor(place / blockLength)]?.at(place % blockLength)
+    this.#blocks[Math.floor(place / blockLength)]?.show(place % blockLength, this.#view)
+    return this.#view
   }
 
   push(event: SourceEvent): void {
@@ -51,15 +66,14 @@ export class EventQueue {
     this.#heldBytes += heldBytesOf(event)
   }
 
-  /** Removes the first `count`, telling `each` of them. */
+  /** Removes the first `count`, telling `each` of them; the event is good until `each` returns. */
   shift(count: number, each: (event: SourceEvent, index: number) => void): void {
     const taken = Math.min(count, this.#length)
     for (let index = 0; index < taken; index += 1) {
       const place = this.#start + index
-      const event = this.#blocks[Math.floor(place / blockLength)]?.take(place % blockLength)
-      if (event === undefined) continue
-      this.#heldBytes -= heldBytesOf(event)
-      each(event, index)
+      this.#blocks[Math.floor(place / blockLength)]?.take(place % blockLength, this.#view)
+      this.#heldBytes -= heldBytesOf(this.#view)
+      each(this.#view, index)
     }
     this.#length -= taken
     const end = this.#start + taken
@@ -76,22 +90,17 @@ class EventBlock {
   /** Bytes, position and stated time of each; NaN where none is stated. */
   readonly #numbers = new Float64Array(blockLength * fields)
 
-  at(row: number): SourceEvent | undefined {
-    const message = this.#messages[row]
+  show(row: number, view: EventView): void {
     const kinship = this.#kinships[row]
-    if (message === undefined || kinship === undefined) return undefined
-    const { atMs, wallOffsetMs, level, origin } = kinship
     const statedMs = this.#numbers[row * fields + 2]
-    return {
-      message,
-      messageBytes: this.#numbers[row * fields] ?? 0,
-      atMs,
-      statedMs: Number.isNaN(statedMs) ? undefined : statedMs,
-      wallOffsetMs,
-      level,
-      origin,
-      position: this.#numbers[row * fields + 1] ?? 0,
-    }
+    view.message = this.#messages[row] ?? ''
+    view.messageBytes = this.#numbers[row * fields] ?? 0
+    view.position = this.#numbers[row * fields + 1] ?? 0
+    view.statedMs = Number.isNaN(statedMs) ? undefined : statedMs
+    view.atMs = kinship?.atMs ?? 0
+    view.wallOffsetMs = kinship?.wallOffsetMs
+    view.level = kinship?.level
+    view.origin = kinship?.origin
   }
 
   set(row: number, { message, messageBytes, position, statedMs = NaN }: SourceEvent, kinship: Kinship): void {
@@ -103,10 +112,9 @@ class EventBlock {
   }
 
   /** Its message is not kept alive by the others of the block. */
-  take(row: number): SourceEvent | undefined {
-    const event = this.at(row)
+  take(row: number, view: EventView): void {
+    this.show(row, view)
     this.#messages[row] = ''
-    return event
   }
 }
 

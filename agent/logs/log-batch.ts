@@ -23,6 +23,7 @@ export const maxMessageBytes = 1_000_000
 /** Events in the order that they are to be sent in. One without a message is left out, but taken. */
 export interface UnsentEvents {
   readonly length: number
+  /** Good until the next call at least. */
   at(index: number): SourceEvent | undefined
 }
 

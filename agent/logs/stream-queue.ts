@@ -74,8 +74,10 @@ export class StreamQueue {
 
   /** Oldest first. */
   held(): readonly SourceEvent[] {
-    const events = Array.from({ length: this.#queue.length }, (_, index) => this.#queue.at(index))
-    return events.filter((event) => event !== undefined)
+    return Array.from({ length: this.#queue.length }, (_, index) => {
+      const event = this.#queue.at(index)
+      return event === undefined ? [] : [{ ...event }]
+    }).flat()
   }
 
   offer(event: SourceEvent): void {

@@ -15,6 +15,8 @@ const fields = 3
  */
 export class EventQueue {
   #blocks: EventBlock[] = []
+  /** To be used again, while there are events. */
+  #spare: EventBlock[] = []
   /** Of the first event, in the first block. */
   #start = 0
   #length = 0
@@ -54,7 +56,7 @@ export class EventQueue {
     const row = place % blockLength
     let block = this.#blocks[Math.floor(place / blockLength)]
     if (block === undefined) {
-      block = new EventBlock()
+      block = this.#spare.pop() ?? new EventBlock()
       this.#blocks.push(block)
     }
     if (this.#kinship === undefined || !isKin(event, this.#kinship)) {
@@ -77,9 +79,13 @@ export class EventQueue {
     }
     this.#length -= taken
     const end = this.#start + taken
-    this.#blocks = this.#length === 0 ? [] : this.#blocks.slice(Math.floor(end / blockLength))
-    this.#start = this.#length === 0 ? 0 : end % blockLength
-    if (this.#length === 0) this.#kinship = undefined
+    this.#spare.push(...this.#blocks.splice(0, Math.floor(end / blockLength)))
+    this.#start = end % blockLength
+    if (this.#length > 0) return
+    this.#blocks = []
+    this.#spare = []
+    this.#start = 0
+    this.#kinship = undefined
   }
 }
 

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { cpus, loadavg, tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 
@@ -51,6 +52,9 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.e
 await using resources = new AsyncDisposableStack()
 const folder = await mkdtemp(join(tmpdir(), 'panorama-bench-logs-'))
 resources.defer(() => rm(folder, { recursive: true, force: true }))
+// where the copy of the cursors is on a device: in memory
+const memory = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'panorama-bench-logs-'))
+resources.defer(() => rm(memory, { recursive: true, force: true }))
 const sink = resources.use(await RunningSink.start(folder))
 const connection = ['--port', String(sink.port), '--certificate', sink.certificate]
 const logsFolder = join(folder, 'logs')
@@ -105,7 +109,8 @@ function agentRunner(compression: 'gzip' | 'none'): Runner {
 }
 
 function agentOptions(stateFolder: string, compression: string): readonly string[] {
-  return ['--pattern', join(logsFolder, '*.log'), '--state', stateFolder, '--compression', compression]
+  const copy = join(memory, `${basename(stateFolder)}.json`)
+  return ['--pattern', join(logsFolder, '*.log'), '--state', stateFolder, '--copy', copy, '--compression', compression]
 }
 
 function profiled(name: string): readonly string[] {

@@ -36,6 +36,8 @@ export interface ReadMoment {
   readonly freshFromBytes: number
 }
 
+export type EventReceiver = (event: SourceEvent) => void
+
 const patternLength = 1_024
 const longAgo: ReadMoment = { atMs: 0, wallOffsetMs: 0, freshFromBytes: Infinity }
 
@@ -80,22 +82,32 @@ export class EventAssembler {
     return this.#group.length > 0
   }
 
-  /** Takes the bytes that follow; keeps them, so the caller must not change them any more. */
-  push(chunk: Uint8Array, moment: ReadMoment): SourceEvent[] {
+  /** Takes the bytes that follow, telling `each` of the events that end there. */
+  push(chunk: Uint8Array, moment: ReadMoment, each: EventReceiver): void {
     this.#moment = moment
-    return this.#assemble(this.#splitter.push(chunk))
+    this.#splitter.push(chunk, (line) => {
+      this.#take(line, each)
+    })
   }
 
   /** Ends the partial line, and the event that it belongs to. Call it until nothing is pending. */
-  flush(): SourceEvent[] {
-    return [...this.#assemble(this.#splitter.flush()), ...this.endGroup()]
+  flush(each: EventReceiver): void {
+    this.#splitter.flush((line) => {
+      this.#take(line, each)
+    })
+    this.endGroup(each)
   }
 
   /** Ends the event that waits for more lines. */
-  endGroup(): SourceEvent[] {
-    const events: SourceEvent[] = []
-    this.#endGroup(events)
-    return events
+  endGroup(each: EventReceiver): void {
+    const [first] = this.#group
+    const last = this.#group.at(-1)
+    if (first === undefined || last === undefined) return
+    const text = this.#group.length === 1 ? first.text : this.#group.map((line) => line.text).join('\n')
+    const event = this.#eventOf(first, { text, textBytes: this.#groupBytes - 1, endBytes: last.endBytes })
+    this.#group = []
+    this.#groupBytes = 0
+    each(event)
   }
 
   /** The lines that follow belong to another time: they do not have that of the line before. */
@@ -104,31 +116,17 @@ export class EventAssembler {
     this.#statedOffsetMs = undefined
   }
 
-  #assemble(lines: readonly Line[]): SourceEvent[] {
-    const events: SourceEvent[] = []
-    for (const line of lines) {
-      if (this.#multiLine === undefined) events.push(this.#eventOf(line, line))
-      else this.#join(line, this.#multiLine, events)
-    }
-    return events
+  #take(line: Line, each: EventReceiver): void {
+    if (this.#multiLine === undefined) each(this.#eventOf(line, line))
+    else this.#join(line, this.#multiLine, each)
   }
 
-  #join(line: Line, { isFirst, maxLines }: MultiLine, events: SourceEvent[]): void {
+  #join(line: Line, { isFirst, maxLines }: MultiLine, each: EventReceiver): void {
     const isNew = isFirst(line.text.slice(0, patternLength))
-    if (isNew || this.#groupBytes + line.textBytes > this.#maxEventBytes) this.#endGroup(events)
+    if (isNew || this.#groupBytes + line.textBytes > this.#maxEventBytes) this.endGroup(each)
     this.#group.push(line)
     this.#groupBytes += line.textBytes + 1
-    if (line.isCut || this.#group.length >= maxLines) this.#endGroup(events)
-  }
-
-  #endGroup(events: SourceEvent[]): void {
-    const [first] = this.#group
-    const last = this.#group.at(-1)
-    if (first === undefined || last === undefined) return
-    const text = this.#group.length === 1 ? first.text : this.#group.map((line) => line.text).join('\n')
-    events.push(this.#eventOf(first, { text, textBytes: this.#groupBytes - 1, endBytes: last.endBytes }))
-    this.#group = []
-    this.#groupBytes = 0
+    if (line.isCut || this.#group.length >= maxLines) this.endGroup(each)
   }
 
   #eventOf(first: Line, { text, textBytes, endBytes }: Pick<Line, 'text' | 'textBytes' | 'endBytes'>): SourceEvent {

@@ -1,5 +1,6 @@
 import type { DeliveredSource, LogSourceContext, SourceProgress } from './delivered-source.ts'
 import { skipBacklog } from './file-backlog.ts'
+import type { FollowedFile } from './followed-file.ts'
 import type { FollowedPath } from './followed-path.ts'
 import { FollowedPaths } from './followed-paths.ts'
 import type { LogPositions } from './log-cursors.ts'
@@ -13,12 +14,15 @@ export interface FileLogSourceDeps extends LogSourceContext {
   readonly maxBacklogBytes: number
 }
 
+const readBytes = 262_144
 const maxPartialBytes = 4 * 1_048_576
 
 /** The log files that patterns lead to. */
 export class FileLogSource implements DeliveredSource {
   readonly #deps: FileLogSourceDeps
   readonly #paths: FollowedPaths
+  /** To read into; undefined while it is in use. */
+  #buffer: Buffer | undefined
   #discoverError: unknown
   #hasMore = false
 
@@ -98,7 +102,7 @@ export class FileLogSource implements DeliveredSource {
       if ((await skipBacklog(path, { maxBacklogBytes, onGap, cloudNow })) === 'waits') return
       for (let file = path.nextFile(); file !== undefined; file = path.nextFile()) {
         if (signal.aborted || sink.isFull) break
-        for (const event of await file.read()) sink.offer(event)
+        await this.#readSome(file, sink)
         beat()
         if (file.partialBytes > 0 && this.#paths.partialBytes > maxPartialBytes) file.cutPartialLine()
       }
@@ -106,5 +110,14 @@ export class FileLogSource implements DeliveredSource {
     } catch (error) {
       path.lastError = error
     }
+  }
+
+  async #readSome(file: FollowedFile, sink: EventSink): Promise<void> {
+    const buffer = this.#buffer ?? Buffer.allocUnsafeSlow(readBytes)
+    this.#buffer = undefined
+    await file.read(buffer, (event) => {
+      sink.offer(event)
+    })
+    this.#buffer = buffer
   }
 }

@@ -2,7 +2,7 @@ import type { BigIntStats } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 
 import { monotonicMs } from '../lib/monotonic.ts'
-import { EventAssembler } from './event-assembler.ts'
+import { EventAssembler, type EventReceiver } from './event-assembler.ts'
 import { hasHead, maxHeadBytes, readHead, type FileHead } from './file-identity.ts'
 import { lineReading, type LineFormat } from './line-format.ts'
 import { findLineStart } from './line-start.ts'
@@ -25,7 +25,6 @@ export interface KnownFile {
   readonly format: LineFormat
 }
 
-const readBytes = 262_144
 const partialLineWaitMs = 10_000
 
 /**
@@ -47,6 +46,7 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
   #acceptedBytes: number
   #unacceptedEvents = 0
   #ready: SourceEvent[] = []
+  readonly #keep: EventReceiver = (event) => this.#ready.push(event)
   #atEnd = false
   #isDisowned = false
   #grewAtMs = monotonicMs()
@@ -167,16 +167,22 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
     return true
   }
 
-  /** The events of the next 256 KiB at most; their origin is this file, to be told when they are accepted. */
-  async read(): Promise<readonly SourceEvent[]> {
-    const events = this.#ready.length > 0 ? this.#ready.splice(0) : await this.#readOn()
-    this.#unacceptedEvents += events.length
-    return events
+  /**
+   * Reads as much as `buffer` holds at most, telling `each` of the events; their origin is this file, to be told when
+   * they are accepted. The buffer is free again afterwards.
+   */
+  async read(buffer: Buffer, each: EventReceiver): Promise<void> {
+    const take = (event: SourceEvent): void => {
+      this.#unacceptedEvents += 1
+      each(event)
+    }
+    if (this.#ready.length > 0) for (const event of this.#ready.splice(0)) take(event)
+    else await this.#readOn(buffer, take)
   }
 
   /** Ends the partial line, and the event that waits for more lines, where it is, for want of memory. */
   cutPartialLine(): void {
-    this.#ready.push(...this.#assembler.flush())
+    this.#assembler.flush(this.#keep)
   }
 
   /** Moves the cursor: events are accepted in the order that they were read in. */
@@ -220,10 +226,10 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
     await handle?.close()
   }
 
-  async #readOn(): Promise<readonly SourceEvent[]> {
-    if (this.#handle === undefined) return []
-    const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, Math.max(1, this.unreadBytes)))
-    const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, this.#readBytes)
+  async #readOn(buffer: Buffer, each: EventReceiver): Promise<void> {
+    if (this.#handle === undefined) return
+    const length = Math.min(buffer.length, Math.max(1, this.unreadBytes))
+    const { bytesRead } = await this.#handle.read(buffer, 0, length, this.#readBytes)
     const atMs = monotonicMs()
     if (!(await this.#isStillIt(this.#handle, this.#readBytes + bytesRead))) {
       this.#atEnd = true
@@ -236,7 +242,7 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
     this.#isReadAll = this.unreadBytes === 0
     if (this.#isReadAll) this.#readAllAtMs = atMs
     const moment = { atMs, wallOffsetMs: Date.now() - atMs, freshFromBytes: this.freshFromBytes }
-    return this.#assembler.push(buffer.subarray(0, bytesRead), moment)
+    this.#assembler.push(buffer.subarray(0, bytesRead), moment, each)
   }
 
   /** Whether what was read up to `endBytes` is of this file: it may have been truncated and written anew since it was looked at. */
@@ -250,7 +256,7 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
     if (this.hasMore) return
     const quietMs = monotonicMs() - this.#grewAtMs
     if (quietMs >= partialLineWaitMs) this.cutPartialLine()
-    else if (quietMs >= this.#groupWaitMs) this.#ready.push(...this.#assembler.endGroup())
+    else if (quietMs >= this.#groupWaitMs) this.#assembler.endGroup(this.#keep)
   }
 }
 

@@ -25,6 +25,9 @@ export interface LineSplitterOptions {
   readonly maxLineBytes: number
 }
 
+export type LineReceiver = (line: Line) => void
+
+const nothing: Buffer = Buffer.alloc(0)
 const lineFeed = 0x0a
 const carriageReturn = 0x0d
 /** They depend on nothing but the place in the file, so that reading on from anywhere gives the same pieces. */
@@ -41,7 +44,7 @@ export class LineSplitter {
   readonly #maxLineBytes: number
   #positionBytes: number
   #isMidLine: boolean
-  #rest: Buffer = Buffer.alloc(0)
+  #rest: Buffer = nothing
 
   constructor({ positionBytes, isMidLine = false, maxLineBytes }: LineSplitterOptions) {
     this.#positionBytes = positionBytes
@@ -59,77 +62,85 @@ export class LineSplitter {
     return this.#rest.length
   }
 
-  /** Takes the bytes that follow; keeps them, so the caller must not change them any more. */
-  push(chunk: Uint8Array): readonly Line[] {
-    const bytes = this.#rest.length === 0 ? bufferOf(chunk) : Buffer.concat([this.#rest, chunk])
-    const lines: Line[] = []
-    const start = isPlainText(bytes) ? this.#takePlain(bytes, lines) : this.#takeAny(bytes, lines)
-    const rest = bytes.subarray(start)
-    // A small rest must not keep the large chunk alive that it came in.
-    this.#rest = rest.length * 4 < bytes.length ? Buffer.from(rest) : rest
-    return lines
+  /** Takes the bytes that follow, telling `each` of the lines that end there. Keeps a copy of what is left. */
+  push(chunk: Uint8Array, each: LineReceiver): void {
+    const bytes = this.#endRest(bufferOf(chunk), each)
+    if (bytes.length === 0) return
+    const start = isPlainText(bytes) ? this.#takePlain(bytes, each) : this.#takeAny(bytes, each)
+    this.#rest = start === bytes.length ? nothing : Buffer.from(bytes.subarray(start))
   }
 
   /** Ends the pending line without its break, but not inside a character unless that is all there is. */
-  flush(): readonly Line[] {
-    const lines: Line[] = []
-    if (this.#rest.length === 0) return lines
+  flush(each: LineReceiver): void {
+    if (this.#rest.length === 0) return
     const whole = this.#rest.length - incompleteTailBytes(this.#rest)
     const end = whole === 0 ? this.#rest.length : whole
-    const start = this.#takeLine(this.#rest, { start: 0, end, usedEnd: end }, lines)
+    const start = this.#takeLine(this.#rest, { start: 0, end, usedEnd: end }, each)
     this.#rest = this.#rest.subarray(start)
     this.#isMidLine ||= start > 0
-    return lines
+  }
+
+  /** Goes on with the pending line, and answers what follows it. */
+  #endRest(bytes: Buffer, each: LineReceiver): Buffer {
+    if (this.#rest.length === 0) return bytes
+    const end = bytes.indexOf(lineFeed) + 1
+    const joined = Buffer.concat([this.#rest, end === 0 ? bytes : bytes.subarray(0, end)])
+    const { length } = joined
+    if (end > 0) this.#takeLine(joined, { start: 0, end: length - 1, usedEnd: length }, each)
+    const rest = end > 0 ? nothing : joined.subarray(this.#takeTooLong(joined, 0, each))
+    // A small rest must not keep the large memory alive that it came in.
+    this.#rest = rest.length * 4 < length ? Buffer.from(rest) : rest
+    return end === 0 ? nothing : bytes.subarray(end)
   }
 
   /** Bytes that are text as they are; the lines are cut out of one string. Answers where the rest begins. */
-  #takePlain(bytes: Buffer, lines: Line[]): number {
+  #takePlain(bytes: Buffer, each: LineReceiver): number {
     const text = bytes.toString('latin1')
     const base = this.#positionBytes
     let start = 0
     for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
       const textBytes = end - start
       if (this.#isMidLine || textBytes > this.#maxLineBytes) {
-        this.#takeLine(bytes, { start, end, usedEnd: end + 1 }, lines)
+        this.#takeLine(bytes, { start, end, usedEnd: end + 1 }, each)
       } else if (textBytes > 0) {
         const line = text.slice(start, end)
         const endBytes = base + end + 1
-        lines.push({ text: line, textBytes, startBytes: base + start, endBytes, isRest: false, isCut: false })
+        each({ text: line, textBytes, startBytes: base + start, endBytes, isRest: false, isCut: false })
       }
       start = end + 1
       this.#positionBytes = base + start
     }
-    return this.#takeTooLong(bytes, start, lines)
+    return this.#takeTooLong(bytes, start, each)
   }
 
-  #takeAny(bytes: Buffer, lines: Line[]): number {
+  #takeAny(bytes: Buffer, each: LineReceiver): number {
     let start = 0
     for (let end = bytes.indexOf(lineFeed); end >= 0; end = bytes.indexOf(lineFeed, start)) {
-      this.#takeLine(bytes, { start, end, usedEnd: end + 1 }, lines)
+      this.#takeLine(bytes, { start, end, usedEnd: end + 1 }, each)
       start = end + 1
     }
-    return this.#takeTooLong(bytes, start, lines)
+    return this.#takeTooLong(bytes, start, each)
   }
 
   /** Pieces of a line whose end is not there yet. Two bytes more could be its line break. */
-  #takeTooLong(bytes: Buffer, lineStart: number, lines: Line[]): number {
+  #takeTooLong(bytes: Buffer, lineStart: number, each: LineReceiver): number {
     let start = lineStart
     while (bytes.length - start >= this.#maxLineBytes + 2) {
-      start += this.#takePiece(bytes.subarray(start), lines)
+      start += this.#takePiece(bytes.subarray(start), each)
     }
     return start
   }
 
   /** A line of which the end is there, in as many pieces as it needs. Answers where it ended. */
-  #takeLine(bytes: Buffer, line: { start: number; end: number; usedEnd: number }, lines: Line[]): number {
+  #takeLine(bytes: Buffer, line: { start: number; end: number; usedEnd: number }, each: LineReceiver): number {
     const { start, usedEnd } = line
     const end = bytes[line.end - 1] === carriageReturn && line.end > start ? line.end - 1 : line.end
     const startBytes = this.#positionBytes
     for (let at = start; at < end;) {
       const content = bytes.subarray(at, end)
       const endBytes = startBytes + usedEnd - start
-      if (content.length <= this.#maxLineBytes && this.#takeWhole(content, endBytes, lines)) break
-      at += this.#takePiece(content, lines)
+      if (content.length <= this.#maxLineBytes && this.#takeWhole(content, endBytes, each)) break
+      at += this.#takePiece(content, each)
     }
     this.#positionBytes = startBytes + usedEnd - start
     this.#isMidLine = false
@@ -137,17 +148,17 @@ export class LineSplitter {
   }
 
   /** Takes what is left of a line if that is short enough. */
-  #takeWhole(content: Buffer, endBytes: number, lines: Line[]): boolean {
+  #takeWhole(content: Buffer, endBytes: number, each: LineReceiver): boolean {
     const isRest = this.#isMidLine
     const text = `${isRest ? restMark : ''}${textOf(content)}`
     const textBytes = Buffer.byteLength(text)
     if (textBytes > this.#maxLineBytes) return false
-    lines.push({ text, textBytes, startBytes: this.#positionBytes, endBytes, isRest, isCut: false })
+    each({ text, textBytes, startBytes: this.#positionBytes, endBytes, isRest, isCut: false })
     return true
   }
 
   /** Takes as much as there is room for, from bytes that are too many, and answers how many. */
-  #takePiece(bytes: Buffer, lines: Line[]): number {
+  #takePiece(bytes: Buffer, each: LineReceiver): number {
     const isRest = this.#isMidLine
     const room = this.#maxLineBytes - markBytes - (isRest ? markBytes : 0)
     let used = Math.min(bytes.length, characterBoundary(bytes, room))
@@ -162,7 +173,7 @@ export class LineSplitter {
     this.#isMidLine = true
     text = `${isRest ? restMark : ''}${text}${cutMark}`
     const textBytes = Buffer.byteLength(text)
-    lines.push({ text, textBytes, startBytes, endBytes: this.#positionBytes, isRest, isCut: true })
+    each({ text, textBytes, startBytes, endBytes: this.#positionBytes, isRest, isCut: true })
     return used
   }
 }

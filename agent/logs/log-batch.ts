@@ -23,6 +23,7 @@ export const maxMessageBytes = 1_000_000
 /** Events in the order that they are to be sent in. One without a message is left out, but taken. */
 export interface UnsentEvents {
   readonly length: number
+  /** Good until the next call at least. */
   at(index: number): SourceEvent | undefined
 }
 
@@ -44,8 +45,8 @@ export interface LogBatch {
   readonly taken: number
   /** How many of them it sends. */
   readonly sent: number
-  /** Those of them that are too old. */
-  readonly tooOld: readonly SourceEvent[]
+  /** Where among them those are that are too old. */
+  readonly tooOld: readonly number[]
   /** As `BatchLimits.maxBytes` counts them. */
   readonly bytes: number
   /** Whether it has events of a time that is not right, flagged by a clock record here or before. */
@@ -64,7 +65,7 @@ export function nextBatch(unsent: UnsentEvents, rules: BatchRules): LogBatch {
   const { oldestMs, newestMs } = acceptedTimes(clock)
   const tooOldMs = clock.isKnown ? clock.nowMs - rules.maxAgeMs : -Infinity
   const filling = new Filling(limits)
-  const tooOld: SourceEvent[] = []
+  const tooOld: number[] = []
   let hasFlagged = false
   let taken = 0
   for (; taken < unsent.length && taken < rules.maxTaken; taken += 1) {
@@ -72,7 +73,7 @@ export function nextBatch(unsent: UnsentEvents, rules: BatchRules): LogBatch {
     if (event === undefined || event.message === '') continue
     const timeMs = eventTimeMs(event, clock)
     if (timeMs <= tooOldMs && timeMs > clock.nowMs - wrongClockMs) {
-      tooOld.push(event)
+      tooOld.push(taken)
       continue
     }
     const timestampMs = timeMs < oldestMs ? oldestMs : timeMs > newestMs ? newestMs : timeMs

@@ -52,7 +52,9 @@ function hasNoControls(bytes: Uint8Array): boolean {
   const words = new Int32Array(bytes.buffer, bytes.byteOffset + start, (bytes.length - start) >> 2)
   const end = start + words.length * 4
   if (!isPlainRange(bytes, 0, start) || !isPlainRange(bytes, end, bytes.length)) return false
-  for (const word of words) {
+  // eslint-disable-next-line @typescript-eslint/prefer-for-of -- an iterator allocates a number for every word
+  for (let at = 0; at < words.length; at += 1) {
+    const word = words[at] ?? 0
     // a byte below 0x20 borrows, 0x7f carries: either sets a high bit, and no other byte alone does
     if ((((word - 0x20202020) | (word + 0x01010101)) & 0x80808080) === 0) continue
     if (isControl(word & 0xff) || isControl((word >> 8) & 0xff)) return false

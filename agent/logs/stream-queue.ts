@@ -74,8 +74,10 @@ export class StreamQueue {
 
   /** Oldest first. */
   held(): readonly SourceEvent[] {
-    const events = Array.from({ length: this.#queue.length }, (_, index) => this.#queue.at(index))
-    return events.filter((event) => event !== undefined)
+    return Array.from({ length: this.#queue.length }, (_, index) => {
+      const event = this.#queue.at(index)
+      return event === undefined ? [] : [{ ...event }]
+    }).flat()
   }
 
   offer(event: SourceEvent): void {
@@ -136,10 +138,10 @@ export class StreamQueue {
     const leftOut = new LeftOut(target)
     let nextTooOld = 0
     this.#suspects.passed(taken)
-    this.#queue.shift(taken, (event) => {
+    this.#queue.shift(taken, (event, index) => {
       event.origin?.accepted(event.position)
       if (event.message === '') leftOut.add(event, eventTimeMs(event, clock), 'level')
-      if (event !== tooOld[nextTooOld]) return
+      if (index !== tooOld[nextTooOld]) return
       nextTooOld += 1
       leftOut.add(event, eventTimeMs(event, clock), 'too far behind')
     })
@@ -159,7 +161,7 @@ export class StreamQueue {
   /** Gives up the one event of a batch: told by size and digest, because what is in it was the trouble. */
   #quarantine(batch: LogBatch, clock: ClockReading): void {
     const { target, tally, onGap } = this.#deps
-    const event = this.held().find((each) => each.message !== '' && !batch.tooOld.includes(each))
+    const event = this.held().find(({ message }, index) => message !== '' && !batch.tooOld.includes(index))
     this.#suspects.found()
     this.#take(batch, clock)
     if (event === undefined) return

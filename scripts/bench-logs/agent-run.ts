@@ -15,6 +15,7 @@ const { values } = parseArgs({
     certificate: { type: 'string', default: '' },
     pattern: { type: 'string', default: '' },
     state: { type: 'string', default: '' },
+    copy: { type: 'string', default: '' },
     compression: { type: 'string', default: 'gzip' },
     rest: { type: 'string', default: '0' },
   },
@@ -27,6 +28,7 @@ const stopwatch = new Stopwatch()
 const logs = openLogPath({
   pattern: values.pattern,
   stateFolder: values.state,
+  cursorCopy: values.copy,
   compression: values.compression === 'none' ? 'none' : 'gzip',
   port: Number(values.port),
   certificate: await readFile(values.certificate, 'utf8'),

@@ -16,6 +16,8 @@ export interface LogPathOptions {
   /** Absolute, with wildcards. */
   readonly pattern: string
   readonly stateFolder: string
+  /** In memory, as on a device. */
+  readonly cursorCopy: string
   readonly compression: 'gzip' | 'none'
   /** Of the logs endpoint on loopback. */
   readonly port: number
@@ -23,7 +25,8 @@ export interface LogPathOptions {
 }
 
 /** What the agent makes of one configuration to send log files, and nothing else of it. */
-export function openLogPath({ pattern, stateFolder, compression, port, certificate }: LogPathOptions): LogWorker {
+export function openLogPath(options: LogPathOptions): LogWorker {
+  const { pattern, stateFolder, cursorCopy, compression, port, certificate } = options
   const log = createLog({ level: 'info', sinks: [({ text }) => process.stderr.write(`${text}\n`)] })
   const keys = { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: 'bench', sessionToken: 'bench' }
   const clients = createAwsClients({
@@ -62,7 +65,7 @@ export function openLogPath({ pattern, stateFolder, compression, port, certifica
     destination: createCloudWatchLogDestination({ client: clients.logs, call, compression, log }),
     ring: new LogRing(),
     folder: stateFolder,
-    cursorCopy: join(stateFolder, 'cursors.copy'),
+    cursorCopy,
     cloudNow: Date.now,
     deviceClock: () => ({ offsetMs: 0, isKnown: true }),
     log,

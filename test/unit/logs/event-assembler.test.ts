@@ -77,7 +77,7 @@ describe.each([
     fc.assert(
       fc.property(anyBytes, fc.nat(800), (all, cut) => {
         const assembler = new EventAssembler({ positionBytes: 0, maxEventBytes, origin, ...reading })
-        const events = assembler.push(all.subarray(0, cut), moment).map(contentOf)
+        const events = pushed(assembler, all.subarray(0, cut)).map(contentOf)
         expect([...events, ...readOn(all, assembler.positionBytes, reading)]).toEqual(assemble([all], reading))
       }),
     )
@@ -87,11 +87,11 @@ describe.each([
 describe('lines that belong together', () => {
   test('become one event once the next one begins', () => {
     const assembler = new EventAssembler({ positionBytes: 0, origin, ...indented })
-    expect(assembler.push(Buffer.from('one\n> a\n\n> b\n'), moment)).toEqual([])
+    expect(pushed(assembler, Buffer.from('one\n> a\n\n> b\n'))).toEqual([])
     expect([assembler.positionBytes, assembler.isGroupOpen]).toEqual([0, true])
-    expect(assembler.push(Buffer.from('two\n'), moment)).toMatchObject([{ message: 'one\n> a\n> b', position: 13 }])
+    expect(pushed(assembler, Buffer.from('two\n'))).toMatchObject([{ message: 'one\n> a\n> b', position: 13 }])
     expect(assembler.positionBytes).toBe(13)
-    expect(assembler.endGroup()).toMatchObject([{ message: 'two', messageBytes: 3, position: 17 }])
+    expect(ended(assembler)).toMatchObject([{ message: 'two', messageBytes: 3, position: 17 }])
     expect(assembler.positionBytes).toBe(17)
   })
 
@@ -113,7 +113,7 @@ describe('lines that belong together', () => {
     const asked: number[] = []
     const multiLine = { isFirst: (line: string) => asked.push(line.length) > 0, maxLines: 10 }
     const assembler = new EventAssembler({ positionBytes: 0, origin, multiLine })
-    assembler.push(Buffer.from(`${'x'.repeat(5_000)}\n`), moment)
+    pushed(assembler, Buffer.from(`${'x'.repeat(5_000)}\n`))
     expect(asked).toEqual([1_024])
   })
 
@@ -127,24 +127,24 @@ describe('lines that belong together', () => {
 describe('times', () => {
   test('are stated, or those of the line before, until they are to be forgotten', () => {
     const assembler = new EventAssembler({ positionBytes: 0, origin, ...times() })
-    const events = assembler.push(Buffer.from('none\n2023-02-14 11:53:09 one\n  at foo\n'), moment)
+    const events = pushed(assembler, Buffer.from('none\n2023-02-14 11:53:09 one\n  at foo\n'))
     const statedMs = Date.UTC(2023, 1, 14, 11, 53, 9)
     expect(events.map((event) => event.statedMs)).toEqual([undefined, statedMs, statedMs])
     assembler.forgetTime()
-    expect(assembler.push(Buffer.from('later\n'), moment)).toMatchObject([{ statedMs: undefined, atMs: 1_000 }])
+    expect(pushed(assembler, Buffer.from('later\n'))).toMatchObject([{ statedMs: undefined, atMs: 1_000 }])
   })
 
   test('come with the offset of the clock from where on the file is watched', () => {
     const line = '2023-02-14 11:53:09 x\n'
     const assembler = new EventAssembler({ positionBytes: 0, origin, ...times() })
-    const events = assembler.push(Buffer.from(`${line}  more\n${line}  more\n`), { ...moment, freshFromBytes: 29 })
+    const events = pushed(assembler, Buffer.from(`${line}  more\n${line}  more\n`), { ...moment, freshFromBytes: 29 })
     expect(events.map(({ wallOffsetMs }) => wallOffsetMs)).toEqual([undefined, undefined, 5, 5])
   })
 
   test('are not looked for in the rest of a line', () => {
     const reading = { ...times(), isMidLine: true }
     const assembler = new EventAssembler({ positionBytes: 30, origin, ...reading })
-    expect(assembler.push(Buffer.from('2023-02-14 11:53:09\n'), moment)).toMatchObject([{ statedMs: undefined }])
+    expect(pushed(assembler, Buffer.from('2023-02-14 11:53:09\n'))).toMatchObject([{ statedMs: undefined }])
   })
 })
 
@@ -176,16 +176,34 @@ function assemble(
   start: { readonly positionBytes: number; readonly isMidLine?: boolean } = { positionBytes: 0 },
 ): readonly Content[] {
   const assembler = new EventAssembler({ ...start, maxEventBytes, origin, ...reading })
-  const events = chunks.flatMap((chunk) => assembler.push(chunk, moment))
-  while (assembler.pendingBytes > 0) events.push(...assembler.flush())
+  const events = chunks.flatMap((chunk) => pushed(assembler, chunk))
+  while (assembler.pendingBytes > 0) events.push(...flushed(assembler))
   return events.map(contentOf)
 }
 
 function assembleAll(text: string, reading: LineReading): readonly SourceEvent[] {
   const assembler = new EventAssembler({ positionBytes: 0, maxEventBytes, origin, ...reading })
-  return [...assembler.push(Buffer.from(text), moment), ...assembler.endGroup()]
+  return [...pushed(assembler, Buffer.from(text)), ...ended(assembler)]
 }
 
 function messages(text: string, reading: LineReading): readonly string[] {
   return assembleAll(text, reading).map(({ message }) => message)
+}
+
+function pushed(assembler: EventAssembler, bytes: Uint8Array, at = moment): SourceEvent[] {
+  const events: SourceEvent[] = []
+  assembler.push(bytes, at, (event) => events.push(event))
+  return events
+}
+
+function flushed(assembler: EventAssembler): SourceEvent[] {
+  const events: SourceEvent[] = []
+  assembler.flush((event) => events.push(event))
+  return events
+}
+
+function ended(assembler: EventAssembler): SourceEvent[] {
+  const events: SourceEvent[] = []
+  assembler.endGroup((event) => events.push(event))
+  return events
 }

@@ -28,6 +28,7 @@ export class FollowedLogs implements AsyncDisposable {
   readonly #folder: TempFolder
   #sources: FollowedPaths | undefined
   #acceptedEvents = 0
+  readonly #buffer = Buffer.alloc(65_536)
 
   private constructor(folder: TempFolder) {
     this.#folder = folder
@@ -64,7 +65,7 @@ export class FollowedLogs implements AsyncDisposable {
       await path.look()
       await this.beforeRead()
       for (let file = path.nextFile(); file !== undefined && !this.isHeldBack; file = path.nextFile()) {
-        for (const event of await file.read()) this.events.push({ ...event, stream: path.target.stream })
+        await file.read(this.#buffer, (event) => this.events.push({ ...event, stream: path.target.stream }))
       }
     }
     this.#sources.forgetSettled()

@@ -70,47 +70,50 @@ test('marks the pieces of a line that is too long', () => {
 
 test('marks what follows when it begins to read in the middle of a line', () => {
   const splitter = new LineSplitter({ positionBytes: 7, isMidLine: true, maxLineBytes })
-  expect(splitter.push(Buffer.from('rest\nnext\n')).map(({ text }) => text)).toEqual(['[continued]\u2026rest', 'next'])
+  expect(pushed(splitter, Buffer.from('rest\nnext\n')).map(({ text }) => text)).toEqual([
+    '[continued]\u2026rest',
+    'next',
+  ])
 })
 
 test('holds back a line without a break, and its position with it', () => {
   const splitter = new LineSplitter({ positionBytes: 0, maxLineBytes })
-  expect(splitter.push(Buffer.from('one\ntw'))).toMatchObject([{ text: 'one', startBytes: 0, endBytes: 4 }])
+  expect(pushed(splitter, Buffer.from('one\ntw'))).toMatchObject([{ text: 'one', startBytes: 0, endBytes: 4 }])
   expect([splitter.positionBytes, splitter.pendingBytes]).toEqual([4, 2])
-  expect(splitter.push(Buffer.from('o\r\n'))).toMatchObject([{ text: 'two', startBytes: 4, endBytes: 9 }])
+  expect(pushed(splitter, Buffer.from('o\r\n'))).toMatchObject([{ text: 'two', startBytes: 4, endBytes: 9 }])
 })
 
 test('moves over empty lines without making any', () => {
   const splitter = new LineSplitter({ positionBytes: 0, maxLineBytes })
-  expect(splitter.push(Buffer.from('\n\r\n\n'))).toEqual([])
+  expect(pushed(splitter, Buffer.from('\n\r\n\n'))).toEqual([])
   expect(splitter.positionBytes).toBe(4)
 })
 
 test('shows NUL, other control characters and what is not UTF-8, and leaves tabs', () => {
   const splitter = new LineSplitter({ positionBytes: 0, maxLineBytes })
-  const [line] = splitter.push(Buffer.from([0x61, 0x00, 0xff, 0x09, 0x1b, 0x7f, 0xc2, 0x9b, 0x0d, 0x62, 0x0a]))
+  const [line] = pushed(splitter, Buffer.from([0x61, 0x00, 0xff, 0x09, 0x1b, 0x7f, 0xc2, 0x9b, 0x0d, 0x62, 0x0a]))
   expect(line).toMatchObject({ text: 'a\u2400\uFFFD\t\u241B\u2421\uFFFD\u240Db', endBytes: 11 })
 })
 
 test('shows a hole in a file as its length', () => {
   const splitter = new LineSplitter({ positionBytes: 0, maxLineBytes: 1_000_000 })
-  const [line] = splitter.push(Buffer.from(`${'\0'.repeat(100_000)}after\n`))
+  const [line] = pushed(splitter, Buffer.from(`${'\0'.repeat(100_000)}after\n`))
   expect(line).toMatchObject({ text: '\u2400(100000 times)after', endBytes: 100_006 })
 })
 
 test('ends a pending line before the character that is not complete, and marks what comes after', () => {
   const splitter = new LineSplitter({ positionBytes: 0, maxLineBytes })
-  splitter.push(Buffer.from([0x61, 0xe2, 0x82]))
-  expect(splitter.flush()).toMatchObject([{ text: 'a', endBytes: 1 }])
-  expect(splitter.push(Buffer.from([0xac, 0x0a]))).toMatchObject([{ text: '[continued]\u2026\u20AC', endBytes: 5 }])
+  pushed(splitter, Buffer.from([0x61, 0xe2, 0x82]))
+  expect(flushed(splitter)).toMatchObject([{ text: 'a', endBytes: 1 }])
+  expect(pushed(splitter, Buffer.from([0xac, 0x0a]))).toMatchObject([{ text: '[continued]\u2026\u20AC', endBytes: 5 }])
 })
 
 test('makes nothing of the line break that comes after a line was ended without it', () => {
   const splitter = new LineSplitter({ positionBytes: 0, maxLineBytes })
-  splitter.push(Buffer.from('half'))
-  splitter.flush()
-  expect(splitter.flush()).toEqual([])
-  expect(splitter.push(Buffer.from('\nnext\n'))).toMatchObject([{ text: 'next', endBytes: 10 }])
+  pushed(splitter, Buffer.from('half'))
+  flushed(splitter)
+  expect(flushed(splitter)).toEqual([])
+  expect(pushed(splitter, Buffer.from('\nnext\n'))).toMatchObject([{ text: 'next', endBytes: 10 }])
 })
 
 function unmarked({ text, isCut, isRest }: Line): string {
@@ -119,7 +122,22 @@ function unmarked({ text, isCut, isRest }: Line): string {
 
 function split(chunks: readonly Uint8Array[]): { lines: readonly Line[]; positionBytes: number } {
   const splitter = new LineSplitter({ positionBytes: 100, maxLineBytes })
-  const lines = chunks.flatMap((chunk) => splitter.push(chunk))
-  while (splitter.pendingBytes > 0) lines.push(...splitter.flush())
+  const lines = chunks.flatMap((chunk) => pushed(splitter, chunk))
+  while (splitter.pendingBytes > 0) lines.push(...flushed(splitter))
   return { lines, positionBytes: splitter.positionBytes }
+}
+
+/** The bytes are overwritten at once, as a buffer that is used again. */
+function pushed(splitter: LineSplitter, bytes: Uint8Array): Line[] {
+  const lines: Line[] = []
+  const lent = Uint8Array.from(bytes)
+  splitter.push(lent, (line) => lines.push(line))
+  lent.fill(0x58)
+  return lines
+}
+
+function flushed(splitter: LineSplitter): Line[] {
+  const lines: Line[] = []
+  splitter.flush((line) => lines.push(line))
+  return lines
 }

@@ -233,7 +233,7 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
     const atMs = monotonicMs()
     if (!(await this.#isStillIt(this.#handle, this.#readBytes + bytesRead))) {
       this.#atEnd = true
-      return []
+      return
     }
     // What is written after a pause has its own time.
     if (this.#isReadAll) this.#assembler.forgetTime()

@@ -2,6 +2,7 @@ import type { BigIntStats } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, join, parse } from 'node:path'
 
+import { errorCode } from '../lib/errors.ts'
 import { fileIdOf } from './file-identity.ts'
 
 /** A regular file in the folder of a log file that may hold what was in it before. */
@@ -57,13 +58,23 @@ export function isRotatedName(base: string, name: string): boolean {
 
 async function filesBeside(path: string, wanted: (name: string) => boolean): Promise<readonly RotatedFile[]> {
   const folder = dirname(path)
-  const names = await readdir(folder).catch(() => [])
+  const names = await namesIn(folder)
   const files: RotatedFile[] = []
   for (const name of names.filter((name) => name !== basename(path) && wanted(name)).slice(0, maxNames)) {
     const file = await regularFile(join(folder, name))
     if (file !== undefined) files.push(file)
   }
   return files
+}
+
+/** A folder that cannot be listed for the moment may hold what would else be taken for lost. */
+async function namesIn(folder: string): Promise<readonly string[]> {
+  try {
+    return await readdir(folder)
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM'].includes(errorCode(error) ?? '')) return []
+    throw error
+  }
 }
 
 async function regularFile(location: string): Promise<RotatedFile | undefined> {

@@ -89,5 +89,5 @@ it('tells by status which drop-in is missing while the agent may not read the jo
 })
 
 function isReady(line: string): boolean {
-  return / agent is ready /.test(line)
+  return line.includes(' agent is ready ')
 }

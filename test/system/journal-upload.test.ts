@@ -6,6 +6,8 @@ import { pollUntil } from './support/poll-until.ts'
 const logs = { flushSeconds: 1, sources: [{ kind: 'journal' }, { kind: 'journal', unit: 'counter.service' }] }
 const mayRead = { journal: '[Service]\nSupplementaryGroups=systemd-journal\n' }
 
+const instant: unknown = expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/)
+
 describe('the journal on its way from an appliance to CloudWatch', () => {
   let appliance: Appliance
 
@@ -60,7 +62,7 @@ describe('the journal on its way from an appliance to CloudWatch', () => {
     await pollUntil('the gap arrived', () => gapsIn('counter').length > 0)
     const { logs: status } = await appliance.until(isWell)
     expect(status).toMatchObject({ gapsPending: 0 })
-    expect(gapsIn('counter')).toMatchObject([{ reason: 'vacuumed', source: 'the journal' }])
+    expect(gapsIn('counter')).toMatchObject([{ reason: 'vacuumed', source: 'the journal', from: instant, to: instant }])
     expect(appliance.messages('counter')).not.toContain('lost')
   })
 

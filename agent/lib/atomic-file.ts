@@ -12,7 +12,7 @@ export interface AtomicFileOptions {
 }
 
 /** A file could not be written. Names the file itself, never the temporary one, so that repetitions look alike. */
-class WriteError extends AgentError {
+export class WriteError extends AgentError {
   override readonly name = 'WriteError'
   /** The file system's code, such as ENOSPC. */
   readonly code: string
@@ -69,6 +69,9 @@ function hintFor(code: string): string {
       return 'free some space on that file system; the agent goes on by itself'
     case 'EROFS':
       return 'that file system is read-only: mount it writable, or look for the fault that made it so'
+    case 'EMFILE':
+    case 'ENFILE':
+      return 'raise LimitNOFILE= of the unit by a drop-in; the agent goes on by itself'
     default:
       return 'let the user that the agent runs as write to that folder'
   }

@@ -4,6 +4,8 @@ import { join } from 'node:path'
 
 import * as z from 'zod'
 
+import { WriteError } from '../lib/atomic-file.ts'
+import { errorCode } from '../lib/errors.ts'
 import { readJsonState, writeJsonState } from '../lib/json-state.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
@@ -147,8 +149,12 @@ export class LogStateFile {
     if (essence === this.#saved) return
     const { folder } = this.#options
     this.#savedAtMs = monotonicMs()
-    await mkdir(folder, { recursive: true, mode: 0o700 })
-    await chmod(folder, 0o700)
+    try {
+      await mkdir(folder, { recursive: true, mode: 0o700 })
+      await chmod(folder, 0o700)
+    } catch (error) {
+      throw new WriteError(this.#path, errorCode(error) ?? String(error))
+    }
     await writeJsonState(this.#path, this.#versioned(state))
     this.#saved = essence
   }

@@ -2,6 +2,7 @@ import { constants, type BigIntStats } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 
 import { errorCode } from '../lib/errors.ts'
+import { keepDescriptorReserve } from './descriptor-reserve.ts'
 import { fileIdOf, hasHead, readHead } from './file-identity.ts'
 import { FollowedFile } from './followed-file.ts'
 import type { LineFormat } from './line-format.ts'
@@ -26,13 +27,15 @@ const futureMs = 3_600_000
 
 /**
  * Opens a file, never waiting for a writer. Answers undefined when it is not there, not a regular file, not the one with
- * `fileId`, or, with a cursor, neither the file that the cursor is about nor a copy of it. Throws the file system's error.
+ * `fileId`, or, with a cursor, neither the file that the cursor is about nor a copy of it. Throws the file system's error, and an
+ * AgentError while too few descriptors are left.
  */
 export async function openFollowedFile(options: FollowedFileOptions): Promise<FollowedFile | undefined> {
   const { path, location = path, cursor, format } = options
   const handle = await openIfThere(location)
   if (handle === undefined) return undefined
   try {
+    await keepDescriptorReserve()
     const stats = await handle.stat({ bigint: true })
     const isMeant = stats.isFile() && (options.fileId === undefined || options.fileId === fileIdOf(stats))
     if (isMeant && (cursor === undefined || (await fitsCursor(handle, stats, cursor)))) {

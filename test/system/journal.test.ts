@@ -69,7 +69,7 @@ describe('the journal of an appliance', () => {
     const events = reader.events('burst')
     const own = events.map(({ message }) => message).filter((text) => !text.includes('burst.service'))
     expect(own).toEqual([
-      'caf\u00e9 \u0001\ufffd',
+      'caf\u00e9 \u2401\ufffd',
       'bad',
       ...Array.from({ length: 1000 }, (_, index) => String(index + 1)),
     ])

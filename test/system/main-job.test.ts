@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
+import { arrivedMessages } from '../support/arrived-messages.ts'
 import { runCommand } from '../support/run-command.ts'
 import { Appliance, cameraConfig, isWell, paths, readerGroup } from './support/appliance.ts'
 import { pollUntil } from './support/poll-until.ts'
@@ -16,7 +17,16 @@ describe('an appliance whose image holds the package', () => {
     hostBefore = await hostNetwork()
     appliance = owned.use(
       await Appliance.working({
+        dropIns: { journal: '[Service]\nSupplementaryGroups=systemd-journal\n' },
         config: () => ({
+          logs: {
+            flushSeconds: 1,
+            sources: [
+              { kind: 'file', path: `${paths.logs}/*.log` },
+              { kind: 'applications', folder: paths.logs },
+              { kind: 'journal' },
+            ],
+          },
           cameras: {
             refreshSeconds: 30,
             streams: [cameraConfig(), { ...cameraConfig(), name: groupCamera, group: readerGroup }],
@@ -59,6 +69,18 @@ describe('an appliance whose image holds the package', () => {
   it('sends the logs', async () => {
     await appliance.write(`${paths.logs}/app.log`, 'a line of the application\n')
     await pollUntil('the line arrived', () => appliance.messages('app').includes('a line of the application'))
+  })
+
+  it('sends those of applications to groups of their own, the journal, and metrics', async () => {
+    await appliance.write(`${paths.logs}/people-counter/count.log`, 'three people\n')
+    await appliance.container.run('logger', '--tag', 'dock', 'the door is open')
+    const group = '/aws/panorama/devices/panorama_dock-1_Thing/applications/people-counter'
+    await pollUntil('the application', () => arrivedMessages(appliance.cloud, group, 'count').includes('three people'))
+    await pollUntil('the journal', () =>
+      appliance.messages('syslog').some((line) => line.endsWith(': the door is open')),
+    )
+    const isAlive = (record: string): boolean => record.includes('"DeviceActive":1')
+    await pollUntil('the metrics', () => appliance.messages('metrics').some(isAlive))
   })
 
   it('tells systemctl in one line how it is', async () => {

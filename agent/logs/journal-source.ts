@@ -1,4 +1,4 @@
-import type { DeliveredSource } from './delivered-source.ts'
+import type { DeliveredSource, SourceProgress } from './delivered-source.ts'
 import { backoffMs, type Random } from '../lib/backoff.ts'
 import { AgentError } from '../lib/errors.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
@@ -95,6 +95,12 @@ export class JournalSource implements DeliveredSource {
   get positions(): { readonly journal?: JournalState } {
     const { state } = this
     return state === undefined ? {} : { journal: state }
+  }
+
+  /** One per stream. */
+  progress(): readonly SourceProgress[] {
+    const lastError = this.#error ?? this.#feed.fault
+    return this.targets.map((target) => ({ name: what, target, ...(lastError === undefined ? {} : { lastError }) }))
   }
 
   failures(): readonly { readonly what: string; readonly error: unknown }[] {

@@ -446,6 +446,9 @@ describe('JournalSource', () => {
       bench.journalctl.failures.push(new AgentError('again', { retryable: true }))
       await bench.read()
       expect(bench.source.failures()).toMatchObject([{ what: 'the journal', error: { message: /SIGKILL/ } }])
+      const told = bench.source.progress().map(({ target: { stream }, lastError }) => [stream, String(lastError)])
+      const why = expect.stringContaining('SIGKILL') as unknown
+      expect(told).toEqual(bench.source.targets.map(({ stream }) => [stream, why]))
       const runs = bench.journalctl.runs.length
       for (let look = 0; look < 10; look += 1) await bench.read()
       expect(bench.journalctl.runs).toHaveLength(runs)
@@ -457,6 +460,7 @@ describe('JournalSource', () => {
       await bench.read(1_000)
       expect(bench.sink('syslog').messages).toEqual([`${app}: one`, `${app}: two`])
       expect(bench.source.failures()).toEqual([])
+      expect(bench.source.progress().every(({ lastError }) => lastError === undefined)).toBe(true)
       expect(bench.gaps).toEqual([])
     })
 

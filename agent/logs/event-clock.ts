@@ -55,7 +55,7 @@ export function acceptedTimes({ nowMs }: ClockReading): { readonly oldestMs: num
 
 /**
  * When an event happened, by the cloud's clock: the time that it states, mended by what the device's clock was off when
- * the event was read; else when it was read. Not bounded.
+ * it was written; else when it was read. Not bounded.
  */
 export function eventTimeMs({ atMs, statedMs, wallOffsetMs }: SourceEvent, { offsetMs }: ClockReading): number {
   if (statedMs === undefined || !Number.isFinite(statedMs)) return Math.floor(offsetMs + atMs)

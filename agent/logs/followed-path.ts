@@ -155,9 +155,9 @@ export class FollowedPath implements AsyncDisposable {
 
   /** The content is no longer there: goes on in the copy that rotation made, or says what is lost. */
   async #replace(file: FollowedFile): Promise<void> {
-    const { freshFromBytes, readCursor } = file
+    const { writtenClock, readCursor } = file
     // When it cannot be looked for now, nothing has changed yet, so that the next look finds the same and tries again.
-    const copy = readCursor.headBytes === 0 ? undefined : await this.#findCopy(readCursor, { freshFromBytes })
+    const copy = readCursor.headBytes === 0 ? undefined : await this.#findCopy(readCursor, { writtenClock })
     file.disown()
     if (file === this.#live) this.#live = undefined
     if (copy === undefined) {
@@ -220,7 +220,7 @@ export class FollowedPath implements AsyncDisposable {
 
   async #findCopy(
     cursor: LogCursor,
-    options: Pick<FollowedFileOptions, 'freshFromBytes'> = {},
+    options: Pick<FollowedFileOptions, 'writtenClock'> = {},
   ): Promise<FollowedFile | undefined> {
     const { path, format } = this.#deps
     for (const { location, fileId } of (await findRotated(path)).toReversed()) {

@@ -6,6 +6,7 @@ import { fileIdOf, hasHead, readHead } from './file-identity.ts'
 import { FollowedFile } from './followed-file.ts'
 import type { LineFormat } from './line-format.ts'
 import type { LogCursor } from './log-cursors.ts'
+import { WrittenClock } from './written-clock.ts'
 
 export interface FollowedFileOptions {
   /** The path that the file's lines are told under; it may have been renamed since. */
@@ -14,8 +15,8 @@ export interface FollowedFileOptions {
   readonly location?: string
   /** Where to go on. Default: at the first byte. */
   readonly cursor?: LogCursor
-  /** Where that begins which was written while this process watched, if that is known. */
-  readonly freshFromBytes?: number
+  /** Of the file that it is a copy of. Default: it is watched from now on. */
+  readonly writtenClock?: WrittenClock
   readonly format: LineFormat
 }
 
@@ -42,7 +43,7 @@ export async function openFollowedFile(options: FollowedFileOptions): Promise<Fo
         head: await readHead(handle),
         positionBytes,
         isMidLine: positionBytes > 0 && (await readByte(handle, positionBytes - 1)) !== lineFeed,
-        freshFromBytes: options.freshFromBytes ?? freshFrom(stats, cursor),
+        writtenClock: options.writtenClock ?? writtenClockOf(stats, cursor),
         format,
       })
     }
@@ -70,6 +71,10 @@ async function fitsCursor(handle: FileHandle, stats: BigIntStats, cursor: LogCur
   const born = bornOf(stats)
   if (fileId === fileIdOf(stats) && bornMs !== 0 && born !== 0 && bornMs !== born) return false
   return Number(stats.size) >= positionBytes && (await hasHead(handle, cursor))
+}
+
+function writtenClockOf(stats: BigIntStats, cursor: LogCursor | undefined): WrittenClock {
+  return new WrittenClock({ freshFromBytes: freshFrom(stats, cursor), sizeBytes: Number(stats.size) })
 }
 
 /** A file that was made since this process started was written since; one from the future was made under another clock. */

@@ -7,7 +7,7 @@ import { TimestampReader } from '../../../agent/logs/timestamp-reader.ts'
 import { anyBytes, chunksOf } from './log-bytes.ts'
 
 const maxEventBytes = 64
-const moment = { atMs: 1_000, wallOffsetMs: 5, freshFromBytes: 0 }
+const moment = { atMs: 1_000, offsetMsOf: () => 5 }
 const origin = { accepted: (): undefined => undefined }
 type Reading = LineReading & { readonly maxEventBytes?: number }
 
@@ -137,7 +137,10 @@ describe('times', () => {
   test('come with the offset of the clock from where on the file is watched', () => {
     const line = '2023-02-14 11:53:09 x\n'
     const assembler = new EventAssembler({ positionBytes: 0, origin, ...times() })
-    const events = assembler.push(Buffer.from(`${line}  more\n${line}  more\n`), { ...moment, freshFromBytes: 29 })
+    const events = assembler.push(Buffer.from(`${line}  more\n${line}  more\n`), {
+      ...moment,
+      offsetMsOf: (startBytes) => (startBytes < 29 ? undefined : 5),
+    })
     expect(events.map(({ wallOffsetMs }) => wallOffsetMs)).toEqual([undefined, undefined, 5, 5])
   })
 

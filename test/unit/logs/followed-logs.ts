@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { appendFile, mkdir } from 'node:fs/promises'
 import { join, parse } from 'node:path'
 
 import { vi } from 'vitest'
@@ -73,6 +73,13 @@ export class FollowedLogs implements AsyncDisposable {
   /** Lets time pass in looks of a second. */
   async pass(ms: number): Promise<void> {
     for (let passedMs = 0; passedMs < ms; passedMs += 1_000) await this.look(1_000)
+  }
+
+  /** Appends lines that state the time of now by the device's clock. Answers that clock minus the monotonic clock. */
+  async writeStamped(name: string, lines: number): Promise<number> {
+    const stated = new Date().toISOString()
+    await appendFile(this.path(name), `${stated} text\n`.repeat(lines))
+    return Date.now() - performance.now()
   }
 
   accept(events = Infinity): void {

@@ -1,7 +1,5 @@
 import type { BigIntStats } from 'node:fs'
-import { stat } from 'node:fs/promises'
 
-import { errorCode } from '../lib/errors.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { fileIdOf } from './file-identity.ts'
 import type { FollowedFile } from './followed-file.ts'
@@ -9,8 +7,9 @@ import type { LineFormat } from './line-format.ts'
 import type { LogCursor } from './log-cursors.ts'
 import type { LogTarget } from './log-destination.ts'
 import type { GapRecord } from './log-source.ts'
-import { openFollowedFile, openIfThere, type FollowedFileOptions } from './open-followed-file.ts'
-import { findByFileId, findRotated, isNewer, type FileTimes } from './rotated-files.ts'
+import { openFollowedFile, openIfThere, statIfThere, type FollowedFileOptions } from './open-followed-file.ts'
+import { findByFileId, findRotated, isNewer, timesOf, type FileTimes, type RotatedFile } from './rotated-files.ts'
+import { UnreadableFiles, type UnreadableFile } from './unreadable-files.ts'
 
 export interface FollowedPathDeps {
   readonly path: string
@@ -32,6 +31,8 @@ export interface FollowedPathDeps {
   /** The cloud's time in milliseconds since 1970. */
   readonly cloudNow: () => number
 }
+
+type OpenOptions = Pick<FollowedFileOptions, 'cursor' | 'writtenClock'>
 
 const lateWriterMs = 30_000
 const deletedHoldMs = 600_000
@@ -55,6 +56,7 @@ export class FollowedPath implements AsyncDisposable {
   /** The file that was at the path at the last look; the others are on their way out. */
   #live: FollowedFile | undefined
   #toResume: readonly LogCursor[]
+  readonly #unreadable = new UnreadableFiles()
   #lastLookMs: number | undefined
   /** Files from later than this are still to come, where none is followed that would tell. */
   #knownUntil: FileTimes | undefined
@@ -69,6 +71,11 @@ export class FollowedPath implements AsyncDisposable {
 
   get files(): readonly FollowedFile[] {
     return this.#files
+  }
+
+  /** Rotated files of this path that may not be read. */
+  get unreadable(): readonly UnreadableFile[] {
+    return this.#unreadable.all
   }
 
   get hasMore(): boolean {
@@ -86,13 +93,14 @@ export class FollowedPath implements AsyncDisposable {
 
   /** Whether there is nothing at the path and nothing left of what was. */
   get isOver(): boolean {
-    return this.#files.length === 0 && this.#toResume.length === 0
+    return this.#files.length + this.#toResume.length + this.unreadable.length === 0
   }
 
   /** Sees what became of the files; cheap when nothing did. Throws the file system's error. */
   async look(): Promise<void> {
-    const stats = await statFile(this.path)
+    const stats = await statIfThere(this.path)
     await this.#resume(stats)
+    await this.#retryUnreadable()
     const live = this.#live
     if (live === undefined || stats === undefined || live.fileId !== fileIdOf(stats)) {
       this.#live = undefined
@@ -125,12 +133,33 @@ export class FollowedPath implements AsyncDisposable {
 
   /** Takes up the files that were followed before a restart, wherever rotation has put them meanwhile. */
   async #resume(atPath: BigIntStats | undefined): Promise<void> {
-    for (let next = this.#toResume[0]; next !== undefined; next = this.#toResume[0]) {
-      const file = await this.#findRest(next)
-      if (file !== undefined) this.#files.push(file)
+    for (const next of this.#toResume) {
+      const file = await this.#findRest(next, atPath)
+      if (file === 'unreadable') this.#noteKnown(next)
+      else if (file !== undefined) this.#insert(file)
       else this.#resumeLost(next, atPath !== undefined)
-      this.#toResume = this.#toResume.slice(1)
+      if (file !== 'unreadable') this.#toResume = this.#toResume.filter((cursor) => cursor !== next)
     }
+  }
+
+  /** What may be read by now comes before what is at the path; of what is gone there is a gap. */
+  async #retryUnreadable(): Promise<void> {
+    for (const { location, fileId, stats, isAwaited } of this.unreadable) {
+      const place = await findByFileId(location, fileId)
+      if (place !== undefined && !this.#deps.isFollowed(fileId)) {
+        const file = await this.#tryOpen(place, { isAwaited })
+        if (isAwaited && file !== undefined) this.#insert(file)
+        else await file?.[Symbol.asyncDispose]()
+      } else {
+        this.#unreadable.forget(fileId)
+        if (place === undefined && isAwaited && stats.size > 0n) this.#report({ bytes: Number(stats.size) })
+      }
+    }
+  }
+
+  #insert(file: FollowedFile): void {
+    const liveAt = this.#files.findIndex((other) => other === this.#live)
+    this.#files.splice(liveAt < 0 ? this.#files.length : liveAt, 0, file)
   }
 
   async #followNext(fileId: string): Promise<void> {
@@ -147,9 +176,13 @@ export class FollowedPath implements AsyncDisposable {
   async #followBetween(nextFileId: string): Promise<void> {
     const knownUntil = this.#files.at(-1)?.seen ?? this.#knownUntil
     if (knownUntil === undefined) return
-    for (const { location, fileId, stats } of await findRotated(this.path)) {
+    for (const place of await findRotated(this.path)) {
+      const { fileId, stats } = place
       if (fileId === nextFileId || this.#deps.isFollowed(fileId) || !isNewer(stats, knownUntil)) continue
-      if (this.#deps.cursorOf(fileId) === undefined) await this.#open({ location })
+      if (this.#deps.cursorOf(fileId) !== undefined) continue
+      const isAwaited = !this.#toResume.some((cursor) => cursor.fileId === fileId)
+      const file = await this.#tryOpen(place, { isAwaited })
+      if (file !== undefined) this.#files.push(file)
     }
   }
 
@@ -198,22 +231,27 @@ export class FollowedPath implements AsyncDisposable {
 
   /** Where something else is at the path, it was rotated, and may have had more by then than was ever seen. */
   #resumeLost(cursor: LogCursor, isRotated: boolean): void {
-    const { sizeBytes, positionBytes, modifiedMs, bornMs } = cursor
+    const { sizeBytes, positionBytes } = cursor
     const bytes = Math.max(0, sizeBytes - positionBytes)
-    if (modifiedMs !== undefined) this.#knownUntil = timesOf(modifiedMs, bornMs ?? 0)
+    this.#noteKnown(cursor)
     if (bytes > 0 || isRotated) this.#report(bytes === 0 ? {} : { bytes })
+  }
+
+  #noteKnown({ modifiedMs, bornMs }: LogCursor): void {
+    if (modifiedMs !== undefined) this.#knownUntil = timesOf(modifiedMs, bornMs ?? 0)
   }
 
   #report(loss: Pick<GapRecord, 'bytes' | 'firstMs' | 'lastMs'>): void {
     this.#deps.onGap({ target: this.target, source: this.path, reason: 'rotated', ...loss })
   }
 
-  async #findRest(cursor: LogCursor): Promise<FollowedFile | undefined> {
+  async #findRest(cursor: LogCursor, atPath?: BigIntStats): Promise<FollowedFile | 'unreadable' | undefined> {
     const place = await findByFileId(this.path, cursor.fileId)
     if (place !== undefined && !this.#deps.isFollowed(place.fileId)) {
-      const { path, format } = this.#deps
-      const file = await openFollowedFile({ path, format, location: place.location, cursor })
+      const isLive = atPath !== undefined && fileIdOf(atPath) === place.fileId
+      const file = isLive ? await this.#openAt(place.location, { cursor }) : await this.#tryOpen(place, { cursor })
       if (file !== undefined) return file
+      if (this.unreadable.some(({ fileId }) => fileId === place.fileId)) return 'unreadable'
     }
     return cursor.headBytes === 0 ? undefined : await this.#findCopy(cursor)
   }
@@ -222,10 +260,9 @@ export class FollowedPath implements AsyncDisposable {
     cursor: LogCursor,
     options: Pick<FollowedFileOptions, 'writtenClock'> = {},
   ): Promise<FollowedFile | undefined> {
-    const { path, format } = this.#deps
-    for (const { location, fileId } of (await findRotated(path)).toReversed()) {
-      if (this.#deps.isFollowed(fileId)) continue
-      const file = await openFollowedFile({ path, format, location, cursor, ...options })
+    for (const place of (await findRotated(this.path)).toReversed()) {
+      if (this.#deps.isFollowed(place.fileId)) continue
+      const file = await this.#tryOpen(place, { cursor, ...options })
       if (file !== undefined) return file
     }
     return undefined
@@ -241,24 +278,22 @@ export class FollowedPath implements AsyncDisposable {
     return false
   }
 
-  async #open(options: Pick<FollowedFileOptions, 'location' | 'cursor'>): Promise<FollowedFile | undefined> {
+  /** `isAwaited`: whether its lines are to be read once it can be. */
+  async #tryOpen(
+    place: RotatedFile,
+    { isAwaited = false, ...options }: OpenOptions & { readonly isAwaited?: boolean },
+  ): Promise<FollowedFile | undefined> {
+    return await this.#unreadable.tryOpen(place, { isAwaited, open: (location) => this.#openAt(location, options) })
+  }
+
+  async #openAt(location: string, options: OpenOptions): Promise<FollowedFile | undefined> {
     const { path, format } = this.#deps
-    const file = await openFollowedFile({ path, format, ...options })
+    return await openFollowedFile({ path, format, location, ...options })
+  }
+
+  async #open(options: OpenOptions): Promise<FollowedFile | undefined> {
+    const file = await this.#openAt(this.path, options)
     if (file !== undefined) this.#files.push(file)
     return file
-  }
-}
-
-function timesOf(modifiedMs: number, bornMs: number): FileTimes {
-  return { mtimeNs: BigInt(modifiedMs) * 1_000_000n, birthtimeNs: BigInt(bornMs) * 1_000_000n }
-}
-
-async function statFile(path: string): Promise<BigIntStats | undefined> {
-  try {
-    const stats = await stat(path, { bigint: true })
-    return stats.isFile() ? stats : undefined
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined
-    throw error
   }
 }

@@ -1,5 +1,5 @@
 import { constants, type BigIntStats } from 'node:fs'
-import { open, type FileHandle } from 'node:fs/promises'
+import { open, stat, type FileHandle } from 'node:fs/promises'
 
 import { errorCode } from '../lib/errors.ts'
 import { fileIdOf, hasHead, readHead } from './file-identity.ts'
@@ -61,6 +61,17 @@ export async function openIfThere(location: string): Promise<FileHandle | undefi
     return await open(location, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
     if (['ENOENT', 'ENOTDIR', 'ENXIO'].includes(errorCode(error) ?? '')) return undefined
+    throw error
+  }
+}
+
+/** Of a regular file, if there is one. Throws the file system's error. */
+export async function statIfThere(path: string): Promise<BigIntStats | undefined> {
+  try {
+    const stats = await stat(path, { bigint: true })
+    return stats.isFile() ? stats : undefined
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined
     throw error
   }
 }

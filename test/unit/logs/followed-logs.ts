@@ -47,6 +47,10 @@ export class FollowedLogs implements AsyncDisposable {
     return this.#sources?.cursors ?? []
   }
 
+  failures(): readonly { readonly what: string; readonly error: unknown }[] {
+    return this.#sources?.failures() ?? []
+  }
+
   messages(stream: string): readonly string[] {
     return this.events.filter((event) => event.stream === stream).map(({ message }) => message)
   }

@@ -30,16 +30,14 @@ export interface EventAssemblerOptions extends LineReading {
 export interface ReadMoment {
   /** On the monotonic clock. */
   readonly atMs: number
-  /** The device's clock minus the monotonic clock. */
-  readonly wallOffsetMs: number
-  /** Where in the file that begins which was written since this process watches the file. */
-  readonly freshFromBytes: number
+  /** The device's clock minus the monotonic clock when a line was written, by its start and the time it states; undefined when that is not known. */
+  readonly offsetMsOf: (startBytes: number, statedMs: number) => number | undefined
 }
 
 export type EventReceiver = (event: SourceEvent) => void
 
 const patternLength = 1_024
-const longAgo: ReadMoment = { atMs: 0, wallOffsetMs: 0, freshFromBytes: Infinity }
+const longAgo: ReadMoment = { atMs: 0, offsetMsOf: () => undefined }
 
 /**
  * Makes events of the bytes of one file. An event's position is right after it; `positionBytes` never passes a line
@@ -130,11 +128,11 @@ export class EventAssembler {
   }
 
   #eventOf(first: Line, { text, textBytes, endBytes }: Pick<Line, 'text' | 'textBytes' | 'endBytes'>): SourceEvent {
-    const { atMs, wallOffsetMs, freshFromBytes } = this.#moment
+    const { atMs, offsetMsOf } = this.#moment
     const statedMs = this.#readTime?.(first.text)
     if (statedMs !== undefined) {
       this.#statedMs = statedMs
-      this.#statedOffsetMs = first.startBytes >= freshFromBytes ? wallOffsetMs : undefined
+      this.#statedOffsetMs = offsetMsOf(first.startBytes, statedMs)
     }
     return {
       message: text,

@@ -9,7 +9,7 @@ export interface ClockReading {
   readonly offsetMs: number
   /** Whether a server has told the time. */
   readonly isKnown: boolean
-  /** Whether the device's clock was seen to be wrong, so that what it stamped before this start is in doubt. */
+  /** Whether the device's clock was seen to be wrong, or to be set while nobody could tell, so that what it stamped before this start is in doubt. */
   readonly wasWrong: boolean
 }
 
@@ -32,6 +32,7 @@ export class EventClock {
   readonly #deps: EventClockDeps
   #offsetMs = -Infinity
   #wasWrong = false
+  #wallOffsetMs = Date.now() - monotonicMs()
 
   constructor(deps: EventClockDeps) {
     this.#deps = deps
@@ -42,7 +43,10 @@ export class EventClock {
     const offsetMs = nowMs - monotonicMs()
     if (Math.abs(offsetMs - this.#offsetMs) >= clockTrembleMs) this.#offsetMs = offsetMs
     const device = this.#deps.deviceClock?.() ?? { offsetMs: 0, isKnown: true }
-    if (Math.abs(device.offsetMs) > noiseMs) this.#wasWrong = true
+    const wallOffsetMs = Date.now() - monotonicMs()
+    const hasStepped = Math.abs(wallOffsetMs - this.#wallOffsetMs) > noiseMs
+    this.#wallOffsetMs = wallOffsetMs
+    if (hasStepped || Math.abs(device.offsetMs) > noiseMs) this.#wasWrong = true
     return { nowMs, offsetMs: this.#offsetMs, isKnown: device.isKnown, wasWrong: this.#wasWrong }
   }
 }
@@ -55,7 +59,7 @@ export function acceptedTimes({ nowMs }: ClockReading): { readonly oldestMs: num
 
 /**
  * When an event happened, by the cloud's clock: the time that it states, mended by what the device's clock was off when
- * the event was read; else when it was read. Not bounded.
+ * it was written; else when it was read. Not bounded.
  */
 export function eventTimeMs({ atMs, statedMs, wallOffsetMs }: SourceEvent, { offsetMs }: ClockReading): number {
   if (statedMs === undefined || !Number.isFinite(statedMs)) return Math.floor(offsetMs + atMs)

@@ -8,6 +8,7 @@ import { lineReading, type LineFormat } from './line-format.ts'
 import { findLineStart } from './line-start.ts'
 import type { LogCursor } from './log-cursors.ts'
 import type { EventOrigin, SourceEvent } from './source-event.ts'
+import type { WrittenClock } from './written-clock.ts'
 
 export type SeenFile = Pick<BigIntStats, 'size' | 'mtimeNs' | 'birthtimeNs' | 'nlink'>
 
@@ -20,8 +21,8 @@ export interface KnownFile {
   readonly positionBytes: number
   /** Whether the byte before that is one of the same line. */
   readonly isMidLine: boolean
-  /** Where that begins which was written while this process watched. */
-  readonly freshFromBytes: number
+  /** Of the same content, by whatever name and copy. */
+  readonly writtenClock: WrittenClock
   readonly format: LineFormat
 }
 
@@ -35,7 +36,7 @@ const partialLineWaitMs = 10_000
 export class FollowedFile implements AsyncDisposable, EventOrigin {
   readonly path: string
   readonly fileId: string
-  readonly freshFromBytes: number
+  readonly writtenClock: WrittenClock
   readonly #format: LineFormat
   #assembler: EventAssembler
   readonly #groupWaitMs: number
@@ -53,10 +54,10 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
   #isReadAll = false
   #readAllAtMs: number | undefined
 
-  constructor({ path, handle, fileId, seen, head, positionBytes, isMidLine, freshFromBytes, format }: KnownFile) {
+  constructor({ path, handle, fileId, seen, head, positionBytes, isMidLine, writtenClock, format }: KnownFile) {
     this.path = path
     this.fileId = fileId
-    this.freshFromBytes = freshFromBytes
+    this.writtenClock = writtenClock
     this.#format = format
     this.#assembler = new EventAssembler({ positionBytes, isMidLine, origin: this, ...lineReading(format) })
     this.#groupWaitMs = (format.multiLine?.waitSeconds ?? 0) * 1_000
@@ -139,11 +140,13 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
     if (this.#handle === undefined) return 'followed'
     if (stats.size === this.#seen.size && stats.mtimeNs === this.#seen.mtimeNs) {
       this.#seen = stats
+      this.writtenClock.look(Number(stats.size))
       this.#endWhatWaits()
       return 'followed'
     }
     if (Number(stats.size) < this.#readBytes || !(await hasHead(this.#handle, this.#head))) return 'replaced'
     this.#seen = stats
+    this.writtenClock.look(Number(stats.size))
     this.#atEnd = false
     this.#grewAtMs = monotonicMs()
     if (this.#head.headBytes < maxHeadBytes) this.#head = await readHead(this.#handle)
@@ -241,8 +244,8 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
     this.#readBytes += bytesRead
     this.#isReadAll = this.unreadBytes === 0
     if (this.#isReadAll) this.#readAllAtMs = atMs
-    const moment = { atMs, wallOffsetMs: Date.now() - atMs, freshFromBytes: this.freshFromBytes }
-    this.#assembler.push(buffer.subarray(0, bytesRead), moment, each)
+    const offsetMsOf = this.writtenClock.offsetMsOf.bind(this.writtenClock)
+    this.#assembler.push(buffer.subarray(0, bytesRead), { atMs, offsetMsOf }, each)
   }
 
   /** Whether what was read up to `endBytes` is of this file: it may have been truncated and written anew since it was looked at. */

@@ -1,7 +1,6 @@
 import type { BigIntStats } from 'node:fs'
-import { stat } from 'node:fs/promises'
 
-import { AgentError, errorCode } from '../lib/errors.ts'
+import { AgentError } from '../lib/errors.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { fileIdOf } from './file-identity.ts'
 import type { FollowedFile } from './followed-file.ts'
@@ -9,8 +8,10 @@ import type { LineFormat } from './line-format.ts'
 import type { LogCursor } from './log-cursors.ts'
 import type { LogTarget } from './log-destination.ts'
 import type { GapRecord } from './log-source.ts'
-import { openFollowedFile, openIfThere, type FollowedFileOptions } from './open-followed-file.ts'
-import { findByFileId, findRotated, isNewer, type FileTimes } from './rotated-files.ts'
+import { openFollowedFile, isCopyOfAny, statIfThere, type FollowedFileOptions } from './open-followed-file.ts'
+import { lossOf, type Loss } from './rotation-loss.ts'
+import { findByFileId, findRotated, isNewer, timesOf, type FileTimes, type RotatedFile } from './rotated-files.ts'
+import { UnreadableFiles, type UnreadableFile } from './unreadable-files.ts'
 
 export interface FollowedPathDeps {
   readonly path: string
@@ -32,6 +33,8 @@ export interface FollowedPathDeps {
   /** The cloud's time in milliseconds since 1970. */
   readonly cloudNow: () => number
 }
+
+type OpenOptions = Pick<FollowedFileOptions, 'cursor' | 'fileId' | 'writtenClock'>
 
 const lateWriterMs = 30_000
 const deletedHoldMs = 600_000
@@ -56,6 +59,7 @@ export class FollowedPath implements AsyncDisposable {
   /** The file that was at the path at the last look; the others are on their way out. */
   #live: FollowedFile | undefined
   #toResume: readonly LogCursor[]
+  readonly #unreadable = new UnreadableFiles()
   #lastLookMs: number | undefined
   /** Files from later than this are still to come, where none is followed that would tell. */
   #knownUntil: FileTimes | undefined
@@ -70,6 +74,11 @@ export class FollowedPath implements AsyncDisposable {
 
   get files(): readonly FollowedFile[] {
     return this.#files
+  }
+
+  /** Rotated files of this path that may not be read. */
+  get unreadable(): readonly UnreadableFile[] {
+    return this.#unreadable.all
   }
 
   get hasMore(): boolean {
@@ -87,13 +96,14 @@ export class FollowedPath implements AsyncDisposable {
 
   /** Whether there is nothing at the path and nothing left of what was. */
   get isOver(): boolean {
-    return this.#files.length === 0 && this.#toResume.length === 0
+    return this.#files.length + this.#toResume.length + this.unreadable.length === 0
   }
 
   /** Sees what became of the files; cheap when nothing did. Throws the file system's error. */
   async look(): Promise<void> {
-    const stats = await statFile(this.path)
+    const stats = await statIfThere(this.path)
     await this.#resume(stats)
+    await this.#retryUnreadable()
     const live = this.#live
     if (live === undefined || stats === undefined || live.fileId !== fileIdOf(stats)) {
       this.#live = undefined
@@ -126,19 +136,40 @@ export class FollowedPath implements AsyncDisposable {
 
   /** Takes up the files that were followed before a restart, wherever rotation has put them meanwhile. */
   async #resume(atPath: BigIntStats | undefined): Promise<void> {
-    for (let next = this.#toResume[0]; next !== undefined; next = this.#toResume[0]) {
-      const file = await this.#findRest(next)
-      if (file !== undefined) this.#files.push(file)
+    for (const next of this.#toResume) {
+      const file = await this.#findRest(next, atPath)
+      if (file === 'unreadable') this.#noteKnown(next)
+      else if (file !== undefined) this.#insert(file)
       else this.#resumeLost(next, atPath !== undefined)
-      this.#toResume = this.#toResume.slice(1)
+      if (file !== 'unreadable') this.#toResume = this.#toResume.filter((cursor) => cursor !== next)
     }
+  }
+
+  /** What may be read by now comes before what is at the path; of what is gone there is a gap. */
+  async #retryUnreadable(): Promise<void> {
+    for (const { location, fileId, stats, isAwaited } of this.unreadable) {
+      const place = await findByFileId(location, fileId)
+      if (place !== undefined && !this.#deps.isFollowed(fileId)) {
+        const file = await this.#tryOpen(place, { isAwaited })
+        if (isAwaited && file !== undefined) this.#insert(file)
+        else await file?.[Symbol.asyncDispose]()
+      } else {
+        this.#unreadable.forget(fileId)
+        if (place === undefined && isAwaited && stats.size > 0n) this.#report({ bytes: Number(stats.size) })
+      }
+    }
+  }
+
+  #insert(file: FollowedFile): void {
+    const liveAt = this.#files.findIndex((other) => other === this.#live)
+    this.#files.splice(liveAt < 0 ? this.#files.length : liveAt, 0, file)
   }
 
   async #followNext(fileId: string): Promise<void> {
     this.#live = this.#files.find((file) => file.fileId === fileId && file.isOwner && file.isOpen)
     if (this.#live !== undefined || this.#deps.isFollowed(fileId)) return
     const cursor = this.#deps.cursorOf(fileId)
-    if (cursor === undefined && (await this.#isCopy())) return
+    if (cursor === undefined && (await isCopyOfAny(this.path, this.#deps.originals()))) return
     await this.#followBetween(fileId)
     const known = cursor === undefined ? undefined : await this.#open({ cursor, fileId })
     // Where rotation has put another one there meanwhile, none is live until the next look, which finds both.
@@ -155,21 +186,25 @@ export class FollowedPath implements AsyncDisposable {
     throw new AgentError(`${this.path} is rotated faster than its files can be opened`, { retryable: true })
   }
 
-  /** Whether all of them could be opened; none after one that could not, because they are read in their order. */
+  /** Whether all of them could be opened, or may not be; none after one that is elsewhere now, because they are read in their order. */
   async #openBetween(knownUntil: FileTimes, nextFileId: string): Promise<boolean> {
-    for (const { location, fileId, stats } of await findRotated(this.path)) {
+    for (const place of await findRotated(this.path)) {
+      const { fileId, stats } = place
       if (fileId === nextFileId || this.#deps.isFollowed(fileId) || !isNewer(stats, knownUntil)) continue
       if (this.#deps.cursorOf(fileId) !== undefined) continue
-      if ((await this.#open({ location, fileId })) === undefined) return false
+      const isAwaited = !this.#toResume.some((cursor) => cursor.fileId === fileId)
+      const file = await this.#tryOpen(place, { isAwaited })
+      if (file !== undefined) this.#files.push(file)
+      else if (!this.#unreadable.has(fileId)) return false
     }
     return true
   }
 
   /** The content is no longer there: goes on in the copy that rotation made, or says what is lost. */
   async #replace(file: FollowedFile): Promise<void> {
-    const { freshFromBytes, readCursor } = file
+    const { writtenClock, readCursor } = file
     // When it cannot be looked for now, nothing has changed yet, so that the next look finds the same and tries again.
-    const copy = readCursor.headBytes === 0 ? undefined : await this.#findCopy(readCursor, { freshFromBytes })
+    const copy = readCursor.headBytes === 0 ? undefined : await this.#findCopy(readCursor, { writtenClock })
     file.disown()
     if (file === this.#live) this.#live = undefined
     if (copy === undefined) {
@@ -197,81 +232,70 @@ export class FollowedPath implements AsyncDisposable {
   }
 
   async #endWithLoss(file: FollowedFile, { mayMissMore }: { readonly mayMissMore: boolean }): Promise<void> {
-    const { readAllAtMs, quietSinceMs } = file
     const bytes = await file.end()
-    if (bytes === 0 && !mayMissMore) return
-    const sinceMs = this.#deps.cloudNow() - monotonicMs()
-    this.#report({
-      ...(bytes === 0 ? {} : { bytes }),
-      ...(readAllAtMs === undefined ? {} : { firstMs: Math.floor(sinceMs + readAllAtMs) }),
-      lastMs: Math.floor(mayMissMore ? this.#deps.cloudNow() : sinceMs + quietSinceMs),
-    })
+    if (bytes > 0 || mayMissMore) this.#report(lossOf(file, { bytes, mayMissMore, nowMs: this.#deps.cloudNow() }))
   }
 
   /** Where something else is at the path, it was rotated, and may have had more by then than was ever seen. */
   #resumeLost(cursor: LogCursor, isRotated: boolean): void {
-    const { sizeBytes, positionBytes, modifiedMs, bornMs } = cursor
+    const { sizeBytes, positionBytes } = cursor
     const bytes = Math.max(0, sizeBytes - positionBytes)
-    if (modifiedMs !== undefined) this.#knownUntil = timesOf(modifiedMs, bornMs ?? 0)
+    this.#noteKnown(cursor)
     if (bytes > 0 || isRotated) this.#report(bytes === 0 ? {} : { bytes })
   }
 
-  #report(loss: Pick<GapRecord, 'bytes' | 'firstMs' | 'lastMs'>): void {
+  #noteKnown({ modifiedMs, bornMs }: LogCursor): void {
+    if (modifiedMs !== undefined) this.#knownUntil = timesOf(modifiedMs, bornMs ?? 0)
+  }
+
+  #report(loss: Loss): void {
     this.#deps.onGap({ target: this.target, source: this.path, reason: 'rotated', ...loss })
   }
 
-  async #findRest(cursor: LogCursor): Promise<FollowedFile | undefined> {
+  async #findRest(cursor: LogCursor, atPath?: BigIntStats): Promise<FollowedFile | 'unreadable' | undefined> {
     for (let tries = 0; tries < maxTries; tries += 1) {
       const place = await findByFileId(this.path, cursor.fileId)
       if (place === undefined || this.#deps.isFollowed(place.fileId)) break
-      const { path, format } = this.#deps
-      const file = await openFollowedFile({ path, format, location: place.location, fileId: place.fileId, cursor })
+      const { location, fileId } = place
+      const isLive = atPath !== undefined && fileIdOf(atPath) === fileId
+      const file = isLive ? await this.#openAt(location, { cursor, fileId }) : await this.#tryOpen(place, { cursor })
       if (file !== undefined) return file
+      if (this.#unreadable.has(fileId)) return 'unreadable'
     }
     return cursor.headBytes === 0 ? undefined : await this.#findCopy(cursor)
   }
 
   async #findCopy(
     cursor: LogCursor,
-    options: Pick<FollowedFileOptions, 'freshFromBytes'> = {},
+    options: Pick<FollowedFileOptions, 'writtenClock'> = {},
   ): Promise<FollowedFile | undefined> {
-    const { path, format } = this.#deps
-    for (const { location, fileId } of (await findRotated(path)).toReversed()) {
-      if (this.#deps.isFollowed(fileId)) continue
-      const file = await openFollowedFile({ path, format, location, cursor, ...options })
+    for (const place of (await findRotated(this.path)).toReversed()) {
+      if (this.#deps.isFollowed(place.fileId)) continue
+      const file = await this.#tryOpen(place, { cursor, ...options })
       if (file !== undefined) return file
     }
     return undefined
   }
 
-  /** Whether what is at the path is a copy of a followed file, so that nothing in it is new. */
-  async #isCopy(): Promise<boolean> {
-    const originals = this.#deps.originals()
-    if (originals.length === 0) return false
-    await using handle = await openIfThere(this.path)
-    if (handle === undefined) return false
-    for (const original of originals) if (await original.isCopiedTo(handle)) return true
-    return false
+  /** `isAwaited`: whether its lines are to be read once it can be. */
+  async #tryOpen(
+    place: RotatedFile,
+    { isAwaited = false, ...options }: OpenOptions & { readonly isAwaited?: boolean },
+  ): Promise<FollowedFile | undefined> {
+    return await this.#unreadable.tryOpen(place, {
+      isAwaited,
+      open: (location) => this.#openAt(location, { ...options, fileId: place.fileId }),
+    })
   }
 
-  async #open(options: Pick<FollowedFileOptions, 'location' | 'cursor' | 'fileId'>): Promise<FollowedFile | undefined> {
+  async #openAt(location: string, options: OpenOptions): Promise<FollowedFile | undefined> {
     const { path, format } = this.#deps
-    const file = await openFollowedFile({ path, format, ...options })
+    return await openFollowedFile({ path, format, location, ...options })
+  }
+
+  async #open(options: OpenOptions): Promise<FollowedFile | undefined> {
+    const file = await this.#openAt(this.path, options)
     if (file !== undefined) this.#files.push(file)
     return file
-  }
-}
-
-function timesOf(modifiedMs: number, bornMs: number): FileTimes {
-  return { mtimeNs: BigInt(modifiedMs) * 1_000_000n, birthtimeNs: BigInt(bornMs) * 1_000_000n }
-}
-
-async function statFile(path: string): Promise<BigIntStats | undefined> {
-  try {
-    const stats = await stat(path, { bigint: true })
-    return stats.isFile() ? stats : undefined
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined
-    throw error
   }
 }

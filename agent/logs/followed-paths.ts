@@ -88,7 +88,12 @@ export class FollowedPaths implements AsyncDisposable {
 
   failures(): readonly { readonly what: string; readonly error: unknown }[] {
     const failed = this.paths.filter(({ lastError }) => lastError !== undefined)
-    return [...failed.map(({ path, lastError }) => ({ what: path, error: lastError })), ...this.#unreadable]
+    const unreadable = this.paths.flatMap((path) => path.unreadable)
+    return [
+      ...failed.map(({ path, lastError }) => ({ what: path, error: lastError })),
+      ...unreadable.map(({ location, error }) => ({ what: location, error })),
+      ...this.#unreadable,
+    ]
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -30,7 +30,7 @@ export interface UnsentEvents {
 export interface BatchRules {
   readonly clock: ClockReading
   readonly limits: BatchLimits
-  /** Events that are older by this or more are left out; those of years ago are not old, their clock was wrong. */
+  /** Events that are older by this or more are left out, but for those of years ago and those in doubt: their clock was wrong. */
   readonly maxAgeMs: number
   /** How many of the unsent events it may take. */
   readonly maxTaken: number
@@ -72,12 +72,13 @@ export function nextBatch(unsent: UnsentEvents, rules: BatchRules): LogBatch {
     const event = unsent.at(taken)
     if (event === undefined || event.message === '') continue
     const timeMs = eventTimeMs(event, clock)
-    if (timeMs <= tooOldMs && timeMs > clock.nowMs - wrongClockMs) {
+    const isDoubtful = isInDoubt(event, clock)
+    if (timeMs <= tooOldMs && timeMs > clock.nowMs - wrongClockMs && !isDoubtful) {
       tooOld.push(taken)
       continue
     }
     const timestampMs = timeMs < oldestMs ? oldestMs : timeMs > newestMs ? newestMs : timeMs
-    const isFlagged = timestampMs !== timeMs || isInDoubt(event, clock)
+    const isFlagged = timestampMs !== timeMs || isDoubtful
     const flag = isFlagged && !hasFlagged && !rules.isFlagged ? clockRecord({ timeMs, timestampMs }) : undefined
     if (!filling.add(event, timestampMs, flag)) break
     hasFlagged ||= isFlagged

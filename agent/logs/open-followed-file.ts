@@ -1,5 +1,5 @@
 import { constants, type BigIntStats } from 'node:fs'
-import { open, type FileHandle } from 'node:fs/promises'
+import { open, stat, type FileHandle } from 'node:fs/promises'
 
 import { errorCode } from '../lib/errors.ts'
 import { keepDescriptorReserve } from './descriptor-reserve.ts'
@@ -7,6 +7,7 @@ import { fileIdOf, hasHead, readHead } from './file-identity.ts'
 import { FollowedFile } from './followed-file.ts'
 import type { LineFormat } from './line-format.ts'
 import type { LogCursor } from './log-cursors.ts'
+import { WrittenClock } from './written-clock.ts'
 
 export interface FollowedFileOptions {
   /** The path that the file's lines are told under; it may have been renamed since. */
@@ -17,8 +18,8 @@ export interface FollowedFileOptions {
   readonly fileId?: string
   /** Where to go on. Default: at the first byte. */
   readonly cursor?: LogCursor
-  /** Where that begins which was written while this process watched, if that is known. */
-  readonly freshFromBytes?: number
+  /** Of the file that it is a copy of. Default: it is watched from now on. */
+  readonly writtenClock?: WrittenClock
   readonly format: LineFormat
 }
 
@@ -48,7 +49,7 @@ export async function openFollowedFile(options: FollowedFileOptions): Promise<Fo
         head: await readHead(handle),
         positionBytes,
         isMidLine: positionBytes > 0 && (await readByte(handle, positionBytes - 1)) !== lineFeed,
-        freshFromBytes: options.freshFromBytes ?? freshFrom(stats, cursor),
+        writtenClock: options.writtenClock ?? writtenClockOf(stats, cursor),
         format,
       })
     }
@@ -61,7 +62,7 @@ export async function openFollowedFile(options: FollowedFileOptions): Promise<Fo
 }
 
 /** Opens a file if it is there. Throws the file system's error. */
-export async function openIfThere(location: string): Promise<FileHandle | undefined> {
+async function openIfThere(location: string): Promise<FileHandle | undefined> {
   try {
     return await open(location, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (error) {
@@ -70,12 +71,36 @@ export async function openIfThere(location: string): Promise<FileHandle | undefi
   }
 }
 
+/** Of a regular file, if there is one. Throws the file system's error. */
+export async function statIfThere(path: string): Promise<BigIntStats | undefined> {
+  try {
+    const stats = await stat(path, { bigint: true })
+    return stats.isFile() ? stats : undefined
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined
+    throw error
+  }
+}
+
+/** Whether what is at a path is a copy of a followed file, so that nothing in it is new. Throws the file system's error. */
+export async function isCopyOfAny(path: string, originals: readonly FollowedFile[]): Promise<boolean> {
+  if (originals.length === 0) return false
+  await using handle = await openIfThere(path)
+  if (handle === undefined) return false
+  for (const original of originals) if (await original.isCopiedTo(handle)) return true
+  return false
+}
+
 /** The same inode with another birth is another file, though both may begin alike. */
 async function fitsCursor(handle: FileHandle, stats: BigIntStats, cursor: LogCursor): Promise<boolean> {
   const { fileId, positionBytes, bornMs = 0 } = cursor
   const born = bornOf(stats)
   if (fileId === fileIdOf(stats) && bornMs !== 0 && born !== 0 && bornMs !== born) return false
   return Number(stats.size) >= positionBytes && (await hasHead(handle, cursor))
+}
+
+function writtenClockOf(stats: BigIntStats, cursor: LogCursor | undefined): WrittenClock {
+  return new WrittenClock({ freshFromBytes: freshFrom(stats, cursor), sizeBytes: Number(stats.size) })
 }
 
 /** A file that was made since this process started was written since; one from the future was made under another clock. */

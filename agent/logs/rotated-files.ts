@@ -37,6 +37,11 @@ export async function findRotated(path: string): Promise<readonly RotatedFile[]>
   return files.toSorted((one, other) => compare(birthOrChange(one.stats), birthOrChange(other.stats)))
 }
 
+/** From milliseconds since 1970. */
+export function timesOf(modifiedMs: number, bornMs: number): FileTimes {
+  return { mtimeNs: BigInt(modifiedMs) * 1_000_000n, birthtimeNs: BigInt(bornMs) * 1_000_000n }
+}
+
 /** Whether a file came into being, and was last written to, after another one. */
 export function isNewer(stats: FileTimes, than: FileTimes): boolean {
   if (stats.mtimeNs < than.mtimeNs) return false

@@ -15,7 +15,7 @@ export interface SourceEvent {
   readonly atMs: number
   /** Milliseconds since 1970 by the device's clock, where the event states its time; counts before `atMs` then. */
   readonly statedMs: number | undefined
-  /** The device's clock minus the monotonic clock when the event was read; undefined when it was written before this start or in another boot, so that its stated time cannot be mended. */
+  /** The device's clock minus the monotonic clock when the event was written; undefined when it was written before this start or in another boot, so that its stated time cannot be mended. */
   readonly wallOffsetMs: number | undefined
   readonly level: LogLevel | undefined
   readonly origin: EventOrigin | undefined

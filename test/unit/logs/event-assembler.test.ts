@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-import { EventAssembler, type LineReading } from '../../../agent/logs/event-assembler.ts'
+import { EventAssembler, type LineReading, type ReadMoment } from '../../../agent/logs/event-assembler.ts'
 import type { SourceEvent } from '../../../agent/logs/source-event.ts'
 import { TimestampReader } from '../../../agent/logs/timestamp-reader.ts'
 import { anyBytes, chunksOf } from './log-bytes.ts'
 
 const maxEventBytes = 64
-const moment = { atMs: 1_000, wallOffsetMs: 5, freshFromBytes: 0 }
+const moment = { atMs: 1_000, offsetMsOf: () => 5 }
 const origin = { accepted: (): undefined => undefined }
 type Reading = LineReading & { readonly maxEventBytes?: number }
 
@@ -137,7 +137,10 @@ describe('times', () => {
   test('come with the offset of the clock from where on the file is watched', () => {
     const line = '2023-02-14 11:53:09 x\n'
     const assembler = new EventAssembler({ positionBytes: 0, origin, ...times() })
-    const events = pushed(assembler, Buffer.from(`${line}  more\n${line}  more\n`), { ...moment, freshFromBytes: 29 })
+    const events = pushed(assembler, Buffer.from(`${line}  more\n${line}  more\n`), {
+      ...moment,
+      offsetMsOf: (startBytes: number) => (startBytes < 29 ? undefined : 5),
+    })
     expect(events.map(({ wallOffsetMs }) => wallOffsetMs)).toEqual([undefined, undefined, 5, 5])
   })
 
@@ -190,7 +193,7 @@ function messages(text: string, reading: LineReading): readonly string[] {
   return assembleAll(text, reading).map(({ message }) => message)
 }
 
-function pushed(assembler: EventAssembler, bytes: Uint8Array, at = moment): SourceEvent[] {
+function pushed(assembler: EventAssembler, bytes: Uint8Array, at: ReadMoment = moment): SourceEvent[] {
   const events: SourceEvent[] = []
   assembler.push(bytes, at, (event) => events.push(event))
   return events

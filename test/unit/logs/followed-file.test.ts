@@ -1,10 +1,11 @@
-import { appendFile, rename, writeFile } from 'node:fs/promises'
+import { appendFile, copyFile, rename, truncate, writeFile } from 'node:fs/promises'
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
 import { fileTime, FollowedLogs } from './followed-logs.ts'
 import { useFakeClock } from './log-appliance.ts'
 
+const dayMs = 86_400_000
 const multiLine = { firstLine: '^\\S', maxLines: 500, waitSeconds: 2 }
 
 beforeEach(useFakeClock)
@@ -129,6 +130,55 @@ describe('the offset of the clock', () => {
     await logs.look()
     expect(logs.events).toMatchObject([{ wallOffsetMs: expect.any(Number) as number }])
   })
+
+  test('is the one that a line was written under, however late it is read', async () => {
+    await using logs = await FollowedLogs.open()
+    await writeFile(logs.path('app.log'), '')
+    await logs.look()
+    logs.isHeldBack = true
+    const wrong = await logs.writeStamped('app.log', 3)
+    await logs.pass(3_600_000)
+    vi.setSystemTime(Date.now() + 60 * dayMs)
+    await logs.pass(2_000)
+    const right = await logs.writeStamped('app.log', 2)
+    await logs.pass(2_000)
+    logs.isHeldBack = false
+    await logs.look()
+    expectOffsets(logs, [wrong, wrong, wrong, right, right])
+  })
+
+  test.each([5 * dayMs, -5 * dayMs])(
+    'is told by the stated time between two looks, for a step of %i ms',
+    async (stepMs) => {
+      await using logs = await FollowedLogs.open()
+      await writeFile(logs.path('app.log'), '')
+      await logs.look()
+      vi.advanceTimersByTime(400)
+      const before = await logs.writeStamped('app.log', 2)
+      vi.setSystemTime(Date.now() + stepMs)
+      vi.advanceTimersByTime(400)
+      const after = await logs.writeStamped('app.log', 2)
+      await logs.look(200)
+      expectOffsets(logs, [before, before, after, after])
+    },
+  )
+
+  test('is kept with what was copied away and truncated', async () => {
+    await using logs = await FollowedLogs.open()
+    await writeFile(logs.path('app.log'), '')
+    await logs.look()
+    logs.isHeldBack = true
+    const wrong = await logs.writeStamped('app.log', 3)
+    await logs.look(1_000)
+    vi.setSystemTime(Date.now() + 60 * dayMs)
+    await logs.pass(2_000)
+    await copyFile(logs.path('app.log'), logs.path('app.log.1'))
+    await truncate(logs.path('app.log'))
+    await logs.pass(2_000)
+    logs.isHeldBack = false
+    await logs.look()
+    expectOffsets(logs, [wrong, wrong, wrong])
+  })
 })
 
 describe('a line without a time', () => {
@@ -150,3 +200,9 @@ describe('a line without a time', () => {
     expect(logs.events).toMatchObject([{ statedMs: undefined, atMs: performance.now() }])
   })
 })
+
+function expectOffsets({ events }: FollowedLogs, expected: readonly number[]): void {
+  expect(events.map(({ wallOffsetMs = NaN }) => Math.round(wallOffsetMs / 1_000))).toEqual(
+    expected.map((offsetMs) => Math.round(offsetMs / 1_000)),
+  )
+}

@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises'
+import { appendFile, mkdir } from 'node:fs/promises'
 import { join, parse } from 'node:path'
 
 import { vi } from 'vitest'
@@ -48,6 +48,10 @@ export class FollowedLogs implements AsyncDisposable {
     return this.#sources?.cursors ?? []
   }
 
+  failures(): readonly { readonly what: string; readonly error: unknown }[] {
+    return this.#sources?.failures() ?? []
+  }
+
   messages(stream: string): readonly string[] {
     return this.events.filter((event) => event.stream === stream).map(({ message }) => message)
   }
@@ -74,6 +78,13 @@ export class FollowedLogs implements AsyncDisposable {
   /** Lets time pass in looks of a second. */
   async pass(ms: number): Promise<void> {
     for (let passedMs = 0; passedMs < ms; passedMs += 1_000) await this.look(1_000)
+  }
+
+  /** Appends lines that state the time of now by the device's clock. Answers that clock minus the monotonic clock. */
+  async writeStamped(name: string, lines: number): Promise<number> {
+    const stated = new Date().toISOString()
+    await appendFile(this.path(name), `${stated} text\n`.repeat(lines))
+    return Date.now() - performance.now()
   }
 
   accept(events = Infinity): void {

@@ -166,7 +166,7 @@ test('flags times that cannot be mended once the clock was seen to be wrong, and
   expect(nextBatch(events, rules).events).toHaveLength(1)
 })
 
-test('leaves out what is too old, but not while the time is unknown, and not what a wrong clock dated', () => {
+test('leaves out what is too old, but not while the time is unknown, and not what a wrong clock dated or may have', () => {
   const old = sourceEvent('old', { statedMs: nowMs - 3 * dayMs })
   const wrong = sourceEvent('wrong', { statedMs: 0 })
   const fresh = sourceEvent('fresh', { statedMs: nowMs })
@@ -176,6 +176,8 @@ test('leaves out what is too old, but not while the time is unknown, and not wha
     taken: 2,
     sent: ['fresh'],
   })
+  const inDoubt = nextBatch([old], { ...rules, maxAgeMs: 2 * dayMs, clock: { ...clock, wasWrong: true } })
+  expect(inDoubt).toMatchObject({ tooOld: [], sent: 1, isFlagged: true })
   const unknown = { ...rules, maxAgeMs: 2 * dayMs, clock: { ...clock, isKnown: false } }
   expect(nextBatch([old], unknown).tooOld).toEqual([])
   expect(nextBatch([wrong], { ...rules, maxAgeMs: 2 * dayMs }).tooOld).toEqual([])

@@ -4,8 +4,8 @@ import type { EventOrigin, SourceEvent } from './source-event.ts'
 
 /** How the lines of a file become events. */
 export interface LineReading {
-  /** The time that a line states, in milliseconds since 1970. Default: none does. */
-  readonly readTime?: (line: string) => number | undefined
+  /** The time that a line states, in milliseconds since 1970, by what the device's clock showed about then, if that is known. Default: none does. */
+  readonly readTime?: (line: string, clockMs?: number) => number | undefined
   /** Lines that belong together become one event, joined by line feeds. Default: each is one. */
   readonly multiLine?: MultiLine
 }
@@ -30,8 +30,8 @@ export interface EventAssemblerOptions extends LineReading {
 export interface ReadMoment {
   /** On the monotonic clock. */
   readonly atMs: number
-  /** The device's clock minus the monotonic clock when a line was written, by its start and the time it states; undefined when that is not known. */
-  readonly offsetMsOf: (startBytes: number, statedMs: number) => number | undefined
+  /** The device's clock minus the monotonic clock when a line was written, by its start and the time it states, if it does; undefined when that is not known. */
+  readonly offsetMsOf: (startBytes: number, statedMs?: number) => number | undefined
 }
 
 export type EventReceiver = (event: SourceEvent) => void
@@ -129,7 +129,8 @@ export class EventAssembler {
 
   #eventOf(first: Line, { text, textBytes, endBytes }: Pick<Line, 'text' | 'textBytes' | 'endBytes'>): SourceEvent {
     const { atMs, offsetMsOf } = this.#moment
-    const statedMs = this.#readTime?.(first.text)
+    const offsetMs = offsetMsOf(first.startBytes)
+    const statedMs = this.#readTime?.(first.text, offsetMs === undefined ? undefined : offsetMs + atMs)
     if (statedMs !== undefined) {
       this.#statedMs = statedMs
       this.#statedOffsetMs = offsetMsOf(first.startBytes, statedMs)

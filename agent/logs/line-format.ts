@@ -14,7 +14,7 @@ export function lineReading({ multiLine, timestamps, timeZone }: LineFormat): Li
   const reader = timestamps === 'none' ? undefined : new TimestampReader(timeZone)
   const firstLine = multiLine === undefined ? undefined : linearPattern(multiLine.firstLine)
   return {
-    ...(reader === undefined ? {} : { readTime: (line) => reader.read(line) }),
+    ...(reader === undefined ? {} : { readTime: (line, clockMs) => reader.read(line, clockMs) }),
     ...(multiLine === undefined || firstLine === undefined
       ? {}
       : { multiLine: { isFirst: (line) => firstLine.test(line), maxLines: multiLine.maxLines } }),

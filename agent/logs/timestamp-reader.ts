@@ -23,17 +23,21 @@ export class TimestampReader {
   readonly #zoned: Minutes = { key: NaN, startMs: NaN }
   readonly #universal: Minutes = { key: NaN, startMs: NaN }
   readonly #syslog: Minutes = { key: NaN, startMs: NaN }
+  #syslogClockMs = NaN
 
   constructor(timeZone: TimeZone) {
     this.#timeZone = timeZone
   }
 
-  /** Milliseconds since 1970, or undefined when the line begins with no time, or with one that no calendar has. */
-  read(line: string): number | undefined {
+  /**
+   * Milliseconds since 1970, or undefined when the line begins with no time, or with one that no calendar has.
+   * `clockMs`: what the device's clock showed about when the line was written; a time without a year is of the year before it.
+   */
+  read(line: string, clockMs = Date.now()): number | undefined {
     const at = line.charCodeAt(0) === 0x5b ? 1 : 0
     const first = line.charCodeAt(at)
     if (isDigit(first)) return line.charCodeAt(at + 4) === 0x2d ? this.#readDate(line, at) : readEpoch(line, at)
-    return first >= 0x41 && first <= 0x53 ? this.#readSyslog(line, at) : undefined
+    return first >= 0x41 && first <= 0x53 ? this.#readSyslog(line, at, clockMs) : undefined
   }
 
   #readDate(line: string, at: number): number | undefined {
@@ -57,7 +61,7 @@ export class TimestampReader {
     return Number.isNaN(ms) || isWordAt(line, end, offsetMinutes) ? undefined : ms
   }
 
-  #readSyslog(line: string, at: number): number | undefined {
+  #readSyslog(line: string, at: number, clockMs: number): number | undefined {
     if (line.charCodeAt(at + 3) !== 0x20 || line.charCodeAt(at + 6) !== 0x20) return undefined
     const monthAt = months.indexOf(line.slice(at, at + 3))
     const day = line.charCodeAt(at + 4) === 0x20 ? digit(line, at + 5) : twoDigits(line, at + 4)
@@ -66,8 +70,9 @@ export class TimestampReader {
     if (isWordAt(line, fractionEnd(line, at + 15), undefined)) return undefined
     const date = { month: monthAt / 3 + 1, day, minuteOfDay: Math.floor(timeMs / 60_000) }
     const key = (date.month * 100 + day) * 1_440 + date.minuteOfDay
-    if (key !== this.#syslog.key) {
-      this.#syslog.startMs = this.#inLikelyYear(date, this.#syslog.startMs)
+    if (key !== this.#syslog.key || Math.abs(clockMs - this.#syslogClockMs) > dayMs) {
+      this.#syslog.startMs = this.#inLikelyYear(date, clockMs)
+      this.#syslogClockMs = clockMs
       this.#syslog.key = key
     }
     const ms = this.#syslog.startMs + (timeMs % 60_000)
@@ -75,8 +80,9 @@ export class TimestampReader {
   }
 
   /** The latest year in which it is at most a day ahead of the device's clock. */
-  #inLikelyYear(date: Omit<DateMinute, 'year'>, beforeMs: number): number {
-    const latestMs = Date.now() + dayMs
+  #inLikelyYear(date: Omit<DateMinute, 'year'>, clockMs: number): number {
+    const latestMs = clockMs + dayMs
+    const beforeMs = this.#syslog.startMs
     const thisYear = new Date(latestMs).getFullYear()
     for (const year of [thisYear, thisYear - 1]) {
       const ms = this.#inZone({ ...date, year }, beforeMs)

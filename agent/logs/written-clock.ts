@@ -70,9 +70,9 @@ export class WrittenClock {
 
   /**
    * The device's clock minus the monotonic clock when the line was written that starts at `startBytes`; undefined when
-   * that was before this process started. A line from between two looks has the clock that its stated time fits.
+   * that was before this process started. A line from between two looks has the clock that its stated time fits, or the later one.
    */
-  offsetMsOf(startBytes: number, statedMs: number): number | undefined {
+  offsetMsOf(startBytes: number, statedMs = NaN): number | undefined {
     if (startBytes < this.#freshFromBytes) return undefined
     const next = this.#steps.find(({ toBytes }) => startBytes < toBytes)
     if (next === undefined) return this.#offsetMs

@@ -163,6 +163,23 @@ describe('the offset of the clock', () => {
     },
   )
 
+  test('tells the year of a time that states none', async () => {
+    await using logs = await FollowedLogs.open()
+    vi.setSystemTime(Date.UTC(1970, 0, 2))
+    await writeFile(logs.path('app.log'), '')
+    await logs.look()
+    logs.isHeldBack = true
+    await appendFile(logs.path('app.log'), 'Jan  2 00:00:00 text\n')
+    await logs.pass(3_000)
+    vi.setSystemTime(Date.UTC(2027, 2, 1))
+    await logs.pass(3_000)
+    await appendFile(logs.path('app.log'), 'Jan  2 00:00:00 text\n')
+    await logs.pass(3_000)
+    logs.isHeldBack = false
+    await logs.look()
+    expect(logs.events.map(({ statedMs }) => statedMs)).toEqual([Date.UTC(1970, 0, 2), Date.UTC(2027, 0, 2)])
+  })
+
   test('is kept with what was copied away and truncated', async () => {
     await using logs = await FollowedLogs.open()
     await writeFile(logs.path('app.log'), '')

@@ -118,7 +118,8 @@ export class UrgentEvents {
     const refusedAt = gap === undefined ? -Infinity : (this.#refusedAt.get(gap) ?? Infinity)
     if (refusedAt < this.#acceptedBatches) {
       settle()
-      this.#deps.tally.lost({ refused: 1 })
+      if (gap === undefined) this.#deps.tally.messagesDropped(1)
+      else this.#deps.tally.lost({ refused: 1 })
       return 'again'
     }
     if (gap !== undefined && refusedAt === Infinity) this.#refusedAt.set(gap, this.#acceptedBatches)
@@ -150,7 +151,7 @@ export class UrgentEvents {
   #hold(posts: readonly SourceEvent[]): void {
     this.#posts = posts.slice(-maxPosts)
     const dropped = posts.length - this.#posts.length
-    if (dropped > 0) this.#deps.tally.lost({ dropped })
+    if (dropped > 0) this.#deps.tally.messagesDropped(dropped)
   }
 }
 

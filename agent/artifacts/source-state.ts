@@ -60,7 +60,7 @@ export class SourceState {
    */
   static async load(folder: string, log: Log): Promise<SourceState> {
     const path = join(folder, 'source.json')
-    const contents = await readJsonState({ path, log, parse: (json) => stateFile.parse(json), isVital: true })
+    const contents = await readJsonState({ path, log, parse: (json) => stateFile.parse(json), isVital: () => true })
     return new SourceState(path, contents ?? { version: 1 })
   }
 

@@ -10,10 +10,11 @@ export interface JsonState<T> {
   /** Turns the parsed JSON into the value; throws when it is not one. */
   readonly parse: (json: unknown) => T
   /**
-   * What is lost with this file cannot be had again: then one that cannot be read at all, as for want of descriptors or
-   * on a disk that does not answer, is left alone and a retryable AgentError thrown.
+   * Where what is lost with this file cannot be had again: asked when it cannot be read at all, as for want of
+   * descriptors or on a disk that does not answer, by the error's code, whether it is left alone and a retryable AgentError
+   * thrown.
    */
-  readonly isVital?: boolean
+  readonly isVital?: (code: string) => boolean
 }
 
 /**
@@ -26,7 +27,7 @@ export async function readJsonState<T>({ path, log, parse, isVital }: JsonState<
   } catch (error) {
     const code = errorCode(error)
     if (code === 'ENOENT') return undefined
-    if (isVital === true && code !== undefined && code !== 'EISDIR') {
+    if (code !== undefined && code !== 'EISDIR' && isVital?.(code) === true) {
       throw new AgentError(`${path} cannot be read at the moment`, { retryable: true, cause: error })
     }
     log.warn('state file cannot be read and is set aside', { path, aside: `${path}.unreadable`, error })

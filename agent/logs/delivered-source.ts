@@ -23,6 +23,7 @@ export interface DeliveredSource extends LogSource {
   readonly positions?: Partial<LogPositions>
   /** Whether the agent's own log is among its events: while it is healthy, that is not sent from memory as well. */
   readonly coversOwnLog?: boolean
+  /** Whether what happens now is among what it reads now, not after a backlog. */
   readonly isHealthy?: boolean
 }
 

@@ -8,6 +8,7 @@ import type { JournalEntry } from './journal-entry.ts'
 import { eventsOf } from './journal-events.ts'
 import { JournalFeed } from './journal-feed.ts'
 import { JournalGaps, type JournalGapsDeps } from './journal-gaps.ts'
+import { JournalLiveness } from './journal-liveness.ts'
 import { comparePoints, isTorn, type JournalPosition, type JournalState } from './journal-position.ts'
 import { JournalRoutes, keyOf, type JournalRoutesOptions } from './journal-routes.ts'
 import { JournalStream } from './journal-stream.ts'
@@ -41,6 +42,7 @@ export class JournalSource implements DeliveredSource {
   readonly #routes: JournalRoutes
   readonly #feed: JournalFeed
   readonly #gaps: JournalGaps
+  readonly #liveness: JournalLiveness
   readonly #streams = new Map<string, JournalStream>()
   #boots: readonly string[]
   #isPrepared = false
@@ -62,6 +64,7 @@ export class JournalSource implements DeliveredSource {
     this.#routes = new JournalRoutes(deps)
     this.#feed = new JournalFeed(deps.start)
     this.#gaps = new JournalGaps({ ...deps, source: what })
+    this.#liveness = new JournalLiveness(deps.clock)
     this.#boots = deps.state?.boots ?? []
   }
 
@@ -78,9 +81,14 @@ export class JournalSource implements DeliveredSource {
     return this.#routes.wantsOwnUnit && this.#hasSeenItself
   }
 
-  /** Whether the journal is being read now, for all streams. */
+  /** Whether what is written to the journal now is read now, for all streams: neither a backlog nor a full stream is before it. */
   get isHealthy(): boolean {
-    return this.#feed.isOn && this.failures().length === 0 && !this.#all.some(({ isBehind }) => isBehind)
+    return (
+      this.#feed.isOn &&
+      this.#liveness.isLive &&
+      this.failures().length === 0 &&
+      !this.#all.some(({ isBehind }) => isBehind)
+    )
   }
 
   /** To be saved; undefined until the journal was first seen, when what was saved before stays as it is. */
@@ -194,6 +202,7 @@ export class JournalSource implements DeliveredSource {
   async #begin(bootId: string, cursor: string | undefined): Promise<void> {
     this.#readingBoot = bootId
     this.#lastRead = undefined
+    this.#liveness.began()
     await this.#feed.begin({ bootId, cursor, follow: bootId === this.#deps.clock.bootId })
   }
 
@@ -237,6 +246,7 @@ export class JournalSource implements DeliveredSource {
   /** Answers false when the entry has to wait for room. */
   #place(entry: JournalEntry, sinks: EventSinks): boolean {
     this.#lookForGaps(entry.position)
+    this.#liveness.cameTo(entry.position)
     const isOwn = this.#routes.isOwn(entry)
     if (isOwn && entry.pid === String(process.pid))
       this.#hasSeenItself ||= entry.position.bootId === this.#deps.clock.bootId
@@ -247,7 +257,9 @@ export class JournalSource implements DeliveredSource {
     if (events.length === 0) return true
     const sink = sinks.of(stream.target)
     if (!stream.hasRoom(sink)) {
-      if (!stream.isStuck) return false
+      this.#liveness.held()
+      const holdsUpOthers = this.#liveness.isLate && this.#reading.length > 1
+      if (!stream.isStuck && !holdsUpOthers) return false
       stream.isBehind = true
       return this.#reading.length > 0
     }

@@ -84,6 +84,8 @@ export function parseLogState(json: unknown): SavedState {
 
 const saveEveryMs = 5_000
 const patienceMs = 60_000
+/** They say nothing about the file: it may be whole and is read once they are over. */
+const passingCodes: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EIO'])
 const nothing: SavedState = { revision: 0, files: [], journal: undefined, gaps: [] }
 
 export interface LogStateFileOptions {
@@ -120,15 +122,25 @@ export class LogStateFile {
 
   /**
    * What was saved, the same at every call; empty when there is no file, or none that can be read. Throws a retryable
-   * AgentError for a minute while the file system does not answer, as for want of descriptors.
+   * AgentError while the file system does not answer, as for want of descriptors: for a minute, or as long as it lasts
+   * where the file may be good all the while.
    */
   async load(): Promise<LogState> {
     if (this.#loaded !== undefined) return this.#loaded
     this.#firstTryMs ??= monotonicMs()
-    const isVital = monotonicMs() - this.#firstTryMs < patienceMs
-    const options = { log: this.#options.log, parse: parseLogState, isVital }
-    const saved = await readJsonState({ ...options, path: this.#path })
-    const copied = await readJsonState({ ...options, path: this.#options.copyPath })
+    const isPatient = monotonicMs() - this.#firstTryMs < patienceMs
+    const options = { log: this.#options.log, parse: parseLogState }
+    const saved = await readJsonState({
+      ...options,
+      path: this.#path,
+      isVital: (code) => isPatient || code === 'EACCES' || passingCodes.has(code),
+    })
+    // A copy of another user's is no reason to wait without end: without it a few seconds of events are sent again.
+    const copied = await readJsonState({
+      ...options,
+      path: this.#options.copyPath,
+      isVital: (code) => isPatient || passingCodes.has(code),
+    })
     return this.#take(saved, copied)
   }
 

@@ -167,7 +167,8 @@ export class LogStreamSender implements EventSink {
   #parcel(isStopping: boolean): Parcel {
     this.#startedAtMs = monotonicMs()
     const how = { isBehind: this.queue.isBehind, isStopping }
-    if (this.#urgent.isDue(how)) return this.#urgent.parcel(how)
+    const isOthersTurn = this.#urgent.letPass() && this.queue.length > 0
+    if (this.#urgent.isDue(how) && !isOthersTurn) return this.#urgentParcel(how)
     const parcel = this.queue.parcel(this.#maxBatchBytes)
     const takesAll = parcel.batch.taken === this.queue.length
     if (!takesAll) return parcel
@@ -176,6 +177,17 @@ export class LogStreamSender implements EventSink {
       accepted: (rejected) => {
         parcel.accepted(rejected)
         this.#dueAtMs = this.#laterDueAtMs
+      },
+    }
+  }
+
+  #urgentParcel(how: Parameters<UrgentEvents['parcel']>[0]): Parcel {
+    const parcel = this.#urgent.parcel(how)
+    return {
+      ...parcel,
+      accepted: (rejected) => {
+        parcel.accepted(rejected)
+        if (parcel.batch.events.length > 0) this.queue.noteOtherAccepted()
       },
     }
   }
@@ -198,6 +210,7 @@ export class LogStreamSender implements EventSink {
       if (outcome.kind === 'cut-short') return this.#cutShort(parcel, outcome.error)
       if (outcome.kind === 'refused') return this.#refused(parcel, outcome.error)
       parcel.accepted(outcome.rejected)
+      this.#urgent.noteAccepted()
       this.#bound.accepted()
       this.rest.succeeded()
       this.#lastAcceptedAtMs = monotonicMs()

@@ -26,6 +26,7 @@ export interface LogLoss {
 }
 
 const reportEveryMs = 600_000
+const droppedMessages = 'droppedMetrics'
 
 /** Counts what arrived and what did not, and reports losses at once, then at most every 10 minutes. */
 export class LogTally {
@@ -55,6 +56,11 @@ export class LogTally {
       lostBytes: this.#totals.lostBytes + removedBytes,
     }
     for (const [reason, count] of Object.entries({ ...events, removedBytes })) this.#toReport(reason, count)
+  }
+
+  /** Such as metrics: no log events, and made to be dropped for newer ones. Logged, not counted. */
+  messagesDropped(count: number): void {
+    this.#toReport(droppedMessages, count)
   }
 
   /** What the configuration asks to leave out. Events that were read, or bytes that were not. */
@@ -90,9 +96,11 @@ export class LogTally {
   /** Logs what is not reported yet, if it is time. The limit keeps its own line from causing the next. */
   report(): void {
     if (Object.keys(this.#unreported).length === 0 || monotonicMs() - this.#reportedAtMs < reportEveryMs) return
-    const isMeant = Object.keys(this.#unreported).every((reason) => reason.startsWith('leftOut'))
-    if (isMeant) this.#log.warn('log events were left out', this.#unreported)
-    else this.#log.error('log events were lost', this.#unreported)
+    const { [droppedMessages]: metrics = 0, ...events } = this.#unreported
+    if (metrics > 0) this.#log.warn('metrics records were dropped for newer ones', { records: metrics })
+    const reasons = Object.keys(events)
+    if (reasons.some((reason) => !reason.startsWith('leftOut'))) this.#log.error('log events were lost', events)
+    else if (reasons.length > 0) this.#log.warn('log events were left out', events)
     this.#unreported = {}
     this.#reportedAtMs = monotonicMs()
   }

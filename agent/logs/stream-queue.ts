@@ -26,7 +26,7 @@ export interface StreamQueueDeps {
 const levels: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
 /** A stream is behind when so much waits at its sources, until no more than that is left. */
 const behindBytes = { from: 4 * putLogEventsLimits.maxBytes, until: putLogEventsLimits.maxBytes }
-/** After so many refused events in a row it may not be the events: from then on the stream rests after each. */
+/** After so many events given up in a row it may not be the events: from then on none is without proof that it is. */
 const maxRefusedInARow = 3
 const clockMovedMs = 60_000
 const digestLength = 16
@@ -40,6 +40,7 @@ export class StreamQueue {
   #isFlagged = false
   #isBehind = false
   #refusedInARow = 0
+  #hasProof = false
 
   constructor(deps: StreamQueueDeps) {
     this.#deps = deps
@@ -87,6 +88,11 @@ export class StreamQueue {
   /** How much there is at its sources that was not accepted. */
   noteBacklog(bytes: number): void {
     this.#isBehind = this.#isBehind ? bytes > behindBytes.until : bytes >= behindBytes.from
+  }
+
+  /** The stream took something else since: what it refuses is at fault itself. */
+  noteOtherAccepted(): void {
+    this.#hasProof = true
   }
 
   /** What is to be sent next. Only one at a time. */
@@ -153,7 +159,13 @@ export class StreamQueue {
       this.#suspects.refused(batch.taken)
       return 'again'
     }
+    if (this.#refusedInARow >= maxRefusedInARow && !this.#hasProof) {
+      // A stream that takes nothing at all, not even the records of what was given up, would lose everything it is sent.
+      this.#suspects.refused(batch.taken)
+      return 'failed'
+    }
     this.#quarantine(batch, clock)
+    this.#hasProof = false
     this.#refusedInARow += 1
     return this.#refusedInARow > maxRefusedInARow ? 'failed' : 'again'
   }

@@ -4,6 +4,7 @@ import type { GapOutbox, TakeOptions } from './gap-outbox.ts'
 import { renderGapRecord } from './gap-record.ts'
 import { nextBatch, putLogEventsLimits } from './log-batch.ts'
 import type { LogTarget } from './log-destination.ts'
+import type { GapRecord } from './log-source.ts'
 import type { LogTally } from './log-tally.ts'
 import type { Parcel } from './parcel.ts'
 import type { SourceEvent } from './source-event.ts'
@@ -18,18 +19,28 @@ export interface UrgentEventsDeps {
 /** An event that was handed out to be sent. One of the two is to be called. */
 interface UrgentEvent {
   readonly event: SourceEvent
+  /** What it tells, unless it is a message. */
+  readonly gap: GapRecord | undefined
   readonly settle: () => void
   readonly putBack: () => void
 }
 
 const maxPosts = 10
 const maxGaps = 50
+/** So many gap records are refused one after the other before the stream rests. */
+const maxRefusedInARow = 3
 
 /** The first lane of one stream: its gap records, and messages, such as metrics, of which the newest are kept. */
 export class UrgentEvents {
   readonly #deps: UrgentEventsDeps
   #posts: readonly SourceEvent[] = []
   #limit = Infinity
+  /** Batches of the stream, of this lane or not. */
+  #acceptedBatches = 0
+  #refusedInARow = 0
+  /** How many batches were accepted when a gap record was first refused alone. */
+  readonly #refusedAt = new WeakMap<GapRecord, number>()
+  #isLetPass = false
 
   constructor(deps: UrgentEventsDeps) {
     this.#deps = deps
@@ -45,6 +56,19 @@ export class UrgentEvents {
 
   isDue(how: Omit<TakeOptions, 'limit'>): boolean {
     return this.hasPosts || this.#deps.outbox.isDue(this.#deps.target, how)
+  }
+
+  /** The stream took a batch, of this lane or not. */
+  noteAccepted(): void {
+    this.#acceptedBatches += 1
+    this.#refusedInARow = 0
+  }
+
+  /** Whether it is the turn of others, once: the stream refused what it would get. */
+  letPass(): boolean {
+    const isLetPass = this.#isLetPass
+    this.#isLetPass = false
+    return isLetPass
   }
 
   /** What is to be sent next. Only one at a time. */
@@ -70,26 +94,40 @@ export class UrgentEvents {
         this.#deps.tally.accepted(sent.length - tooOld - tooNew - expired)
         this.#deps.tally.lost({ tooOld, tooNew, expired })
       },
-      refused: () => {
-        this.#refused(sent)
-        return 'again'
-      },
+      refused: () => this.#refused(sent, how),
       putBack: () => {
         for (const urgent of sent) urgent.putBack()
       },
     }
   }
 
-  /** They go one by one from then on. One that is refused alone is counted, and no gap record made of it: no circle. */
-  #refused(sent: readonly UrgentEvent[]): void {
+  /** They go one by one from then on. */
+  #refused(sent: readonly UrgentEvent[], how: Omit<TakeOptions, 'limit'>): 'again' | 'failed' {
     const [only, ...others] = sent
-    if (others.length === 0) {
-      only?.settle()
-      this.#deps.tally.lost({ refused: 1 })
-      return
-    }
+    if (only !== undefined && others.length === 0) return this.#refusedAlone(only, how)
     this.#limit = 1
     for (const urgent of sent) urgent.putBack()
+    return 'again'
+  }
+
+  /**
+   * A message is given up; a gap record only when the stream took something else since it was first refused, so that it
+   * is not the stream. It is counted, and no gap record made of it: no circle.
+   */
+  #refusedAlone({ gap, settle, putBack }: UrgentEvent, how: Omit<TakeOptions, 'limit'>): 'again' | 'failed' {
+    const refusedAt = gap === undefined ? -Infinity : (this.#refusedAt.get(gap) ?? Infinity)
+    if (refusedAt < this.#acceptedBatches) {
+      settle()
+      if (gap === undefined) this.#deps.tally.messagesDropped(1)
+      else this.#deps.tally.lost({ refused: 1 })
+      return 'again'
+    }
+    if (gap !== undefined && refusedAt === Infinity) this.#refusedAt.set(gap, this.#acceptedBatches)
+    const hasOthers = this.isDue(how)
+    putBack()
+    this.#refusedInARow += 1
+    this.#isLetPass = true
+    return hasOthers && this.#refusedInARow < maxRefusedInARow ? 'again' : 'failed'
   }
 
   #take({ limit, ...how }: TakeOptions): readonly UrgentEvent[] {
@@ -100,19 +138,20 @@ export class UrgentEvents {
     return [
       ...posts.map((event) => ({
         event,
+        gap: undefined,
         settle: () => undefined,
         putBack: () => {
           this.#hold([...this.#posts, event].toSorted((one, other) => one.atMs - other.atMs))
         },
       })),
-      ...gaps.map(({ gap, settle, putBack }) => ({ event: eventOf(renderGapRecord(gap)), settle, putBack })),
+      ...gaps.map(({ gap, settle, putBack }) => ({ event: eventOf(renderGapRecord(gap)), gap, settle, putBack })),
     ]
   }
 
   #hold(posts: readonly SourceEvent[]): void {
     this.#posts = posts.slice(-maxPosts)
     const dropped = posts.length - this.#posts.length
-    if (dropped > 0) this.#deps.tally.lost({ dropped })
+    if (dropped > 0) this.#deps.tally.messagesDropped(dropped)
   }
 }
 

@@ -59,7 +59,7 @@ test('leaves a vital file alone that cannot be read at all, and sets aside one t
   const path = join(folder.path, 'count.json')
   const log = new RecordingLog()
   await symlink(path, path) // reading it fails with ELOOP
-  const vital = { path, log, parse: parseCount, isVital: true }
+  const vital = { path, log, parse: parseCount, isVital: () => true }
   await expect(readJsonState(vital)).rejects.toMatchObject({ retryable: true })
   expect(await readdir(folder.path)).toEqual(['count.json'])
   expect(await readJsonState({ path, log, parse: parseCount })).toBeUndefined()

@@ -395,14 +395,62 @@ describe('JournalSource', () => {
     it('is waited for as long as something of it is accepted, though it stays full', async () => {
       bench.sink('app').room = 2
       bench.journalctl.say(app, 'a3')
+      bench.journalctl.say(web, 'w2')
       await bench.read()
       bench.sink('app').room = 1
       await bench.read(20_000)
       bench.sink('app').accept(1)
       await bench.read(20_000)
-      expect(bench.source.isHealthy).toBe(true)
+      expect(bench.sink('web').messages).toEqual(['w1'])
       await bench.read(20_000)
+      expect(bench.sink('web').messages).toEqual(['w1', 'w2'])
+    })
+
+    it('is left behind as well when it moves, but the others would wait for more than minutes', async () => {
+      bench.journalctl.say(app, ...Array.from({ length: 30 }, (_, at) => `a${at + 3}`))
+      bench.journalctl.say(web, 'w2')
+      bench.sink('app').room = 2
+      await bench.read()
+      bench.sink('app').room = 1
+      for (let round = 0; round < 14; round += 1) {
+        bench.sink('app').accept(1)
+        await bench.read(20_000)
+      }
+      expect(bench.sink('web').messages).toEqual(['w1'])
+      for (let round = 0; round < 4; round += 1) {
+        bench.sink('app').accept(1)
+        await bench.read(20_000)
+      }
+      expect(bench.sink('web').messages).toEqual(['w1', 'w2'])
+      bench.sink('app').room = Infinity
+      bench.sink('app').accept()
+      await bench.read(300_000)
+      await bench.read()
+      expect(bench.sink('app').messages).toHaveLength(32)
+      expect(bench.gaps).toEqual([])
+    })
+
+    it('makes the journal no substitute for what waits behind it, not even for a moment', async () => {
+      bench.sink('app').room = 2
+      await bench.read()
+      expect(bench.source.isHealthy).toBe(true)
+      bench.journalctl.say(app, 'a3')
+      await bench.read()
       expect(bench.source.isHealthy).toBe(false)
+      bench.sink('app').accept()
+      await bench.read()
+      expect(bench.source.isHealthy).toBe(true)
+    })
+
+    it('is no different from a backlog: the journal counts as followed once it comes to what is new', async () => {
+      bench.sink('app').room = Infinity
+      await bench.read(61_000)
+      expect(bench.sink('web').messages).toEqual(['w1'])
+      expect(bench.source.isHealthy).toBe(false)
+      bench.journalctl.skip(61_000)
+      bench.journalctl.say(web, 'w2')
+      await bench.read()
+      expect(bench.source.isHealthy).toBe(true)
     })
 
     it('is taken in again the more rarely, the more often it was', async () => {

@@ -1,4 +1,4 @@
-import { lstat, mkdir, mkdtempDisposable, readFile, rm, symlink } from 'node:fs/promises'
+import { lstat, mkdir, mkdtempDisposable, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -119,6 +119,36 @@ test('leaves a file alone that cannot be read for the moment, and sets it aside 
   vi.advanceTimersByTime(60_000)
   expect(await file.load()).toEqual({ files: [], journal: undefined, gaps: [] })
   expect((await lstat(`${path}.unreadable`)).isSymbolicLink()).toBe(true)
+})
+
+test.for(['cursors.json', 'copy.json'])(
+  'waits for a good %s as long as reading it fails, and reads it then',
+  async (name) => {
+    await using folder = await mkdtempDisposable(join(tmpdir(), 'log-cursors-'))
+    const path = join(folder.path, name)
+    await symlink('/proc/self/mem', path) // EIO, whoever reads it
+    const file = new LogStateFile({ ...placesIn(folder.path), log: createLog({ level: 'error', sinks: [] }) })
+    for (let hour = 0; hour < 24; hour += 1) {
+      await expect(file.load()).rejects.toMatchObject({ retryable: true, cause: { code: 'EIO' } })
+      vi.advanceTimersByTime(3_600_000)
+    }
+    await file.save(at(1))
+    expect((await lstat(path)).isSymbolicLink()).toBe(true)
+    await rm(path)
+    await writeFile(path, JSON.stringify({ version: 2, revision: 1, ...at(7) }))
+    expect((await file.load()).files[0]?.positionBytes).toBe(7)
+  },
+)
+
+test('does without a copy in memory that cannot be read for more than a minute', async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'log-cursors-'))
+  const places = placesIn(folder.path)
+  await writeFile(join(folder.path, 'cursors.json'), JSON.stringify({ version: 2, revision: 1, ...at(7) }))
+  await symlink('copy.json', places.copyPath)
+  const file = new LogStateFile({ ...places, log: createLog({ level: 'error', sinks: [] }) })
+  await expect(file.load()).rejects.toMatchObject({ retryable: true })
+  vi.advanceTimersByTime(60_000)
+  expect((await file.load()).files[0]?.positionBytes).toBe(7)
 })
 
 test('goes on from the copy in memory where that was written later, and from the disk where the copy is older or gone', async () => {

@@ -37,6 +37,22 @@ test('of the metrics records of an outage some of the first and the newest ten a
   expect(appliance.sent('metrics').length).toBeLessThanOrEqual(20)
 })
 
+test('metrics records that are dropped are no lost log events, and a warning', async () => {
+  await using appliance = await LogAppliance.open()
+  appliance.destination.failures.set('metrics', new AgentError('no route', { retryable: true }))
+  appliance.start()
+  for (let minute = 0; minute < 30; minute += 1) {
+    appliance.logs.offerMetrics(`{"minute":${minute}}`)
+    await appliance.pass(60_000)
+  }
+
+  expect(appliance.logs.status().lost).toBe(0)
+  const dropped = appliance.lines.filter(({ text }) => text.includes('metrics records were dropped'))
+  expect(dropped.length).toBeGreaterThan(0)
+  expect(dropped.every(({ level }) => level === 'warn')).toBe(true)
+  expect(appliance.lines.filter(({ text }) => text.includes('were lost'))).toEqual([])
+})
+
 test('a metrics record that comes right before the end still goes along', async () => {
   await using appliance = await LogAppliance.open()
   await writeFile(appliance.path('app.log'), 'one\n')

@@ -59,6 +59,46 @@ test('rests between events when one after the other is refused: it may not be th
   expect(parts.tally.totals.lost).toBe(4)
 })
 
+test('keeps what it has while the stream takes nothing at all, and sends it once that does', async () => {
+  const { parts, sender } = await open()
+  parts.destination.refuses = () => true
+  const origin = new RecordingOrigin()
+  offer(sender, { count: 200, origin })
+  await tryFor(sender, 60)
+  expect(parts.tally.totals).toMatchObject({ accepted: 0, lost: 3 })
+  expect(origin.positions).toEqual(numbers(3))
+  expect(parts.outbox.length).toBe(3)
+  expect(sender.rest.lastError).toBeDefined()
+  parts.destination.refuses = () => false
+  await tryFor(sender, 3)
+  expect(arrived(parts)).toEqual(numbers(200).slice(3))
+  expect(recordsIn(parts.destination.messages(target), 'gap')).toHaveLength(3)
+  expect(sender.isIdle).toBe(true)
+})
+
+test('gives up one event after the other as long as the stream takes the records of them', async () => {
+  const { parts, sender } = await open()
+  parts.destination.refuses = (message) => Number(message) < 9
+  offer(sender, { count: 20 })
+  await tryFor(sender, 40)
+  expect(arrived(parts)).toEqual(numbers(20).slice(9))
+  expect(parts.tally.totals.lost).toBe(9)
+})
+
+test('keeps a gap record that is refused until the stream takes something else, which need not wait for it', async () => {
+  const { parts, sender } = await open()
+  parts.outbox.add({ target, source: 'one', reason: 'rotated', bytes: 1 })
+  parts.destination.refuses = (message) => message.startsWith('{')
+  await tryFor(sender, 10)
+  expect(parts.outbox.length).toBe(1)
+  offer(sender, { count: 5 })
+  await tryFor(sender, 2)
+  expect(arrived(parts)).toEqual(numbers(5))
+  await tryFor(sender, 2)
+  expect(parts.outbox.length).toBe(0)
+  expect(parts.tally.totals.lost).toBe(1)
+})
+
 test('makes no gap record of a gap record that is refused', async () => {
   const { parts, sender } = await open()
   parts.outbox.add({ target, source: 'one', reason: 'rotated', bytes: 1 })
@@ -170,13 +210,14 @@ test('never tells an origin of an event before it was stored or recorded as miss
           const times = { atMs: performance.now(), statedMs }
           sender.offer(sourceEvent(message, { level, origin, position: at, ...times }))
         })
-        for (const next of [...outcomes, ...Array.from({ length: 60 }, () => 'accepted')]) {
+        for (const next of [...outcomes, ...Array.from({ length: 200 }, () => 'accepted')]) {
           destination.failures.clear()
           if (next === 'fails') destination.failures.set(target.stream, new AgentError('no', { retryable: true }))
           destination.slowAboveBytes = next === 'slow' ? 0 : Infinity
           destination.whenSlow = 'breaks'
           destination.refuses = (message) => message.endsWith('bad')
           if (sender.isIdle) break
+          vi.advanceTimersByTime(120_000) // the longest rest
           await sender.send(signal)
           const stored = destination.messages(target).filter((message) => !message.startsWith('{')).length
           const missing = parts.gaps.reduce((sum, { lines = 0 }) => sum + lines, 0)
@@ -200,6 +241,14 @@ async function open(
   const parts = new SendParts(change)
   await parts.make(target.stream)
   return { parts, sender: parts.sender() }
+}
+
+/** Sends what is due, as long as anything is, then rests: so many times. */
+async function tryFor(sender: LogStreamSender, times: number): Promise<void> {
+  for (let time = 0; time < times; time += 1) {
+    vi.advanceTimersByTime(120_000)
+    while (sender.dueLane() !== undefined) await sender.send(signal)
+  }
 }
 
 function offer(sender: LogStreamSender, { count, origin }: { count: number; origin?: RecordingOrigin }): void {

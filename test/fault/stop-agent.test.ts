@@ -78,7 +78,7 @@ describe('SIGTERM', () => {
   it('ends an agent by force whose file access hangs', async () => {
     await using site = await createAgentSite()
     await mkdir(site.artifactFolder, { recursive: true })
-    await runCommand('mkfifo', [join(site.artifactFolder, 'index.json')]) // opening it to read waits for a writer
+    await runCommand('mkfifo', [join(site.artifactFolder, 'activation.json')]) // opening it to read waits for a writer
     site.setPassword('first')
     const agent = site.start()
     await agent.until(({ cameras }) => cameras[0]?.state === 'ok')

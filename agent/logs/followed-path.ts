@@ -190,7 +190,8 @@ export class FollowedPath implements AsyncDisposable {
   async #openBetween(knownUntil: FileTimes, nextFileId: string): Promise<boolean> {
     for (const place of await findRotated(this.path)) {
       const { fileId, stats } = place
-      if (fileId === nextFileId || this.#deps.isFollowed(fileId) || !isNewer(stats, knownUntil)) continue
+      if (fileId === nextFileId) return true // it has moved on itself: what came after it is for the next look
+      if (this.#deps.isFollowed(fileId) || !isNewer(stats, knownUntil)) continue
       if (this.#deps.cursorOf(fileId) !== undefined) continue
       const isAwaited = !this.#toResume.some((cursor) => cursor.fileId === fileId)
       const file = await this.#tryOpen(place, { isAwaited })

@@ -160,6 +160,7 @@ export class LogStateFile {
     const essence = essenceOf(state)
     if (essence === this.#saved) return
     const { folder } = this.#options
+    const versioned = this.#versioned(state) // before any copy that is of a later state
     this.#savedAtMs = monotonicMs()
     try {
       await mkdir(folder, { recursive: true, mode: 0o700 })
@@ -167,7 +168,7 @@ export class LogStateFile {
     } catch (error) {
       throw new WriteError(this.#path, errorCode(error) ?? String(error))
     }
-    await writeJsonState(this.#path, this.#versioned(state))
+    await writeJsonState(this.#path, versioned)
     this.#saved = essence
   }
 

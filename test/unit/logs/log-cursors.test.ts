@@ -168,8 +168,13 @@ test('goes on from the copy in memory where that was written later, and from the
   expect(await position()).toBe(3)
   second.copy(at(4))
   expect(await position()).toBe(4)
+  vi.advanceTimersByTime(5_000)
+  const saving = second.save(at(5))
+  second.copy(at(6))
+  await saving
+  expect(await position(), 'a copy of what came while an older state was being saved').toBe(6)
   await rm(places.copyPath)
-  expect(await position()).toBe(3)
+  expect(await position()).toBe(5)
 })
 
 test('says that the copy cannot be written, until it can', async () => {

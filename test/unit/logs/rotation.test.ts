@@ -1,7 +1,9 @@
+import { renameSync, writeFileSync } from 'node:fs'
 import { appendFile, copyFile, open, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
+import { FollowedPath } from '../../../agent/logs/followed-path.ts'
 import { fileTime, FollowedLogs } from './followed-logs.ts'
 import { useFakeClock } from './log-appliance.ts'
 
@@ -24,6 +26,47 @@ test('nothing is lost or mixed up when a file is copied, truncated and written a
   await logs.look()
   await logs.pass(3_000)
   expect(logs.messages('app')).toEqual(['old 1', 'old 2', 'old 3', 'new 1', 'new 2', 'new 3', 'new 4'])
+  expect(logs.gaps).toEqual([])
+})
+
+test('a file that moves on, and one that came after it, while others are looked for, are both read, in order', async () => {
+  await using logs = await FollowedLogs.open()
+  const at = (suffix: string): string => logs.path(`app.log${suffix}`)
+  let whileLooking = (): void => undefined
+  await using path = new FollowedPath({
+    path: at(''),
+    target: { group: 'group', stream: 'app' },
+    format: logs.format,
+    cursors: [],
+    cursorOf: () => undefined,
+    isFollowed: () => {
+      whileLooking()
+      return false
+    },
+    originals: () => [],
+    onGap: (gap) => logs.gaps.push(gap),
+    cloudNow: () => Date.now(),
+  })
+  await writeFile(at(''), 'one\n')
+  await path.look()
+  renameSync(at(''), at('.1'))
+  fileTime()
+  writeFileSync(at(''), 'two\n')
+  whileLooking = () => {
+    whileLooking = () => undefined
+    renameSync(at('.1'), at('.3'))
+    renameSync(at(''), at('.2'))
+    fileTime()
+    writeFileSync(at('.1'), 'three\n')
+    fileTime()
+    writeFileSync(at(''), 'four\n')
+  }
+  for (let look = 0; look < 3; look += 1) await path.look()
+  const messages: string[] = []
+  for (let file = path.nextFile(); file !== undefined; file = path.nextFile()) {
+    await file.read(Buffer.alloc(1_024), ({ message }) => messages.push(message))
+  }
+  expect(messages).toEqual(['one', 'two', 'three', 'four'])
   expect(logs.gaps).toEqual([])
 })
 

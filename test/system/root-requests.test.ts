@@ -135,6 +135,8 @@ describe('root', () => {
   it('takes away a request whose name is no id, and answers nothing', async () => {
     const before = await readdir(appliance.container.path(`${paths.runtime}/answers`))
     await placeRequest(appliance, '{"verb":"reboot"}', 'no id')
+    const folder = appliance.container.path(requests)
+    await pollUntil('the request is taken away', async () => (await readdir(folder)).length === 0)
     await isAtRest()
     expect(await readdir(appliance.container.path(`${paths.runtime}/answers`))).toEqual(before)
   })

@@ -31,7 +31,7 @@ it.each([
 
   expect(artifacts[0]?.lastError?.message).toContain('no space is left')
   await pollUntil('systemctl tells of it', async () =>
-    /^Failing: artifact model: .*no space is left/.test(await unit.property('StatusText')),
+    /^Failing: artifact model( and 1 more)?: .*no space is left/.test(await unit.property('StatusText')),
   )
   expect(await appliance.read(`${paths.current}/weights.bin`)).toBe('first weights')
   appliance.setPassword('second')

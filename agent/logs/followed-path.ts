@@ -3,15 +3,16 @@ import type { BigIntStats } from 'node:fs'
 import { AgentError } from '../lib/errors.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { fileIdOf } from './file-identity.ts'
+import { FileOpener, maxTries, type OpenOptions } from './file-opener.ts'
 import type { FollowedFile } from './followed-file.ts'
 import type { LineFormat } from './line-format.ts'
 import type { LogCursor } from './log-cursors.ts'
 import type { LogTarget } from './log-destination.ts'
 import type { GapRecord } from './log-source.ts'
-import { openFollowedFile, isCopyOfAny, statIfThere, type FollowedFileOptions } from './open-followed-file.ts'
+import { isCopyOfAny, statIfThere } from './open-followed-file.ts'
 import { lossOf, type Loss } from './rotation-loss.ts'
-import { findByFileId, findRotated, isNewer, timesOf, type FileTimes, type RotatedFile } from './rotated-files.ts'
-import { UnreadableFiles, type UnreadableFile } from './unreadable-files.ts'
+import { findByFileId, findRotated, isNewer, timesOf, type FileTimes } from './rotated-files.ts'
+import type { UnreadableFile } from './unreadable-files.ts'
 
 export interface FollowedPathDeps {
   readonly path: string
@@ -34,12 +35,9 @@ export interface FollowedPathDeps {
   readonly cloudNow: () => number
 }
 
-type OpenOptions = Pick<FollowedFileOptions, 'cursor' | 'fileId' | 'writtenClock'>
-
 const lateWriterMs = 30_000
 const deletedHoldMs = 600_000
 const maxFilesPerPath = 64
-const maxTries = 5
 /** A file that did not grow for longer had no writer when it was truncated. */
 const activeMs = 10_000
 
@@ -59,13 +57,14 @@ export class FollowedPath implements AsyncDisposable {
   /** The file that was at the path at the last look; the others are on their way out. */
   #live: FollowedFile | undefined
   #toResume: readonly LogCursor[]
-  readonly #unreadable = new UnreadableFiles()
+  readonly #opener: FileOpener
   #lastLookMs: number | undefined
   /** Files from later than this are still to come, where none is followed that would tell. */
   #knownUntil: FileTimes | undefined
 
   constructor(deps: FollowedPathDeps) {
     this.#toResume = deps.cursors
+    this.#opener = new FileOpener(deps)
     this.path = deps.path
     this.target = deps.target
     this.#deps = deps
@@ -78,7 +77,7 @@ export class FollowedPath implements AsyncDisposable {
 
   /** Rotated files of this path that may not be read. */
   get unreadable(): readonly UnreadableFile[] {
-    return this.#unreadable.all
+    return this.#opener.unreadable.all
   }
 
   get hasMore(): boolean {
@@ -137,7 +136,7 @@ export class FollowedPath implements AsyncDisposable {
   /** Takes up the files that were followed before a restart, wherever rotation has put them meanwhile. */
   async #resume(atPath: BigIntStats | undefined): Promise<void> {
     for (const next of this.#toResume) {
-      const file = await this.#findRest(next, atPath)
+      const file = await this.#opener.findRest(next, atPath)
       if (file === 'unreadable') this.#noteKnown(next)
       else if (file !== undefined) this.#insert(file)
       else this.#resumeLost(next, atPath !== undefined)
@@ -150,11 +149,11 @@ export class FollowedPath implements AsyncDisposable {
     for (const { location, fileId, stats, isAwaited } of this.unreadable) {
       const place = await findByFileId(location, fileId)
       if (place !== undefined && !this.#deps.isFollowed(fileId)) {
-        const file = await this.#tryOpen(place, { isAwaited })
+        const file = await this.#opener.tryOpen(place, { isAwaited })
         if (isAwaited && file !== undefined) this.#insert(file)
         else await file?.[Symbol.asyncDispose]()
       } else {
-        this.#unreadable.forget(fileId)
+        this.#opener.unreadable.forget(fileId)
         if (place === undefined && isAwaited && stats.size > 0n) this.#report({ bytes: Number(stats.size) })
       }
     }
@@ -194,9 +193,9 @@ export class FollowedPath implements AsyncDisposable {
       if (this.#deps.isFollowed(fileId) || !isNewer(stats, knownUntil)) continue
       if (this.#deps.cursorOf(fileId) !== undefined) continue
       const isAwaited = !this.#toResume.some((cursor) => cursor.fileId === fileId)
-      const file = await this.#tryOpen(place, { isAwaited })
+      const file = await this.#opener.tryOpen(place, { isAwaited })
       if (file !== undefined) this.#files.push(file)
-      else if (!this.#unreadable.has(fileId)) return false
+      else if (!this.#opener.unreadable.has(fileId)) return false
     }
     return true
   }
@@ -205,7 +204,7 @@ export class FollowedPath implements AsyncDisposable {
   async #replace(file: FollowedFile): Promise<void> {
     const { writtenClock, readCursor } = file
     // When it cannot be looked for now, nothing has changed yet, so that the next look finds the same and tries again.
-    const copy = readCursor.headBytes === 0 ? undefined : await this.#findCopy(readCursor, { writtenClock })
+    const copy = readCursor.headBytes === 0 ? undefined : await this.#opener.findCopy(readCursor, { writtenClock })
     file.disown()
     if (file === this.#live) this.#live = undefined
     if (copy === undefined) {
@@ -253,49 +252,8 @@ export class FollowedPath implements AsyncDisposable {
     this.#deps.onGap({ target: this.target, source: this.path, reason: 'rotated', ...loss })
   }
 
-  async #findRest(cursor: LogCursor, atPath?: BigIntStats): Promise<FollowedFile | 'unreadable' | undefined> {
-    for (let tries = 0; tries < maxTries; tries += 1) {
-      const place = await findByFileId(this.path, cursor.fileId)
-      if (place === undefined || this.#deps.isFollowed(place.fileId)) break
-      const { location, fileId } = place
-      const isLive = atPath !== undefined && fileIdOf(atPath) === fileId
-      const file = isLive ? await this.#openAt(location, { cursor, fileId }) : await this.#tryOpen(place, { cursor })
-      if (file !== undefined) return file
-      if (this.#unreadable.has(fileId)) return 'unreadable'
-    }
-    return cursor.headBytes === 0 ? undefined : await this.#findCopy(cursor)
-  }
-
-  async #findCopy(
-    cursor: LogCursor,
-    options: Pick<FollowedFileOptions, 'writtenClock'> = {},
-  ): Promise<FollowedFile | undefined> {
-    for (const place of (await findRotated(this.path)).toReversed()) {
-      if (this.#deps.isFollowed(place.fileId)) continue
-      const file = await this.#tryOpen(place, { cursor, ...options })
-      if (file !== undefined) return file
-    }
-    return undefined
-  }
-
-  /** `isAwaited`: whether its lines are to be read once it can be. */
-  async #tryOpen(
-    place: RotatedFile,
-    { isAwaited = false, ...options }: OpenOptions & { readonly isAwaited?: boolean },
-  ): Promise<FollowedFile | undefined> {
-    return await this.#unreadable.tryOpen(place, {
-      isAwaited,
-      open: (location) => this.#openAt(location, { ...options, fileId: place.fileId }),
-    })
-  }
-
-  async #openAt(location: string, options: OpenOptions): Promise<FollowedFile | undefined> {
-    const { path, format } = this.#deps
-    return await openFollowedFile({ path, format, location, ...options })
-  }
-
   async #open(options: OpenOptions): Promise<FollowedFile | undefined> {
-    const file = await this.#openAt(this.path, options)
+    const file = await this.#opener.openAt(this.path, options)
     if (file !== undefined) this.#files.push(file)
     return file
   }

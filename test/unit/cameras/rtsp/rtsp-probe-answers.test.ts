@@ -68,6 +68,7 @@ describe('a camera that ends the connection', () => {
       return undefined
     })
     expect(await probe(camera)).toEqual({ outcome: accepted, attempts: 1 })
+    expect(camera.received.map(({ method }) => method)).toEqual(['OPTIONS', 'DESCRIBE', 'DESCRIBE'])
   })
 
   test('when the credential comes on the old one is sent it again, which is the same attempt', async () => {

@@ -74,7 +74,7 @@ test.for([
   expect(() => read(Buffer.from(bytes), 4096)).toThrow(new RegExp(expected))
 })
 
-test('takes 10,000 random answers without crashing, and keeps none of their bytes', () => {
+test('takes 10,000 random answers without crashing, the same however they are cut', () => {
   const line = fc.oneof(
     fc.constantFrom(
       'RTSP/1.0 200 OK',
@@ -86,17 +86,17 @@ test('takes 10,000 random answers without crashing, and keeps none of their byte
       '$',
       'OPTIONS * RTSP/1.0',
     ),
-    fc.string({ unit: 'binary', maxLength: 20 }),
+    fc.uint8Array({ maxLength: 20 }).map((bytes) => Buffer.from(bytes).toString('latin1')),
   )
-  const texts = fc.array(line, { maxLength: 8 }).map((lines) => Buffer.from(lines.join('\r\n'), 'utf8'))
+  const texts = fc.array(line, { maxLength: 8 }).map((lines) => Buffer.from(lines.join('\r\n'), 'latin1'))
   const anything = fc.oneof(
     texts,
     fc.uint8Array({ maxLength: 64 }).map((bytes) => Buffer.from(bytes)),
   )
   fc.assert(
     fc.property(anything, fc.integer({ min: 1, max: 64 }), (bytes, size) => {
-      const statuses = outcome(bytes, size)
-      expect(outcome(bytes, bytes.length || 1)).toEqual(statuses) // however the network cuts it
+      const pieces = outcome(bytes, size).join()
+      return outcome(bytes, bytes.length || 1).join() === pieces
     }),
     { numRuns: 10_000 },
   )

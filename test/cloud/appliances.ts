@@ -108,6 +108,12 @@ export class Appliances {
     this.#entry(certificateId).policy.set(policy, visibleAfterMs)
   }
 
+  /** Attaches one IoT policy more to a certificate. */
+  addIotPolicy(certificateId: string, { version, statements }: PolicyDocument): void {
+    const { policy } = this.#entry(certificateId)
+    policy.set({ version, statements: [...(policy.get()?.statements ?? []), ...statements] }, 0)
+  }
+
   /** The certificate of a connection, by its SHA-256; undefined when this account has never seen it. */
   find(certificate: X509Certificate): RegisteredCertificate | undefined {
     const certificateId = certificateIdOf(certificate)

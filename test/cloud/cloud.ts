@@ -45,6 +45,8 @@ export interface Cloud extends CloudFrame {
   readonly logs: LogsAdmin
   /** Adds a base role and a role chained to it, with an alias for the base role, for `role.assume`. */
   readonly createRoleChain: () => RoleChain
+  /** Adds a role for an application, with an alias named like it that the certificate may ask for. */
+  readonly createApplication: (options: ApplicationOptions) => Promise<ApplicationRole>
   /** Credentials of an operator who may publish artifacts and do nothing else, for an hour. */
   readonly signInPublisher: () => IssuedCredentials
 }
@@ -52,6 +54,19 @@ export interface Cloud extends CloudFrame {
 interface RoleChain {
   readonly roleAlias: string
   /** The role that the base role may assume; it may do what AWSPanoramaApplianceServiceRole may. */
+  readonly roleArn: string
+}
+
+interface ApplicationOptions {
+  readonly name: string
+  /** Of an appliance that runs it. */
+  readonly certificateId: string
+  /** Of the role alias; 900 to 43200. Default 3600. */
+  readonly credentialDurationSeconds?: number
+}
+
+interface ApplicationRole {
+  readonly roleAlias: string
   readonly roleArn: string
 }
 
@@ -95,6 +110,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     s3,
     secrets,
     logs,
+    createApplication: async (application) => await deployApplication(frame, variables, application),
     createRoleChain: () => deployRoleChain(frame, policies),
     signInPublisher: () => signInPublisher(frame, policies),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -132,6 +148,7 @@ function variablesOf({
     ChainedRoleName: chainedRoleName,
     BucketName: names.bucket,
     AccessPointName: names.accessPoint,
+    ...applicationVariables('application'),
     ...(kmsKeyArn === undefined ? {} : { KmsKeyArn: kmsKeyArn }),
   }
 }
@@ -158,6 +175,24 @@ function signInPublisher({ roles, sessions }: CloudFrame, policies: CloudPolicie
   const trustPolicy = policies.baseRoleTrust // nobody assumes it here: the session is as of a person who signed in
   roles.put({ name: publisherName, trustPolicy, policies: [policies.publisherPolicy] })
   return sessions.issue({ roleName: publisherName, sessionName: 'operator', durationSeconds: 3600, context: {} })
+}
+
+function applicationVariables(name: string): Readonly<Record<string, string>> {
+  return { ApplicationName: name, ApplicationRoleAlias: name, ResultsBucketName: 'panorama-results' }
+}
+
+async function deployApplication(
+  { roles, roleAliases, appliances }: CloudFrame,
+  variables: Readonly<Record<string, string>>,
+  { name, certificateId, credentialDurationSeconds = 3600 }: ApplicationOptions,
+): Promise<ApplicationRole> {
+  const policies = await loadCloudPolicies({ ...variables, ...applicationVariables(name) })
+  const roleName = `application-${name}`
+  const trustPolicy = policies.applianceRoleTrust
+  roles.put({ name: roleName, trustPolicy, policies: [policies.applicationRolePolicy] })
+  roleAliases.put({ name, roleArn: roles.arnOf(roleName), credentialDurationSeconds })
+  appliances.addIotPolicy(certificateId, policies.iotApplicationPolicy)
+  return { roleAlias: name, roleArn: roles.arnOf(roleName) }
 }
 
 function deployRoleChain({ roles, roleAliases }: CloudFrame, policies: CloudPolicies): RoleChain {

@@ -20,7 +20,8 @@ const assumeRoleParameters = ['Action', 'Version', 'RoleArn', 'RoleSessionName',
 export function createStsService({ roles, sessions }: StsOptions): CloudService {
   return {
     name: 'sts',
-    serves: (host) => host === 'sts.localhost',
+    // by the plain name for clients such as awscli, whose resolver knows no names below localhost
+    serves: (host) => host === 'sts.localhost' || host === 'localhost',
     actionOf: (request) => formOf(request).get('Action') ?? 'Unknown',
     handle: (request, { caller }) => Promise.resolve(handle({ request, caller, roles, sessions })),
     formatFault,

@@ -12,6 +12,9 @@ export interface CloudPolicies {
   readonly baseRolePolicies: readonly PolicyDocument[]
   readonly chainedRoleTrust: PolicyDocument
   readonly iotDevicePolicy: PolicyDocument
+  /** What an application may do, and that the appliance may ask for it. */
+  readonly applicationRolePolicy: PolicyDocument
+  readonly iotApplicationPolicy: PolicyDocument
   readonly accessPointPolicy: PolicyDocument
   readonly bucketPolicy: PolicyDocument
   readonly publisherPolicy: PolicyDocument
@@ -36,6 +39,8 @@ export async function loadCloudPolicies(variables: TemplateVariables): Promise<C
     baseRolePolicies: [await load('base-role-policy')],
     chainedRoleTrust: await load('chained-role-trust-policy'),
     iotDevicePolicy: await load('iot-device-policy'),
+    applicationRolePolicy: await load('application-role-policy'),
+    iotApplicationPolicy: await load('iot-application-policy'),
     accessPointPolicy: await load('access-point-policy'),
     bucketPolicy: await load('bucket-policy'),
     publisherPolicy: await load('publisher-policy'),

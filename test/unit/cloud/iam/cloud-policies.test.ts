@@ -17,6 +17,9 @@ const variables = {
   ChainedRoleName: 'panorama-dock-1',
   BucketName: 'artifacts',
   AccessPointName: 'panorama-123456789012-demo',
+  ApplicationName: 'people-counter',
+  ApplicationRoleAlias: 'people-counter-role',
+  ResultsBucketName: 'results',
 }
 const optional = {
   KmsKeyArn: `arn:aws:kms:${region}:${account}:key/1234abcd`,
@@ -53,7 +56,7 @@ describe('every file of config/cloud', () => {
     const files = (await readdir(folder, { recursive: true })).filter((file) => file.endsWith('-policy.json'))
     const variants = ['trust-policy-variants/account', 'trust-policy-variants/appliance']
     const names = [...files.map((file) => file.slice(0, -'.json'.length)), ...variants]
-    expect(names).toHaveLength(13)
+    expect(names).toHaveLength(15)
     for (const name of names) {
       const json = await readTemplate(name, { ...variables, ...optional })
       expect(parsePolicy(json).statements.length, name).toBeGreaterThan(0)
@@ -256,6 +259,32 @@ describe('the IoT policy', () => {
     expect(await asked('iot:AssumeRoleWithCertificate', 'panorama-appliance')).toBe('allowed')
     expect(await asked('iot:AssumeRoleWithCertificate', 'panorama-appliance-2')).toBe('implicit-deny')
     expect(await asked('iot:DescribeRoleAlias', 'panorama-appliance')).toBe('implicit-deny')
+  })
+})
+
+describe('the policies of an application', () => {
+  it('let a certificate use the role alias of the application beside that of the appliance', async () => {
+    const asked = async (alias: string): Promise<AccessDecision> =>
+      await ask((policies) => policies.iotApplicationPolicy, {
+        action: 'iot:AssumeRoleWithCertificate',
+        resource: `arn:aws:iot:${region}:${account}:rolealias/${alias}`,
+      })
+    expect(await asked('people-counter-role')).toBe('allowed')
+    expect(await asked('panorama-appliance')).toBe('implicit-deny')
+    expect(await asked('people-counter-role-2')).toBe('implicit-deny')
+  })
+
+  it('let it write below its own name and that of the thing, and nothing else', async () => {
+    const asked = async (action: string, path: string): Promise<AccessDecision> =>
+      await ask((policies) => policies.applicationRolePolicy, {
+        action,
+        resource: `arn:aws:s3:::results/${path}`,
+        context: thing,
+      })
+    expect(await asked('s3:PutObject', 'people-counter/panorama_dock-1/day.json')).toBe('allowed')
+    expect(await asked('s3:PutObject', 'people-counter/panorama_dock-2/day.json')).toBe('implicit-deny')
+    expect(await asked('s3:PutObject', 'gate/panorama_dock-1/day.json')).toBe('implicit-deny')
+    expect(await asked('s3:GetObject', 'people-counter/panorama_dock-1/day.json')).toBe('implicit-deny')
   })
 })
 

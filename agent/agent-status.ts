@@ -8,6 +8,7 @@ import type { ErrorReport } from './lib/errors.ts'
 import type { WorkerHealth } from './lib/worker.ts'
 import type { Session } from './session.ts'
 import type {
+  ApplicationPart,
   ArtifactPart,
   CameraPart,
   CredentialsPart,
@@ -31,7 +32,7 @@ type ToInstant = (monotonicMs: number) => string
 export function composeStatus({ config, session, generation, startedMs }: StatusSources): StatusDocument {
   const { clock, credentials } = session
   const at: ToInstant = (monotonicMs) => new Date(clock.timeOf(monotonicMs)).toISOString()
-  const workers = [...session.workers, ...generation.workers]
+  const workers = [...session.workers, ...session.applicationRoles.workers, ...generation.workers]
   return {
     version: 1,
     agent: { version: agentVersion, pid: process.pid, startedAt: at(startedMs) },
@@ -41,6 +42,7 @@ export function composeStatus({ config, session, generation, startedMs }: Status
     credentials: credentials.map((each) => credentialsPart(each, at)),
     artifacts: artifactParts(generation, at),
     cameras: cameraParts(generation, at),
+    applications: applicationParts(generation, at),
     logs: logsPart(generation, at),
     overdue: workers.filter((worker) => worker.overdueMs() > 0).map(({ name }) => name),
   }
@@ -115,6 +117,19 @@ function cameraParts({ cameras }: Generation, at: ToInstant): readonly CameraPar
     ...(changedMs === undefined ? {} : { changedAt: at(changedMs) }),
     ...(lastError === undefined ? {} : { lastError: errorPart(lastError, at) }),
     ...(nextPassMs === undefined ? {} : { nextAttemptAt: at(nextPassMs) }),
+  }))
+}
+
+function applicationParts({ applications }: Generation, at: ToInstant): readonly ApplicationPart[] {
+  return applications.status().map(({ name, state, sinceMs, expiresMs, role, served, lastError, nextAttemptMs }) => ({
+    name,
+    state,
+    since: at(sinceMs),
+    served,
+    ...(role === undefined ? {} : { role }),
+    ...(expiresMs === undefined ? {} : { expiresAt: at(expiresMs) }),
+    ...(lastError === undefined ? {} : { lastError: errorPart(lastError, at) }),
+    ...(nextAttemptMs === undefined ? {} : { nextAttemptAt: at(nextAttemptMs) }),
   }))
 }
 

@@ -2,6 +2,7 @@ import { mkdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 import type { Config } from './config/config-schema.ts'
+import { CredentialsServer } from './credentials/credentials-server.ts'
 import { Generations, type GenerationsOptions } from './generations.ts'
 import { makeFolder } from './lib/durable-files.ts'
 import { AgentError } from './lib/errors.ts'
@@ -36,7 +37,9 @@ interface SessionRun {
  * folders, lock or socket cannot be had, or when workers do not end at a reload.
  */
 export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
-  const shared = { startedMs: monotonicMs(), nextNumber: counter() }
+  const log = options.log.child({ worker: 'applications' })
+  await using credentialsServer = new CredentialsServer({ log })
+  const shared = { startedMs: monotonicMs(), nextNumber: counter(), credentialsServer }
   let run = await runSession({ ...options, ...shared }, signal)
   while (run.next !== undefined && !signal.aborted) {
     const { next: config, last } = run
@@ -51,7 +54,7 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
 }
 
 /** Of one run of the agent, whatever its sessions are. */
-type AgentRun = AgentOptions & Pick<GenerationsOptions, 'startedMs' | 'nextNumber'>
+type AgentRun = AgentOptions & Pick<GenerationsOptions, 'startedMs' | 'nextNumber' | 'credentialsServer'>
 
 /** A session could not be started, so that nothing of it ran. */
 class StartError extends AgentError {

@@ -10,6 +10,9 @@ import { systemGroups } from './cameras/camera-groups.ts'
 import { CameraWorker } from './cameras/camera-worker.ts'
 import type { Config } from './config/config-schema.ts'
 import { deviceNames } from './config/device-names.ts'
+import { ApplicationFiles } from './credentials/application-files.ts'
+import { ApplicationWorker } from './credentials/application-worker.ts'
+import type { CredentialsServer } from './credentials/credentials-server.ts'
 import { createHookRunner } from './hook-runner.ts'
 import type { Log } from './lib/log.ts'
 import type { Worker } from './lib/worker.ts'
@@ -25,6 +28,7 @@ export interface GenerationOptions {
   readonly session: Session
   readonly log: Log
   readonly ring: LogRing
+  readonly credentialsServer: CredentialsServer
   /** Of this boot, where systemd tells it. */
   readonly bootId?: string | undefined
   /** Which one it is, from 1 since the start. */
@@ -37,6 +41,7 @@ export interface GenerationOptions {
 export interface Generation {
   readonly artifacts: readonly ArtifactWorker[]
   readonly cameras: CameraWorker
+  readonly applications: ApplicationWorker
   readonly logs: LogWorker
   readonly logGroup: string
   readonly workers: readonly Worker[]
@@ -72,6 +77,7 @@ export function createGeneration(options: GenerationOptions): Generation {
     groups: systemGroups(),
     log: log.child({ worker: 'cameras' }),
   })
+  const applications = createApplications(options)
   const names = deviceNames(config.device)
   const logGroup = `/aws/panorama/devices/${names.id}`
   const device = { ...names, thing: config.device.thingName }
@@ -92,13 +98,28 @@ export function createGeneration(options: GenerationOptions): Generation {
   const workers = [
     ...artifacts.map(({ worker }) => worker),
     cameras.worker,
+    applications.worker,
     logs.worker,
     ...metricsWorkers(options, logs),
   ]
   const retryNow = (): void => {
-    retryFailing({ workers, logs })
+    retryFailing({ workers: [...workers, ...session.applicationRoles.workers], logs })
   }
-  return { artifacts, cameras, logs, logGroup, workers, retryNow }
+  return { artifacts, cameras, applications, logs, logGroup, workers, retryNow }
+}
+
+function createApplications({ config, session, log, credentialsServer }: GenerationOptions): ApplicationWorker {
+  const { applications, applicationCredentials, device, paths } = config
+  const { port } = applicationCredentials
+  return new ApplicationWorker({
+    applications,
+    port,
+    files: new ApplicationFiles({ folder: join(paths.runtime, 'applications'), port, region: device.region }),
+    groups: systemGroups({ field: 'applications[].group' }),
+    roles: session.applicationRoles,
+    server: credentialsServer,
+    log: log.child({ worker: 'applications' }),
+  })
 }
 
 function metricsWorkers(

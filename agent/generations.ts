@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 
 import { composeStatus } from './agent-status.ts'
 import type { Config } from './config/config-schema.ts'
+import type { CredentialsServer } from './credentials/credentials-server.ts'
 import { createGeneration, type Generation } from './generation.ts'
 import { linkedAbort, withDeadline } from './lib/abort.ts'
 import type { RootLog } from './lib/log.ts'
@@ -22,6 +23,8 @@ export interface GenerationsOptions {
   readonly session: Session
   readonly log: RootLog
   readonly ring: LogRing
+  /** Serves applications through changes of generation and session. */
+  readonly credentialsServer: CredentialsServer
   /** When the agent started, on the monotonic clock. */
   readonly startedMs: number
   /** Numbers the generations of all sessions. */
@@ -32,6 +35,7 @@ export interface GenerationsOptions {
   readonly endWithinMs?: number | undefined
 }
 
+const prepareWithinMs = 5_000
 const lastFlushMs = 3_000
 const endWithinMs = 30_000
 
@@ -69,7 +73,8 @@ export class Generations implements Watched {
   }
 
   workers(): Generation['workers'] {
-    return [...this.#options.session.workers, ...this.#current.workers]
+    const { workers, applicationRoles } = this.#options.session
+    return [...workers, ...applicationRoles.workers, ...this.#current.workers]
   }
 
   /**
@@ -90,7 +95,9 @@ export class Generations implements Watched {
     const { service, endWithinMs: withinMs = endWithinMs } = this.#options
     await using logs = this.#current.logs
     using end = linkedAbort(signal)
+    const prepared = this.#prepared(signal)
     const workers = superviseAll(this.#current.workers, end.controller.signal)
+    await prepared
     service?.ready(this)
     const next = await this.#nextConfig(signal)
     end.controller.abort()
@@ -106,6 +113,18 @@ export class Generations implements Watched {
       throw error
     }
     return next
+  }
+
+  /**
+   * Resolves when there is what other services may start with once this one is ready, or when that failed or takes too
+   * long. To be called before the workers run, so that their first passes are waited for.
+   */
+  async #prepared(signal: AbortSignal): Promise<void> {
+    const { worker } = this.#current.applications
+    const deadline = { signal, withinMs: prepareWithinMs, what: 'the first pass of the applications' }
+    await withDeadline(deadline, async () => {
+      await worker.requestPass()
+    }).catch(() => undefined) // the worker reports it
   }
 
   #reportUnended(error: unknown): void {
@@ -133,7 +152,7 @@ export class Generations implements Watched {
   }
 
   #create(): Generation {
-    const { session, log, ring, service, nextNumber } = this.#options
+    const { session, log, ring, credentialsServer, service, nextNumber } = this.#options
     log.setLevel(this.#config.logs.level)
     const status = (): StatusDocument => this.status()
     return createGeneration({
@@ -141,6 +160,7 @@ export class Generations implements Watched {
       session,
       log,
       ring,
+      credentialsServer,
       bootId: service?.bootId,
       number: nextNumber(),
       status,

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 
 import { createAwsCall, type AwsCall } from './aws/aws-call.ts'
 import { createAwsClients, type AwsClients } from './aws/aws-clients.ts'
+import { createCallerRole } from './aws/caller-role.ts'
 import { createChainedCredentialSource } from './aws/chained-credential-source.ts'
 import { createIotCredentialSource } from './aws/iot-credential-source.ts'
 import { ObservingRequestHandler } from './aws/request-handler.ts'
@@ -10,9 +11,11 @@ import { sdkCredentials, type SdkCredentials } from './aws/sdk-credentials.ts'
 import { createServiceTrust } from './aws/trust.ts'
 import { releasedAtMs } from './build-info.ts'
 import type { Config } from './config/config-schema.ts'
+import { ApplicationRoles } from './credentials/application-roles.ts'
 import { clockWorker, readLastKnown } from './credentials/clock-state.ts'
 import type { CredentialSource } from './credentials/credential-source.ts'
 import { RoleCredentials } from './credentials/role-credentials.ts'
+import { RoleGuard } from './credentials/role-guard.ts'
 import { ServerClock } from './credentials/server-clock.ts'
 import { IdentityKeeper } from './identity/identity-keeper.ts'
 import { readRootCa } from './identity/identity.ts'
@@ -39,9 +42,10 @@ export interface SessionOptions {
 
 /**
  * Everything that outlives a change of the three workers' configuration: identity, clock, credentials, connections.
- * Its workers run under `workers`; disposing closes its connections.
+ * Its workers run under `workers`, those of the applications' roles by themselves; disposing ends the latter and closes
+ * its connections.
  */
-export interface Session extends Disposable {
+export interface Session extends AsyncDisposable {
   readonly clock: ServerClock
   readonly clockStep: Pick<ClockStep, 'status'>
   /** The only one: another would take this one's requests for left over. */
@@ -49,6 +53,7 @@ export interface Session extends Disposable {
   readonly identity: IdentityKeeper
   /** The base role's first, then the chained role's if there is one. */
   readonly credentials: readonly RoleCredentials[]
+  readonly applicationRoles: ApplicationRoles
   readonly clients: AwsClients
   readonly call: AwsCall
   readonly workers: readonly Worker[]
@@ -89,6 +94,7 @@ export async function createSession({ config, log, overrides = {} }: SessionOpti
     requestHandler,
     clockOffsetMs: () => clock.offsetMs(),
   })
+  const applicationRoles = createApplicationRoles(context, credentials)
   const clockWorkers = [clockWorker({ folder: paths.state, log, clock }), clockStep.worker]
   return {
     clock,
@@ -96,10 +102,12 @@ export async function createSession({ config, log, overrides = {} }: SessionOpti
     rootRequests,
     identity,
     credentials,
+    applicationRoles,
     clients,
     call: callWith(inUse, requestHandler),
     workers: [...credentials.map(({ worker }) => worker), ...clockWorkers],
-    [Symbol.dispose]() {
+    async [Symbol.asyncDispose]() {
+      await applicationRoles[Symbol.asyncDispose]()
       clients[Symbol.dispose]()
     },
   }
@@ -115,20 +123,8 @@ interface CredentialsContext {
 }
 
 function createCredentials(context: CredentialsContext): readonly [RoleCredentials, ...RoleCredentials[]] {
-  const { config, clock, identity, overrides } = context
-  const base = roleCredentials(
-    'credentials',
-    context,
-    createIotCredentialSource({
-      endpoint: config.endpoints.credentials,
-      roleAlias: config.role.alias,
-      thingName: config.device.thingName,
-      loadIdentity: async () => await identity.load(),
-      cloudNow: () => clock.now(),
-      onDate: (sample) => clock.observe(sample),
-      ...(overrides.lookup === undefined ? {} : { lookup: overrides.lookup }),
-    }),
-  )
+  const { config, clock } = context
+  const base = roleCredentials('credentials', context, aliasSource(context, config.role.alias))
   const { assume } = config.role
   if (assume === undefined) return [base]
   const source = createChainedCredentialSource({
@@ -142,6 +138,38 @@ function createCredentials(context: CredentialsContext): readonly [RoleCredentia
     clock: { now: () => clock.now(), offsetMs: () => clock.offsetMs() },
   })
   return [base, roleCredentials('chained-credentials', context, source)]
+}
+
+function createApplicationRoles(
+  context: CredentialsContext,
+  ofAppliance: readonly RoleCredentials[],
+): ApplicationRoles {
+  const { config, clock, log, requestHandler } = context
+  const guard = new RoleGuard({
+    lookUp: createCallerRole({
+      region: config.device.region,
+      endpoints: config.endpoints,
+      requestHandler,
+      clockOffsetMs: () => clock.offsetMs(),
+    }),
+    ofAppliance: async () => await Promise.all(ofAppliance.map(async (each) => await each.get())),
+    log: log.child({ worker: 'applications' }),
+  })
+  return new ApplicationRoles(({ name, roleAlias }) =>
+    roleCredentials(`applications:${name}`, context, guard.guard(aliasSource(context, roleAlias), roleAlias)),
+  )
+}
+
+function aliasSource({ config, clock, identity, overrides }: CredentialsContext, roleAlias: string): CredentialSource {
+  return createIotCredentialSource({
+    endpoint: config.endpoints.credentials,
+    roleAlias,
+    thingName: config.device.thingName,
+    loadIdentity: async () => await identity.load(),
+    cloudNow: () => clock.now(),
+    onDate: (sample) => clock.observe(sample),
+    ...(overrides.lookup === undefined ? {} : { lookup: overrides.lookup }),
+  })
 }
 
 function roleCredentials(

@@ -16,6 +16,8 @@ export interface SystemGroupsOptions {
   readonly groupFile?: string
   /** The groups of this process, which it got at its start. */
   readonly ownIds?: () => readonly number[]
+  /** Where the configuration names the group; default that of a camera. */
+  readonly field?: string
 }
 
 const dropIn = '/etc/systemd/system/panorama-agent.service.d/groups.conf'
@@ -23,13 +25,14 @@ const dropIn = '/etc/systemd/system/panorama-agent.service.d/groups.conf'
 export function systemGroups({
   groupFile = '/etc/group',
   ownIds = processGroups,
+  field = 'cameras.streams[].group',
 }: SystemGroupsOptions = {}): CameraGroups {
   return {
     idOf: async (name) => {
       const id = findGroup(await readFile(groupFile, 'utf8'), name)
       if (id === undefined) {
         throw new AgentError(`the group ${name} is not in ${groupFile}`, {
-          hint: `make it (groupadd --system ${name}), or name another in cameras.streams[].group; then ${toJoin(name)}`,
+          hint: `make it (groupadd --system ${name}), or name another in ${field}; then ${toJoin(name)}`,
         })
       }
       if (!ownIds().includes(id)) {

@@ -2,9 +2,11 @@ import { createPublicKey } from 'node:crypto'
 
 import * as z from 'zod'
 
-import { absolutePath } from './config-text.ts'
+import { applicationCredentialsSection, applicationsSection, checkApplications } from './applications-config.ts'
+import { absolutePath, fileName, groupName, hookName, roleAlias } from './config-text.ts'
 import { logsSection } from './logs-config.ts'
 import { metricsSection } from './metrics-config.ts'
+import { uniqueNames } from './unique-names.ts'
 
 /** The configuration file, design decisions included: units in names, every default here, floors and ceilings. */
 
@@ -20,13 +22,6 @@ const serviceUrl = z
   .url({ protocol: /^https?$/ })
   .refine(isHttpsOrLoopback, 'must be https, or http to a loopback address')
   .describe('Replaces the endpoint of one service: a VPC endpoint, or a test.')
-
-const fileName = z
-  .string()
-  .regex(
-    /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
-    'must be 1 to 64 characters of A-Z a-z 0-9 . _ -, starting with a letter or digit',
-  )
 
 const accessPointArn = z
   .string()
@@ -45,10 +40,9 @@ const withinSeconds = z
 const health = z
   .union([
     z.strictObject({
-      hook: z
-        .string()
-        .regex(/^[A-Za-z0-9][A-Za-z0-9@._:-]{0,127}$/, 'must be the name of a hook, without a path')
-        .describe('Healthy when /etc/panorama-agent/hooks/<hook> exits with 0. Root runs it: see REQUESTS TO ROOT.'),
+      hook: hookName.describe(
+        'Healthy when /etc/panorama-agent/hooks/<hook> exits with 0. Root runs it: see REQUESTS TO ROOT.',
+      ),
       withinSeconds,
     }),
     z.strictObject({
@@ -118,14 +112,12 @@ const downloads = z.strictObject({
 const camera = z.strictObject({
   name: fileName.describe('The file <runtime>/cameras/<name>.json.'),
   secretId: z.string().min(1).max(2048).describe('Name or full ARN of the secret.'),
-  group: z
-    .string()
-    .regex(/^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/, 'must be the name of a group, not its number')
+  group: groupName
     .optional()
     .describe('Its members may read the file (0640). A group in /etc/group that the agent is in.'),
 })
 
-export const configSchema = z.strictObject({
+const configFields = z.strictObject({
   $schema: z.string().optional().describe('For editors; not used.'),
   device: z.strictObject({
     thingName: z.string().regex(/^[A-Za-z0-9:_-]{1,128}$/, 'must be 1 to 128 characters of A-Z a-z 0-9 : _ -'),
@@ -159,7 +151,7 @@ export const configSchema = z.strictObject({
     })
     .superRefine(oneWayToEndpoints),
   role: z.strictObject({
-    alias: z.string().regex(/^[\w=,@-]{1,128}$/, 'must be a role alias: 1 to 128 characters of A-Z a-z 0-9 _ = , @ -'),
+    alias: roleAlias,
     assume: z
       .strictObject({
         roleArn: z
@@ -179,6 +171,8 @@ export const configSchema = z.strictObject({
     .prefault({}),
   logs: logsSection,
   metrics: metricsSection,
+  applications: applicationsSection,
+  applicationCredentials: applicationCredentialsSection,
   paths: z
     .strictObject({
       state: absolutePath.default('/var/lib/panorama-agent'),
@@ -189,10 +183,13 @@ export const configSchema = z.strictObject({
     .prefault({}),
 })
 
+export const configSchema = configFields.superRefine(checkApplications)
+
 /** A configuration with every default filled in. */
 export type Config = Readonly<z.infer<typeof configSchema>>
 export type ArtifactConfig = Config['artifacts'][number]
 export type CameraConfig = Config['cameras']['streams'][number]
+export type ApplicationConfig = Config['applications'][number]
 
 function isPublicKey(pem: string): boolean {
   if (pem.includes('PRIVATE KEY')) return false
@@ -216,15 +213,5 @@ function oneWayToEndpoints(endpoints: Readonly<Record<string, unknown>>, context
   for (const service of ['s3', 'secretsManager', 'logs', 'sts']) {
     if (endpoints[service] === undefined) continue
     context.addIssue({ code: 'custom', path: [service], message: 'cannot stand beside dualStack or fips' })
-  }
-}
-
-function uniqueNames(entries: readonly { readonly name: string }[], context: z.RefinementCtx): void {
-  const seen = new Set<string>()
-  for (const [index, { name }] of entries.entries()) {
-    if (seen.has(name)) {
-      context.addIssue({ code: 'custom', path: [index, 'name'], message: `"${name}" is there twice` })
-    }
-    seen.add(name)
   }
 }

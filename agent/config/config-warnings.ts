@@ -6,8 +6,15 @@ import type { ConfigFault } from './load-config.ts'
 /** What the role's policy in config/cloud/ lets an appliance write to. */
 const coveredPrefixes = ['/aws/panorama/devices/', '/aws/panorama_device']
 
+/** Linux gives ports from here on to connections that go out (ip_local_port_range, ip(7)). */
+const firstPassingPort = 32_768
+
 /** What a configuration that has no fault may still not do as meant. */
-export function configWarnings({ device, logs }: Config): readonly ConfigFault[] {
+export function configWarnings(config: Config): readonly ConfigFault[] {
+  return [...uncoveredGroups(config), ...sharedGroups(config), ...passingPort(config)]
+}
+
+function uncoveredGroups({ device, logs }: Config): readonly ConfigFault[] {
   const { id, name } = deviceNames(device)
   const known: Readonly<Record<string, string>> = { 'device.id': id, 'device.name': name, thing: device.thingName }
   return logs.sources.flatMap(({ group }, index) => {
@@ -18,6 +25,24 @@ export function configWarnings({ device, logs }: Config): readonly ConfigFault[]
       'logs:CreateLogGroup, CreateLogStream and PutLogEvents on them, or begin with /aws/panorama/devices/'
     return [{ path: `logs.sources[${index}].group`, message }]
   })
+}
+
+/** Whoever may read a token gets the credentials. */
+function sharedGroups({ applications }: Config): readonly ConfigFault[] {
+  return applications.flatMap(({ group }, index) => {
+    const other = applications.slice(0, index).find((earlier) => earlier.group === group)
+    if (other === undefined) return []
+    const message = `is the group of the application "${other.name}" too: each of the two can get the other's credentials`
+    return [{ path: `applications[${index}].group`, message }]
+  })
+}
+
+function passingPort({ applications, applicationCredentials: { port } }: Config): readonly ConfigFault[] {
+  if (applications.length === 0 || port < firstPassingPort) return []
+  const message =
+    `ports from ${firstPassingPort} on are given to connections that go out, so that one may have it when the agent ` +
+    'starts: take a lower one'
+  return [{ path: 'applicationCredentials.port', message }]
 }
 
 /** As much of what a template makes as does not depend on the file. */

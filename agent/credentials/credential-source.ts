@@ -5,6 +5,8 @@ export interface FetchedCredentials {
   readonly sessionToken: string
   /** How long they are valid from the moment of the answer, by the server's own clock. */
   readonly lifetimeMs: number
+  /** The role that they are of, as `sts:GetCallerIdentity` names it but for the session; where it was asked for. */
+  readonly role?: string
 }
 
 /**

@@ -18,6 +18,9 @@ export function renderStatus(status: StatusDocument): string {
     ),
     ...status.artifacts.flatMap((each) => part(`artifact ${each.name}`, each, artifactText(each))),
     ...status.cameras.flatMap((each) => part(`camera ${each.name}`, each, `version ${each.versionId ?? 'none yet'}`)),
+    ...status.applications.flatMap((each) =>
+      part(`application ${each.name}`, each, `${expiryText('valid until', each.expiresAt)}, served ${each.served}`),
+    ),
     ...part('logs', logs, logsText(logs)),
     ...logs.sources.flatMap((source) => part(`  ${source.stream}`, source, logSourceText(source, logs.group))),
     ...status.overdue.map((name) => row(name, 'OVERDUE', 'it neither ended nor progressed by its own deadline')),

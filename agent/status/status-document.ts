@@ -69,6 +69,16 @@ export interface CameraPart extends PartStatus {
   readonly changedAt?: string
 }
 
+export interface ApplicationPart extends PartStatus {
+  readonly name: string
+  /** How often credentials were handed to it since the start. */
+  readonly served: number
+  /** What its role alias leads to, where STS could be asked. */
+  readonly role?: string
+  /** Of the credentials held. */
+  readonly expiresAt?: string
+}
+
 export interface LogSourcePart extends PartStatus {
   /** A path, or what else the source is called. */
   readonly name: string
@@ -151,6 +161,7 @@ export interface StatusDocument {
   readonly credentials: readonly CredentialsPart[]
   readonly artifacts: readonly ArtifactPart[]
   readonly cameras: readonly CameraPart[]
+  readonly applications: readonly ApplicationPart[]
   readonly logs: LogsPart
   /** Workers that neither ended nor progressed by their own deadline. */
   readonly overdue: readonly string[]

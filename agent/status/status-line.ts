@@ -34,6 +34,7 @@ function namedParts(status: StatusDocument): readonly (readonly [string, PartSta
     ...status.credentials.map((part) => [part.name, part] as const),
     ...status.artifacts.map((part) => [`artifact ${part.name}`, part] as const),
     ...status.cameras.map((part) => [`camera ${part.name}`, part] as const),
+    ...status.applications.map((part) => [`application ${part.name}`, part] as const),
     ['logs', status.logs],
   ]
 }

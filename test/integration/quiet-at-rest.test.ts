@@ -1,6 +1,9 @@
+import { execFileSync } from 'node:child_process'
+
 import { expect, test } from 'vitest'
 
 import type { Cloud } from '../cloud/cloud.ts'
+import { freePort } from '../support/free-port.ts'
 import { LocalAppliance, localGroup, type LocalAgent } from '../support/local-agent.ts'
 import { passTime, passTimeUntil, simulateTime } from '../support/simulated-time.ts'
 
@@ -33,6 +36,30 @@ test('asks once per poll, once per secret and refresh, and sends a metrics recor
   expect(puts(appliance.cloud)).toBeGreaterThanOrEqual(perHour - 1)
   expect(puts(appliance.cloud)).toBeLessThanOrEqual(perHour + 1)
   expect(arrivedSince(appliance.cloud, 'metrics', sinceMs)).toBe(puts(appliance.cloud))
+})
+
+test('asks for the credentials of an application once or twice an hour, and STS as often whose they are', async () => {
+  using _time = simulateTime()
+  const port = await freePort()
+  const group = execFileSync('id', ['-gn']).toString().trim()
+  const applications = [{ name: 'people-counter', roleAlias: 'people-counter', group }]
+  await using appliance = await open({}, { applications, applicationCredentials: { port } })
+  const { cloud, files } = appliance
+  await cloud.createApplication({ name: 'people-counter', certificateId: files.certificateId })
+  await using agent = await rested(appliance)
+  const linesBefore = agent.lines.length
+  const hours = 3
+
+  await passTime({ forMs: hours * hourMs, stepMs: 1_500 })
+
+  // each renewed between 50 % and 80 % of an hour: the appliance's and the application's
+  const fetches = cloud.requests.count({ service: 'credentials' })
+  expect(fetches).toBeGreaterThanOrEqual(2 * 3)
+  expect(fetches).toBeLessThanOrEqual(2 * 6)
+  const lookUps = cloud.requests.count({ service: 'sts', action: 'GetCallerIdentity' })
+  expect(lookUps).toBeGreaterThanOrEqual(3)
+  expect(lookUps).toBeLessThanOrEqual(fetches)
+  expect(agent.lines.slice(linesBefore)).toEqual([])
 })
 
 test.each([
@@ -113,10 +140,14 @@ test('tries a log upload that is refused at most twice a minute and stream, howe
   expect(said.length).toBeLessThanOrEqual(14)
 })
 
-async function open(metrics: Readonly<Record<string, unknown>> = {}): Promise<LocalAppliance> {
+async function open(
+  metrics: Readonly<Record<string, unknown>> = {},
+  more: Readonly<Record<string, unknown>> = {},
+): Promise<LocalAppliance> {
   const appliance = await LocalAppliance.open({
     config: ({ names }) => ({
       metrics,
+      ...more,
       artifacts: [{ name: 'app', accessPoint: names.accessPointArn, prefix: 'app/' }],
       cameras: { streams: secretIds.map((secretId, index) => ({ name: `dock-${index}`, secretId })) },
     }),
@@ -133,8 +164,8 @@ async function open(metrics: Readonly<Record<string, unknown>> = {}): Promise<Lo
 async function rested(appliance: LocalAppliance, level?: 'debug'): Promise<LocalAgent> {
   const agent = await appliance.start(level === undefined ? {} : { level })
   const isDone = async (): Promise<boolean> => {
-    const { artifacts, cameras } = await agent.status()
-    return [...artifacts, ...cameras].every(({ state }) => state === 'ok')
+    const { artifacts, cameras, applications } = await agent.status()
+    return [...artifacts, ...cameras, ...applications].every(({ state }) => state === 'ok')
   }
   await passTimeUntil(isDone, { withinMs: 120_000, stepMs: 200 })
   await passTime({ forMs: 3 * minuteMs, stepMs: 200 })

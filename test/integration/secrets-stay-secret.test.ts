@@ -1,18 +1,25 @@
+import { execFileSync } from 'node:child_process'
 import { appendFile, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { expect, it } from 'vitest'
 
 import { createAgentSite, type AgentSite } from '../support/agent-site.ts'
+import { freePort } from '../support/free-port.ts'
+import { httpGet } from '../support/http-get.ts'
 import { runCommand } from '../support/run-command.ts'
 import { agentCommand, type AgentProcess } from '../support/agent-process.ts'
 import { exitOf, waitUntil } from '../support/wait-until.ts'
 
+const application = 'people-counter'
+
 type Places = ReadonlyMap<string, string>
 
-it('shows no password, token or key anywhere but in the camera files and the identity', async () => {
-  await using site = await createAgentSite({ config: verbose })
+it('shows no password, token or key anywhere but in the files of cameras and applications and the identity', async () => {
+  const port = await freePort()
+  await using site = await createAgentSite({ config: (places) => verbose({ ...places, port }) })
   const { cloud } = site
+  await cloud.createApplication({ name: application, certificateId: site.appliance.certificateId })
   const issued: string[] = []
   const issue = cloud.sessions.issue.bind(cloud.sessions)
   cloud.sessions.issue = (options) => {
@@ -28,9 +35,14 @@ it('shows no password, token or key anywhere but in the camera files and the ide
   await appendFile(join(site.appliance.logsFolder, 'app.log'), 'one line\n')
   const agent = site.start({ env: { NODE_DEBUG: '' } })
   const places = new Map<string, string>()
-  await agent.until(({ artifacts: [artifact], cameras }) => {
+  await agent.until(({ artifacts: [artifact], cameras, applications }) => {
+    if (applications[0]?.expiresAt === undefined) return false
     return artifact?.state === 'ok' && cameras.map(({ state }) => state).join() === 'ok,failing,failing'
   })
+  const files = join(site.appliance.runtimeFolder, 'applications', application)
+  const authorization = await readFile(join(files, 'token'), 'utf8')
+  const wrong = `${authorization.slice(0, -1)}!`
+  for (const each of [authorization, wrong]) await ask(port, each)
   await collect(site, agent, { places, when: 'at work' })
   await waitUntil('CloudWatch has the log of the start', () => cloudWatchText(site).includes('agent is ready'))
 
@@ -56,9 +68,9 @@ it('shows no password, token or key anywhere but in the camera files and the ide
 
   const privateKey = await readFile(join(site.appliance.identityFolder, 'private.key'), 'utf8')
   const keyLines = privateKey.split('\n').filter((line) => line.length > 20 && !line.startsWith('-----'))
-  expect(issued.length).toBeGreaterThanOrEqual(2)
+  expect(issued.length).toBeGreaterThanOrEqual(4)
   expect(keyLines.length).toBeGreaterThanOrEqual(1)
-  const secrets = [...passwords, ...issued, ...keyLines]
+  const secrets = [...passwords, ...issued, ...keyLines, authorization, wrong]
   expect(placesOf(secrets, places)).toEqual([])
 
   expect([...places.keys()].join('\n')).toMatch(/cmdline[^]*environ[^]*output/)
@@ -67,18 +79,33 @@ it('shows no password, token or key anywhere but in the camera files and the ide
   expect(empty.filter((place) => !/^lock\b|\/lock\b/.test(place))).toEqual([])
   const identity = new Map([['identity', privateKey]])
   expect(placesOf(keyLines, identity)).toHaveLength(keyLines.length)
+  const applicationFiles = new Map(
+    await Promise.all(
+      ['token', 'aws.env'].map(async (file) => [file, await readFile(join(files, file), 'utf8')] as const),
+    ),
+  )
+  expect(placesOf([authorization], applicationFiles)).toHaveLength(2)
   const cameraFile = new Map([['camera', await readFile(site.cameraFile, 'latin1')]])
   expect(placesOf(passwords, cameraFile)).toEqual(['pw-Second@9Lm4 in camera'])
 }, 150_000)
 
-function verbose({ folder }: { readonly folder: string }): Record<string, unknown> {
+async function ask(port: number, authorization: string): Promise<void> {
+  await httpGet(port, { path: `/v1/applications/${application}`, headers: { authorization } })
+}
+
+function verbose({ folder, port }: { readonly folder: string; readonly port: number }): Record<string, unknown> {
   const streams = [
     { name: 'dock-1', secretId: 'panorama/shared/dock-1' },
     { name: 'broken', secretId: 'panorama/shared/broken' },
     { name: 'denied', secretId: 'elsewhere/denied' },
   ]
   const sources = [{ kind: 'file', path: join(folder, 'logs', '*.log') }]
-  return { logs: { flushSeconds: 1, level: 'debug', sources }, cameras: { refreshSeconds: 30, streams } }
+  return {
+    logs: { flushSeconds: 1, level: 'debug', sources },
+    cameras: { refreshSeconds: 30, streams },
+    applicationCredentials: { port },
+    applications: [{ name: application, roleAlias: application, group: execFileSync('id', ['-gn']).toString().trim() }],
+  }
 }
 
 /** Where each secret, in plain, in URL encoding, in JSON or in Base64, is found. */

@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises'
 
+import { CredentialsServer } from '../../agent/credentials/credentials-server.ts'
 import type { RoleCredentials } from '../../agent/credentials/role-credentials.ts'
 import { configSchema, type Config } from '../../agent/config/config-schema.ts'
 import { createGeneration, type Generation } from '../../agent/generation.ts'
@@ -59,7 +60,9 @@ export async function openSession(config: Config, overrides: SessionOverrides = 
   const log = new RecordingLog()
   const session = resources.use(await createSession({ config, log, overrides }))
   const status = (): StatusDocument => statusDocument()
-  const generation = createGeneration({ config, session, log, ring: new LogRing(), number: 1, status })
+  const credentialsServer = resources.use(new CredentialsServer({ log }))
+  const ring = new LogRing()
+  const generation = createGeneration({ config, session, log, ring, credentialsServer, number: 1, status })
   resources.use(generation.logs)
   for (const worker of session.workers) resources.use(running(worker))
   const [base] = session.credentials

@@ -11,6 +11,7 @@ export function statusDocument(change: Partial<StatusDocument> = {}): StatusDocu
     credentials: [],
     artifacts: [],
     cameras: [],
+    applications: [],
     logs: logsPart(),
     overdue: [],
     ...change,

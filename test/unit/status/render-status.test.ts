@@ -65,6 +65,16 @@ test('shows a camera with the version of its secret', () => {
   expect(linesOf({ cameras })).toContain('camera dock-4 starting version none yet')
 })
 
+test('shows an application with the end of its credentials and how often it got them', () => {
+  const applications = [
+    { name: 'people-counter', state: 'ok', served: 3, expiresAt: '2027-01-01T02:00:00.000Z' },
+    { name: 'gate', state: 'starting', served: 0 },
+  ]
+  const lines = linesOf({ applications })
+  expect(lines).toContain('application people-counter ok valid until 2027-01-01T02:00:00.000Z, served 3')
+  expect(lines).toContain('application gate starting none yet, served 0')
+})
+
 test('shows the logs and, below, each source with its own error', () => {
   const file = { name: '/var/log/a', path: '/var/log/a', positionBytes: 10, sizeBytes: 20 }
   const source = { ...file, group: '/group', stream: 'a' }

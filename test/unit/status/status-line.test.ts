@@ -31,6 +31,8 @@ test('names the first thing that fails, in the order of need, and counts the oth
     cameras: [{ name: 'dock-1', state: 'failing' }],
   })
   expect(statusLine(status)).toBe('Failing: artifact model and 1 more: s3:ListObjectsV2 failed with AccessDenied')
+  const applications = [{ name: 'gate', state: 'failing', served: 0 }]
+  expect(statusLine(statusDocument({ applications }))).toBe('Failing: application gate')
   const missing = { state: 'missing', lastError: { name: 'IdentityError', message: '/key is not there' } }
   expect(statusLine({ ...status, identity: missing })).toBe('Failing: identity and 2 more: /key is not there')
 })

@@ -45,13 +45,19 @@ export class Appliance implements AsyncDisposable {
   readonly cloud: Cloud
   readonly container: Container
   readonly unit: ServiceUnit
+  /** Of its identity. */
+  readonly certificateId: string
   readonly config: Readonly<Record<string, unknown>>
   readonly #owned: AsyncDisposableStack
   #hasSecret = false
 
-  private constructor(parts: Pick<Appliance, 'cloud' | 'container' | 'config'>, owned: AsyncDisposableStack) {
+  private constructor(
+    parts: Pick<Appliance, 'cloud' | 'container' | 'certificateId' | 'config'>,
+    owned: AsyncDisposableStack,
+  ) {
     this.cloud = parts.cloud
     this.container = parts.container
+    this.certificateId = parts.certificateId
     this.config = parts.config
     this.unit = new ServiceUnit(parts.container)
     this.#owned = owned
@@ -68,10 +74,10 @@ export class Appliance implements AsyncDisposable {
     await copyTree(inject('image'), root)
     const container = resources.use(await Container.make({ root, name }))
     const full = { ...baseConfig(cloud), ...config?.(cloud) }
-    await furnish(root, cloud, full)
+    const certificateId = await furnish(root, cloud, full)
     for (const [file, text] of Object.entries(dropIns)) await writeDropIn(root, file, text)
     await prepare?.(root)
-    return new Appliance({ cloud, container, config: full }, resources.move())
+    return new Appliance({ cloud, container, certificateId, config: full }, resources.move())
   }
 
   /** Makes it, fills the cloud, boots it, and waits until the main job is done. */
@@ -198,8 +204,8 @@ function baseConfig(cloud: Cloud): Readonly<Record<string, unknown>> {
   }
 }
 
-/** Identity, configuration and log folder, owned and closed as an image has them. */
-async function furnish(root: string, cloud: Cloud, config: Readonly<Record<string, unknown>>): Promise<void> {
+/** Identity, configuration and log folder, owned and closed as an image has them. Answers the id of the certificate. */
+async function furnish(root: string, cloud: Cloud, config: Readonly<Record<string, unknown>>): Promise<string> {
   const made = await cloud.appliances.createAppliance({ thingName, alias: cloud.names.roleAlias })
   const identity = join(root, 'etc/panorama-agent/identity')
   await mkdir(identity, { recursive: true })
@@ -212,4 +218,5 @@ async function furnish(root: string, cloud: Cloud, config: Readonly<Record<strin
   await mkdir(join(root, paths.logs), { recursive: true })
   await runCommand('chroot', [root, 'groupadd', '--system', readerGroup])
   await writeDropIn(root, 'groups', `[Service]\nSupplementaryGroups=${readerGroup}\n`)
+  return made.certificateId
 }

@@ -161,7 +161,7 @@ describe('the files of an application', () => {
     expect(await made.files.write(name, ownGid)).not.toBe(before)
   })
 
-  test('are no reason for a new token when they cannot be read at the moment', async () => {
+  test('are not made anew where the file system gives another error than that they are missing', async () => {
     await using made = await make()
     await made.files.write(name, ownGid)
     const files = new ApplicationFiles({ folder: join(made.folder, 'a'.repeat(300)), port: 1, region: 'x' })

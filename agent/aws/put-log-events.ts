@@ -5,9 +5,10 @@ import {
 } from '@aws-sdk/client-cloudwatch-logs'
 
 import type { Log } from '../lib/log.ts'
-import type { LogEvent, LogTarget } from '../logs/log-destination.ts'
+import type { LogEvents, LogTarget } from '../logs/log-destination.ts'
 import type { AwsCall, AwsCallOptions } from './aws-call.ts'
 import { AwsError } from './aws-errors.ts'
+import { BodyPool } from './body-pool.ts'
 import { compressBody, putLogEventsJson, type PutLogEventsBody } from './put-log-events-body.ts'
 
 export interface PutLogEventsDeps {
@@ -19,7 +20,7 @@ export interface PutLogEventsDeps {
 
 export interface LogBatchToPut {
   readonly target: LogTarget
-  readonly events: readonly LogEvent[]
+  readonly events: LogEvents
 }
 
 export type PutLogEvents = (options: AwsCallOptions, batch: LogBatchToPut) => Promise<PutLogEventsCommandOutput>
@@ -30,25 +31,32 @@ export type PutLogEvents = (options: AwsCallOptions, batch: LogBatchToPut) => Pr
  */
 export function createPutLogEvents({ client, call, compression, log }: PutLogEventsDeps): PutLogEvents {
   let compresses = compression === 'gzip'
+  const bodies = new BodyPool()
   const send = async (options: AwsCallOptions, { target, body }: SentBatch): Promise<PutLogEventsCommandOutput> =>
     await call(options, async (abortSignal) => client.send(putCommand(target, await body()), { abortSignal }))
   const stopCompressing = (error: unknown): void => {
     if (compresses) log.warn('log batches are sent uncompressed from now on: compressed ones are refused', { error })
     compresses = false
   }
-  return async (options, { target, events }) => {
-    const json = (): Uint8Array => putLogEventsJson(target, events)
-    const plain = (): Promise<PutLogEventsBody> => Promise.resolve({ bytes: json(), encoding: undefined })
-    if (!compresses) return await send(options, { target, body: once(plain) })
-    const compressed = once(() => compressBody(json()))
+  const put = async (options: AwsCallOptions, target: LogTarget, json: Buffer): Promise<PutLogEventsCommandOutput> => {
+    const plain = (): Promise<PutLogEventsBody> => Promise.resolve({ bytes: json, encoding: undefined })
+    if (!compresses) return await send(options, { target, body: plain })
+    const compressed = once(() => compressBody(json))
     try {
       return await send(options, { target, body: compressed })
     } catch (error) {
       if (!mayBeOfEncoding(error) || (await compressed()).encoding === undefined) throw error
-      const output = await send(options, { target, body: once(plain) })
+      const output = await send(options, { target, body: plain })
       stopCompressing(error)
       return output
     }
+  }
+  return async (options, { target, events }) => {
+    options.signal.throwIfAborted() // what the events are in may be in use for others by then
+    const json = putLogEventsJson(target, events, (likelyBytes) => bodies.take(likelyBytes))
+    const output = await put(options, target, json)
+    bodies.giveBack(json)
+    return output
   }
 }
 

@@ -1,10 +1,10 @@
 import { AgentError } from '../lib/errors.ts'
-import type { LogDestination, LogEvent, LogTarget, PutOutcome } from './log-destination.ts'
+import type { LogDestination, LogEvents, LogTarget, PutOutcome } from './log-destination.ts'
 
 export interface Delivery {
   readonly destination: LogDestination
   readonly target: LogTarget
-  readonly events: readonly LogEvent[]
+  readonly events: LogEvents
   /** Called before each PutLogEvents. */
   readonly onPut: () => void
 }
@@ -21,6 +21,7 @@ export async function deliver(delivery: Delivery, signal: AbortSignal): Promise<
     await destination.createGroup(target.group, signal)
     await destination.createStream(target, signal)
   }
+  signal.throwIfAborted() // the events may be gone
   onPut()
   const second = await destination.put(target, events, signal)
   if (second.kind !== 'no-stream') return second

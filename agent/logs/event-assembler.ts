@@ -1,11 +1,13 @@
 import { LineSplitter, type Line } from './line-splitter.ts'
 import { maxMessageBytes } from './log-batch.ts'
-import type { EventOrigin, SourceEvent } from './source-event.ts'
+import { EventView, type EventOrigin, type SourceEvent } from './source-event.ts'
+import type { TextSlab } from './text-slab.ts'
+import type { TimestampReader } from './timestamp-reader.ts'
 
 /** How the lines of a file become events. */
 export interface LineReading {
-  /** The time that a line states, in milliseconds since 1970, by what the device's clock showed about then, if that is known. Default: none does. */
-  readonly readTime?: (line: string, clockMs?: number) => number | undefined
+  /** Reads the time that a line states. Default: none does. */
+  readonly timestamps?: TimestampReader
   /** Lines that belong together become one event, joined by line feeds. Default: each is one. */
   readonly multiLine?: MultiLine
 }
@@ -32,8 +34,11 @@ export interface ReadMoment {
   readonly atMs: number
   /** The device's clock minus the monotonic clock when a line was written, by its start and the time it states, if it does; undefined when that is not known. */
   readonly offsetMsOf: (startBytes: number, statedMs?: number) => number | undefined
+  /** Where the bytes are: events may be left there. Default: they are free again after the call. */
+  readonly slab?: TextSlab | undefined
 }
 
+/** An event is good until it returns; to be kept longer it is to be copied (`keptEvent`). */
 export type EventReceiver = (event: SourceEvent) => void
 
 const patternLength = 1_024
@@ -48,20 +53,22 @@ export class EventAssembler {
   readonly #splitter: LineSplitter
   readonly #maxEventBytes: number
   readonly #origin: EventOrigin
-  readonly #readTime: LineReading['readTime']
+  readonly #timestamps: TimestampReader | undefined
   readonly #multiLine: MultiLine | undefined
   /** Of one event that is not ended. */
   #group: Line[] = []
   #groupBytes = 0
   #moment = longAgo
-  #statedMs: number | undefined
+  /** NaN where none is. */
+  #statedMs = NaN
   #statedOffsetMs: number | undefined
+  readonly #view = new EventView()
 
   constructor({ positionBytes, isMidLine = false, maxEventBytes, origin, ...reading }: EventAssemblerOptions) {
     this.#maxEventBytes = maxEventBytes ?? maxMessageBytes
     this.#splitter = new LineSplitter({ positionBytes, isMidLine, maxLineBytes: this.#maxEventBytes })
     this.#origin = origin
-    this.#readTime = reading.readTime
+    this.#timestamps = reading.timestamps
     this.#multiLine = reading.multiLine
   }
 
@@ -83,8 +90,19 @@ export class EventAssembler {
   /** Takes the bytes that follow, telling `each` of the events that end there. */
   push(chunk: Uint8Array, moment: ReadMoment, each: EventReceiver): void {
     this.#moment = moment
-    this.#splitter.push(chunk, (line) => {
+    const take = (line: Line): void => {
       this.#take(line, each)
+    }
+    const { slab } = moment
+    if (slab === undefined || this.#multiLine !== undefined) {
+      this.#splitter.push(chunk, take)
+      return
+    }
+    this.#splitter.push(chunk, take, {
+      slab,
+      each: (startBytes, start, end) => {
+        each(this.#viewOf(slab, startBytes, { start, end }))
+      },
     })
   }
 
@@ -110,7 +128,7 @@ export class EventAssembler {
 
   /** The lines that follow belong to another time: they do not have that of the line before. */
   forgetTime(): void {
-    this.#statedMs = undefined
+    this.#statedMs = NaN
     this.#statedOffsetMs = undefined
   }
 
@@ -128,22 +146,43 @@ export class EventAssembler {
   }
 
   #eventOf(first: Line, { text, textBytes, endBytes }: Pick<Line, 'text' | 'textBytes' | 'endBytes'>): SourceEvent {
-    const { atMs, offsetMsOf } = this.#moment
-    const offsetMs = offsetMsOf(first.startBytes)
-    const statedMs = this.#readTime?.(first.text, offsetMs === undefined ? undefined : offsetMs + atMs)
-    if (statedMs !== undefined) {
-      this.#statedMs = statedMs
-      this.#statedOffsetMs = offsetMsOf(first.startBytes, statedMs)
-    }
+    this.#noteTime(first.startBytes, this.#timestamps?.read(first.text, this.#clockMsAt(first.startBytes)))
     return {
       message: text,
       messageBytes: textBytes,
-      atMs,
-      statedMs: this.#statedMs,
+      atMs: this.#moment.atMs,
+      statedMs: Number.isNaN(this.#statedMs) ? undefined : this.#statedMs,
       wallOffsetMs: this.#statedOffsetMs,
       level: undefined,
       origin: this.#origin,
       position: endBytes,
     }
+  }
+
+  /** A line that stays where it is. */
+  #viewOf(slab: TextSlab, startBytes: number, { start, end }: { start: number; end: number }): SourceEvent {
+    this.#noteTime(startBytes, this.#timestamps?.readAt(slab.bytes, start, this.#clockMsAt(startBytes)))
+    const view = this.#view
+    view.slab = slab
+    view.slabStart = start
+    view.messageBytes = end - start
+    view.atMs = this.#moment.atMs
+    view.stated = this.#statedMs
+    view.wallOffsetMs = this.#statedOffsetMs
+    view.origin = this.#origin
+    view.position = this.#splitter.positionBytes
+    return view
+  }
+
+  #noteTime(startBytes: number, statedMs: number | undefined): void {
+    if (statedMs === undefined) return
+    this.#statedMs = statedMs
+    this.#statedOffsetMs = this.#moment.offsetMsOf(startBytes, statedMs)
+  }
+
+  #clockMsAt(startBytes: number): number | undefined {
+    const { atMs, offsetMsOf } = this.#moment
+    const offsetMs = offsetMsOf(startBytes)
+    return offsetMs === undefined ? undefined : offsetMs + atMs
   }
 }

@@ -1,5 +1,5 @@
 import { monotonicMs } from '../lib/monotonic.ts'
-import type { SourceEvent } from './source-event.ts'
+import { statedOrNaN, type SourceEvent } from './source-event.ts'
 
 /** What the times of events are made with. All in milliseconds. */
 export interface ClockReading {
@@ -61,14 +61,16 @@ export function acceptedTimes({ nowMs }: ClockReading): { readonly oldestMs: num
  * When an event happened, by the cloud's clock: the time that it states, mended by what the device's clock was off when
  * it was written; else when it was read. Not bounded.
  */
-export function eventTimeMs({ atMs, statedMs, wallOffsetMs }: SourceEvent, { offsetMs }: ClockReading): number {
-  if (statedMs === undefined || !Number.isFinite(statedMs)) return Math.floor(offsetMs + atMs)
+export function eventTimeMs(event: SourceEvent, { offsetMs }: ClockReading): number {
+  const statedMs = statedOrNaN(event)
+  if (!Number.isFinite(statedMs)) return Math.floor(offsetMs + event.atMs)
+  const { wallOffsetMs } = event
   if (wallOffsetMs === undefined) return Math.floor(statedMs)
   const wrongByMs = offsetMs - wallOffsetMs
   return Math.floor(Math.abs(wrongByMs) > noiseMs ? statedMs + wrongByMs : statedMs)
 }
 
 /** Whether the time that an event states comes from a clock that cannot be mended any more and is in doubt. */
-export function isInDoubt({ statedMs, wallOffsetMs }: SourceEvent, { wasWrong }: ClockReading): boolean {
-  return wasWrong && statedMs !== undefined && wallOffsetMs === undefined
+export function isInDoubt(event: SourceEvent, { wasWrong }: ClockReading): boolean {
+  return wasWrong && event.statedMs !== undefined && event.wallOffsetMs === undefined
 }

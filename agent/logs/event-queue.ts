@@ -1,17 +1,17 @@
 import { eventOverheadBytes } from './log-batch.ts'
-import type { SourceEvent } from './source-event.ts'
+import { EventView, isLeftOut, statedOrNaN, type SourceEvent } from './source-event.ts'
 
 /** What the events of one read have in common. */
-type Kinship = Pick<SourceEvent, 'atMs' | 'wallOffsetMs' | 'level' | 'origin'>
+type Kinship = Pick<SourceEvent, 'atMs' | 'wallOffsetMs' | 'level' | 'origin' | 'slab'>
 
-type EventView = { -readonly [Key in keyof SourceEvent]: SourceEvent[Key] }
-
-const blockLength = 128
-const fields = 3
+const blockBits = 7
+const blockLength = 1 << blockBits
+const fields = 2
 
 /**
  * Events of one stream in the order that they were offered in. Taking from the front costs what is taken, not what is
- * left. Held in columns: as objects they would be most of what the garbage collector has to move.
+ * left. Held in columns: as objects they would be most of what the garbage collector has to move. Slabs are held as long
+ * as events are in them.
  */
 export class EventQueue {
   #blocks: EventBlock[] = []
@@ -23,16 +23,7 @@ export class EventQueue {
   #heldBytes = 0
   #kinship: Kinship | undefined
   /** What is answered, so that going over the events allocates nothing. */
-  readonly #view: EventView = {
-    message: '',
-    messageBytes: 0,
-    atMs: 0,
-    statedMs: undefined,
-    wallOffsetMs: undefined,
-    level: undefined,
-    origin: undefined,
-    position: 0,
-  }
+  readonly #view = new EventView()
 
   get length(): number {
     return this.#length
@@ -47,23 +38,23 @@ export class EventQueue {
   at(index: number): SourceEvent | undefined {
     if (index < 0 || index >= this.#length) return undefined
     const place = this.#start + index
-    this.#blocks[Math.floor(place / blockLength)]?.show(place % blockLength, this.#view)
+    this.#blocks[place >> blockBits]?.show(place & (blockLength - 1), this.#view)
     return this.#view
   }
 
   push(event: SourceEvent): void {
     const place = this.#start + this.#length
-    const row = place % blockLength
-    let block = this.#blocks[Math.floor(place / blockLength)]
+    let block = this.#blocks[place >> blockBits]
     if (block === undefined) {
       block = this.#spare.pop() ?? new EventBlock()
       this.#blocks.push(block)
     }
     if (this.#kinship === undefined || !isKin(event, this.#kinship)) {
-      const { atMs, wallOffsetMs, level, origin } = event
-      this.#kinship = { atMs, wallOffsetMs, level, origin }
+      const { atMs, wallOffsetMs, level, origin, slab } = event
+      this.#kinship = { atMs, wallOffsetMs, level, origin, slab }
     }
-    block.set(row, event, this.#kinship)
+    block.set(place & (blockLength - 1), event, this.#kinship)
+    event.slab?.hold()
     this.#length += 1
     this.#heldBytes += heldBytesOf(event)
   }
@@ -73,9 +64,10 @@ export class EventQueue {
     const taken = Math.min(count, this.#length)
     for (let index = 0; index < taken; index += 1) {
       const place = this.#start + index
-      this.#blocks[Math.floor(place / blockLength)]?.take(place % blockLength, this.#view)
+      this.#blocks[place >> blockBits]?.take(place & (blockLength - 1), this.#view)
       this.#heldBytes -= heldBytesOf(this.#view)
       each(this.#view, index)
+      this.#view.slab?.release()
     }
     this.#length -= taken
     const end = this.#start + taken
@@ -91,30 +83,38 @@ export class EventQueue {
 
 /** Some events in a row. */
 class EventBlock {
+  /** Of those that are not in a slab. */
   readonly #messages: string[] = []
   readonly #kinships: Kinship[] = []
-  /** Bytes, position and stated time of each; NaN where none is stated. */
+  /** Position and stated time of each; NaN where none is stated. */
   readonly #numbers = new Float64Array(blockLength * fields)
+  /** Bytes and place in the slab of each. */
+  readonly #extents = new Int32Array(blockLength * fields)
 
   show(row: number, view: EventView): void {
     const kinship = this.#kinships[row]
-    const statedMs = this.#numbers[row * fields + 2]
-    view.message = this.#messages[row] ?? ''
-    view.messageBytes = this.#numbers[row * fields] ?? 0
-    view.position = this.#numbers[row * fields + 1] ?? 0
-    view.statedMs = Number.isNaN(statedMs) ? undefined : statedMs
-    view.atMs = kinship?.atMs ?? 0
-    view.wallOffsetMs = kinship?.wallOffsetMs
-    view.level = kinship?.level
-    view.origin = kinship?.origin
+    if (kinship === undefined) return
+    const at = row * fields
+    view.text = this.#messages[row] ?? ''
+    view.position = this.#numbers[at] ?? 0
+    view.stated = this.#numbers[at + 1] ?? NaN
+    view.messageBytes = this.#extents[at] ?? 0
+    view.slabStart = this.#extents[at + 1] ?? 0
+    view.atMs = kinship.atMs
+    view.wallOffsetMs = kinship.wallOffsetMs
+    view.level = kinship.level
+    view.origin = kinship.origin
+    view.slab = kinship.slab
   }
 
-  set(row: number, { message, messageBytes, position, statedMs = NaN }: SourceEvent, kinship: Kinship): void {
-    this.#messages[row] = message
+  set(row: number, event: SourceEvent, kinship: Kinship): void {
+    const at = row * fields
+    this.#messages[row] = event.slab === undefined ? event.message : ''
     this.#kinships[row] = kinship
-    this.#numbers[row * fields] = messageBytes
-    this.#numbers[row * fields + 1] = position
-    this.#numbers[row * fields + 2] = statedMs
+    this.#numbers[at] = event.position
+    this.#numbers[at + 1] = statedOrNaN(event)
+    this.#extents[at] = event.messageBytes
+    this.#extents[at + 1] = event.slabStart ?? 0
   }
 
   /** Its message is not kept alive by the others of the block. */
@@ -124,11 +124,11 @@ class EventBlock {
   }
 }
 
-function isKin(event: SourceEvent, { atMs, wallOffsetMs, level, origin }: Kinship): boolean {
-  const isOneRead = event.atMs === atMs && event.origin === origin
+function isKin(event: SourceEvent, { atMs, wallOffsetMs, level, origin, slab }: Kinship): boolean {
+  const isOneRead = event.atMs === atMs && event.origin === origin && event.slab === slab
   return isOneRead && event.wallOffsetMs === wallOffsetMs && event.level === level
 }
 
-function heldBytesOf({ message, messageBytes }: SourceEvent): number {
-  return (message === '' ? 0 : messageBytes) + eventOverheadBytes
+function heldBytesOf(event: SourceEvent): number {
+  return (isLeftOut(event) ? 0 : event.messageBytes) + eventOverheadBytes
 }

@@ -1,12 +1,12 @@
 import type { DeliveredSource, LogSourceContext, SourceProgress } from './delivered-source.ts'
 import { skipBacklog } from './file-backlog.ts'
-import type { FollowedFile } from './followed-file.ts'
 import type { FollowedPath } from './followed-path.ts'
 import { FollowedPaths } from './followed-paths.ts'
 import type { LogPositions } from './log-cursors.ts'
 import type { LogTarget } from './log-destination.ts'
 import type { EventSink, EventSinks } from './log-source.ts'
 import type { SourcePattern } from './log-targets.ts'
+import { ReadMemory } from './text-slab.ts'
 
 export interface FileLogSourceDeps extends LogSourceContext {
   readonly patterns: readonly SourcePattern[]
@@ -21,8 +21,7 @@ const maxPartialBytes = 4 * 1_048_576
 export class FileLogSource implements DeliveredSource {
   readonly #deps: FileLogSourceDeps
   readonly #paths: FollowedPaths
-  /** To read into; undefined while it is in use. */
-  #buffer: Buffer | undefined
+  readonly #memory = new ReadMemory(readBytes)
   #discoverError: unknown
   #hasMore = false
 
@@ -57,6 +56,7 @@ export class FileLogSource implements DeliveredSource {
       beat()
     }
     this.#paths.forgetSettled()
+    if (!this.#hasMore) this.#memory.clear()
   }
 
   progress(): readonly SourceProgress[] {
@@ -102,7 +102,9 @@ export class FileLogSource implements DeliveredSource {
       if ((await skipBacklog(path, { maxBacklogBytes, onGap, cloudNow })) === 'waits') return
       for (let file = path.nextFile(); file !== undefined; file = path.nextFile()) {
         if (signal.aborted || sink.isFull) break
-        await this.#readSome(file, sink)
+        await file.read(this.#memory, (event) => {
+          sink.offer(event)
+        })
         beat()
         if (file.partialBytes > 0 && this.#paths.partialBytes > maxPartialBytes) file.cutPartialLine()
       }
@@ -110,14 +112,5 @@ export class FileLogSource implements DeliveredSource {
     } catch (error) {
       path.lastError = error
     }
-  }
-
-  async #readSome(file: FollowedFile, sink: EventSink): Promise<void> {
-    const buffer = this.#buffer ?? Buffer.allocUnsafeSlow(readBytes)
-    this.#buffer = undefined
-    await file.read(buffer, (event) => {
-      sink.offer(event)
-    })
-    this.#buffer = buffer
   }
 }

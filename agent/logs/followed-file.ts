@@ -7,7 +7,8 @@ import { hasHead, maxHeadBytes, readHead, type FileHead } from './file-identity.
 import { lineReading, type LineFormat } from './line-format.ts'
 import { findLineStart } from './line-start.ts'
 import type { LogCursor } from './log-cursors.ts'
-import type { EventOrigin, SourceEvent } from './source-event.ts'
+import { keptEvent, type EventOrigin, type SourceEvent } from './source-event.ts'
+import type { ReadMemory, TextSlab } from './text-slab.ts'
 import type { WrittenClock } from './written-clock.ts'
 
 export type SeenFile = Pick<BigIntStats, 'size' | 'mtimeNs' | 'birthtimeNs' | 'nlink'>
@@ -47,7 +48,7 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
   #acceptedBytes: number
   #unacceptedEvents = 0
   #ready: SourceEvent[] = []
-  readonly #keep: EventReceiver = (event) => this.#ready.push(event)
+  readonly #keep: EventReceiver = (event) => this.#ready.push(keptEvent(event))
   #atEnd = false
   #isDisowned = false
   #grewAtMs = monotonicMs()
@@ -171,16 +172,16 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
   }
 
   /**
-   * Reads as much as `buffer` holds at most, telling `each` of the events; their origin is this file, to be told when
-   * they are accepted. The buffer is free again afterwards.
+   * Reads as much as a slab of `memory` holds at most, telling `each` of the events; their origin is this file, to be told
+   * when they are accepted.
    */
-  async read(buffer: Buffer, each: EventReceiver): Promise<void> {
+  async read(memory: ReadMemory, each: EventReceiver): Promise<void> {
     const take = (event: SourceEvent): void => {
       this.#unacceptedEvents += 1
       each(event)
     }
     if (this.#ready.length > 0) for (const event of this.#ready.splice(0)) take(event)
-    else await this.#readOn(buffer, take)
+    else await this.#readOn(memory, take)
   }
 
   /** Ends the partial line, and the event that waits for more lines, where it is, for want of memory. */
@@ -229,15 +230,26 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
     await handle?.close()
   }
 
-  async #readOn(buffer: Buffer, each: EventReceiver): Promise<void> {
+  async #readOn(memory: ReadMemory, each: EventReceiver): Promise<void> {
     if (this.#handle === undefined) return
-    const length = Math.min(buffer.length, Math.max(1, this.unreadBytes))
-    const { bytesRead } = await this.#handle.read(buffer, 0, length, this.#readBytes)
-    const atMs = monotonicMs()
-    if (!(await this.#isStillIt(this.#handle, this.#readBytes + bytesRead))) {
-      this.#atEnd = true
-      return
+    const slab = memory.take()
+    try {
+      const length = Math.min(slab.bytes.length, Math.max(1, this.unreadBytes))
+      const { bytesRead } = await this.#handle.read(slab.bytes, 0, length, this.#readBytes)
+      const atMs = monotonicMs()
+      if (await this.#isStillIt(this.#handle, this.#readBytes + bytesRead)) {
+        this.#took({ bytesRead, atMs }, { slab, memory }, each)
+      } else this.#atEnd = true
+    } finally {
+      slab.release()
     }
+  }
+
+  #took(
+    { bytesRead, atMs }: { readonly bytesRead: number; readonly atMs: number },
+    { slab, memory }: { readonly slab: TextSlab; readonly memory: ReadMemory },
+    each: EventReceiver,
+  ): void {
     // What is written after a pause has its own time.
     if (this.#isReadAll) this.#assembler.forgetTime()
     this.#atEnd = bytesRead === 0
@@ -245,7 +257,10 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
     this.#isReadAll = this.unreadBytes === 0
     if (this.#isReadAll) this.#readAllAtMs = atMs
     const offsetMsOf = this.writtenClock.offsetMsOf.bind(this.writtenClock)
-    this.#assembler.push(buffer.subarray(0, bytesRead), { atMs, offsetMsOf }, each)
+    const filled = memory.filled(slab, bytesRead)
+    const { bytes } = filled ?? slab
+    this.#assembler.push(bytes.subarray(0, bytesRead), { atMs, offsetMsOf, slab: filled }, each)
+    filled?.release()
   }
 
   /** Whether what was read up to `endBytes` is of this file: it may have been truncated and written anew since it was looked at. */

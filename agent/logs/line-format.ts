@@ -11,10 +11,9 @@ export type LineFormat = Pick<
 
 /** For one file: the reader of its timestamps remembers the last one. */
 export function lineReading({ multiLine, timestamps, timeZone }: LineFormat): LineReading {
-  const reader = timestamps === 'none' ? undefined : new TimestampReader(timeZone)
   const firstLine = multiLine === undefined ? undefined : linearPattern(multiLine.firstLine)
   return {
-    ...(reader === undefined ? {} : { readTime: (line, clockMs) => reader.read(line, clockMs) }),
+    ...(timestamps === 'none' ? {} : { timestamps: new TimestampReader(timeZone) }),
     ...(multiLine === undefined || firstLine === undefined
       ? {}
       : { multiLine: { isFirst: (line) => firstLine.test(line), maxLines: multiLine.maxLines } }),

@@ -1,4 +1,12 @@
-import { characterBoundary, incompleteTailBytes, isPlainText, printableText } from './printable-text.ts'
+import {
+  characterBoundary,
+  findLineBreaks,
+  incompleteTailBytes,
+  isPlainRange,
+  isPlainText,
+  printableText,
+} from './printable-text.ts'
+import type { TextSlab } from './text-slab.ts'
 
 /** A line of a file, or a piece of one that is too long. */
 export interface Line {
@@ -26,6 +34,13 @@ export interface LineSplitterOptions {
 }
 
 export type LineReceiver = (line: Line) => void
+
+/** Whole lines that are plain text and stay where they are, in memory that outlives the call if it is held. */
+export interface SlabLines {
+  readonly slab: TextSlab
+  /** A line is at `start` to `end` in the slab. It begins at `startBytes` in the file, and ends at the splitter's position. */
+  readonly each: (startBytes: number, start: number, end: number) => void
+}
 
 const nothing: Buffer = Buffer.alloc(0)
 const lineFeed = 0x0a
@@ -62,11 +77,19 @@ export class LineSplitter {
     return this.#rest.length
   }
 
-  /** Takes the bytes that follow, telling `each` of the lines that end there. Keeps a copy of what is left. */
-  push(chunk: Uint8Array, each: LineReceiver): void {
+  /**
+   * Takes the bytes that follow, telling `each` of the lines that end there, but `inSlab` of those that can stay in the
+   * slab that the bytes are in. Keeps a copy of what is left.
+   */
+  push(chunk: Uint8Array, each: LineReceiver, inSlab?: SlabLines): void {
     const bytes = this.#endRest(bufferOf(chunk), each)
     if (bytes.length === 0) return
-    const start = isPlainText(bytes) ? this.#takePlain(bytes, each) : this.#takeAny(bytes, each)
+    const start =
+      inSlab !== undefined
+        ? this.#takeInSlab(bytes, each, inSlab)
+        : isPlainText(bytes)
+          ? this.#takePlain(bytes, each)
+          : this.#takeAny(bytes, each)
     this.#rest = start === bytes.length ? nothing : Buffer.from(bytes.subarray(start))
   }
 
@@ -109,6 +132,43 @@ export class LineSplitter {
       }
       start = end + 1
       this.#positionBytes = base + start
+    }
+    return this.#takeTooLong(bytes, start, each)
+  }
+
+  #takeInSlab(bytes: Buffer, each: LineReceiver, { slab, each: tell }: SlabLines): number {
+    const { breaks } = slab
+    const shift = bytes.byteOffset - slab.bytes.byteOffset
+    const base = this.#positionBytes
+    const count = findLineBreaks(bytes, breaks)
+    if (count < 0) return this.#takeMixed(bytes, each, { slab, each: tell })
+    let start = 0
+    for (let at = 0; at < count; at += 1) {
+      const end = breaks[at] ?? 0
+      if (this.#isMidLine || end - start > this.#maxLineBytes) {
+        this.#takeLine(bytes, { start, end, usedEnd: end + 1 }, each)
+      } else {
+        this.#positionBytes = base + end + 1
+        if (end > start) tell(base + start, shift + start, shift + end)
+      }
+      start = end + 1
+    }
+    return this.#takeTooLong(bytes, start, each)
+  }
+
+  /** Bytes of which only some lines are plain text. */
+  #takeMixed(bytes: Buffer, each: LineReceiver, { slab, each: tell }: SlabLines): number {
+    const shift = bytes.byteOffset - slab.bytes.byteOffset
+    let start = 0
+    for (let end = bytes.indexOf(lineFeed); end >= 0; end = bytes.indexOf(lineFeed, start)) {
+      const textEnd = end > start && bytes[end - 1] === carriageReturn ? end - 1 : end
+      const isShort = textEnd - start <= this.#maxLineBytes && !this.#isMidLine
+      if (isShort && isPlainRange(bytes, start, textEnd)) {
+        const startBytes = this.#positionBytes
+        this.#positionBytes += end + 1 - start
+        if (textEnd > start) tell(startBytes, shift + start, shift + textEnd)
+      } else this.#takeLine(bytes, { start, end, usedEnd: end + 1 }, each)
+      start = end + 1
     }
     return this.#takeTooLong(bytes, start, each)
   }

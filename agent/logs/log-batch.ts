@@ -1,7 +1,7 @@
 import { acceptedTimes, eventTimeMs, isInDoubt, type ClockReading } from './event-clock.ts'
 import { clockRecord } from './gap-record.ts'
-import type { LogEvent } from './log-destination.ts'
-import type { SourceEvent } from './source-event.ts'
+import { BatchEvents } from './batch-events.ts'
+import { isLeftOut, type SourceEvent } from './source-event.ts'
 
 export interface BatchLimits {
   /** Of the events together: UTF-8 bytes of each message plus `eventOverheadBytes`. */
@@ -40,7 +40,7 @@ export interface BatchRules {
 
 export interface LogBatch {
   /** Chronological; events of the same millisecond in the order that they were given in. Clock records are among them. */
-  readonly events: readonly LogEvent[]
+  readonly events: BatchEvents
   /** How many unsent events it takes, from the front. */
   readonly taken: number
   /** How many of them it sends. */
@@ -64,13 +64,13 @@ export function nextBatch(unsent: UnsentEvents, rules: BatchRules): LogBatch {
   const { clock, limits } = rules
   const { oldestMs, newestMs } = acceptedTimes(clock)
   const tooOldMs = clock.isKnown ? clock.nowMs - rules.maxAgeMs : -Infinity
-  const filling = new Filling(limits)
+  const filling = new Filling(limits, Math.min(unsent.length + 1, limits.maxEvents))
   const tooOld: number[] = []
   let hasFlagged = false
   let taken = 0
   for (; taken < unsent.length && taken < rules.maxTaken; taken += 1) {
     const event = unsent.at(taken)
-    if (event === undefined || event.message === '') continue
+    if (event === undefined || isLeftOut(event)) continue
     const timeMs = eventTimeMs(event, clock)
     const isDoubtful = isInDoubt(event, clock)
     if (timeMs <= tooOldMs && timeMs > clock.nowMs - wrongClockMs && !isDoubtful) {
@@ -89,30 +89,31 @@ export function nextBatch(unsent: UnsentEvents, rules: BatchRules): LogBatch {
 /** A batch on the way to its limits. */
 class Filling {
   readonly #limits: BatchLimits
-  readonly #events: LogEvent[] = []
+  readonly #events: BatchEvents
   #sent = 0
   #bytes = 0
   #firstMs = Infinity
   #lastMs = -Infinity
   #isSorted = true
 
-  constructor(limits: BatchLimits) {
+  constructor(limits: BatchLimits, mostEvents: number) {
     this.#limits = limits
+    this.#events = new BatchEvents(mostEvents)
   }
 
   /** Adds an event, with its clock record before it; false when that would break a limit. */
-  add({ message, messageBytes }: SourceEvent, timestampMs: number, flag: string | undefined): boolean {
+  add(event: SourceEvent, timestampMs: number, flag: string | undefined): boolean {
     const { maxBytes, maxEvents, spanMs } = this.#limits
     const flagBytes = flag === undefined ? 0 : Buffer.byteLength(flag) + eventOverheadBytes
-    const bytes = this.#bytes + messageBytes + eventOverheadBytes + flagBytes
+    const bytes = this.#bytes + event.messageBytes + eventOverheadBytes + flagBytes
     const events = this.#events.length + (flag === undefined ? 1 : 2)
     const firstMs = timestampMs < this.#firstMs ? timestampMs : this.#firstMs
     const lastMs = timestampMs > this.#lastMs ? timestampMs : this.#lastMs
     const isTooMuch = bytes > maxBytes || events > maxEvents || lastMs - firstMs >= spanMs
     if (isTooMuch && this.#sent > 0) return false
     if (timestampMs < this.#lastMs) this.#isSorted = false
-    if (flag !== undefined) this.#events.push({ timestampMs, message: flag })
-    this.#events.push({ timestampMs, message })
+    if (flag !== undefined) this.#events.addText(timestampMs, flag)
+    this.#events.add(timestampMs, event)
     this.#sent += 1
     this.#bytes = bytes
     this.#firstMs = firstMs
@@ -121,7 +122,7 @@ class Filling {
   }
 
   finish(): Pick<LogBatch, 'events' | 'sent' | 'bytes'> {
-    if (!this.#isSorted) this.#events.sort((one, other) => one.timestampMs - other.timestampMs)
+    if (!this.#isSorted) this.#events.sort()
     return { events: this.#events, sent: this.#sent, bytes: this.#bytes }
   }
 }

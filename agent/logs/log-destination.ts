@@ -13,6 +13,31 @@ export interface LogEvent {
   readonly message: string
 }
 
+/** Events, each asked for by its place. */
+export interface EventColumns {
+  readonly length: number
+  timestampMs(index: number): number
+  /** Of the message in UTF-8. */
+  messageBytes(index: number): number
+  message(index: number): string
+  /** Where the message is, as ASCII without control characters but tabs; undefined where it is a string. */
+  slab(index: number): EventSlab | undefined
+  slabStart(index: number): number
+}
+
+/** Memory with messages in it. */
+export interface EventSlab {
+  readonly bytes: Buffer
+  /** Whether nothing in it is to be escaped in JSON. */
+  readonly isVerbatim: boolean
+}
+
+/** The events of a batch in their order. Those that come in columns are cheaper to take from there. */
+export interface LogEvents extends Iterable<LogEvent> {
+  readonly length: number
+  readonly columns?: EventColumns | undefined
+}
+
 /** Events of a batch that were refused for their time; each counts once. The others of the batch are stored. */
 export interface RejectedEvents {
   /** Older than the service takes (14 days). */
@@ -43,9 +68,10 @@ export interface LogDestination {
   /**
    * Stores one batch. The caller keeps the limits of PutLogEvents (see log-batch.ts) and has one call in flight per
    * stream. Not idempotent: a batch that is put twice is stored twice. `accepted` means stored for good. Throws a
-   * DeadlineError when time ran out, after which a smaller batch may come through as well.
+   * DeadlineError when time ran out, after which a smaller batch may come through as well. The events are read before the
+   * first wait: their slabs are good as long as the caller waits for the outcome, and no longer.
    */
-  put(target: LogTarget, events: readonly LogEvent[], signal: AbortSignal): Promise<PutOutcome>
+  put(target: LogTarget, events: LogEvents, signal: AbortSignal): Promise<PutOutcome>
   /** Idempotent. */
   createStream(target: LogTarget, signal: AbortSignal): Promise<'created' | 'exists' | 'no-group'>
   /** Idempotent. */

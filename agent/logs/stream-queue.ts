@@ -5,11 +5,11 @@ import { eventTimeMs, type ClockReading, type EventClock } from './event-clock.t
 import { EventQueue } from './event-queue.ts'
 import { LeftOut, sourceOf } from './left-out.ts'
 import { nextBatch, putLogEventsLimits, type LogBatch } from './log-batch.ts'
-import type { LogEvent, LogTarget, RejectedEvents } from './log-destination.ts'
+import type { EventColumns, LogTarget, RejectedEvents } from './log-destination.ts'
 import type { GapRecord } from './log-source.ts'
 import type { LogTally } from './log-tally.ts'
 import type { Parcel } from './parcel.ts'
-import type { LogLevel, SourceEvent } from './source-event.ts'
+import { isLeftOut, keptEvent, type LogLevel, type SourceEvent } from './source-event.ts'
 import { Suspects } from './suspects.ts'
 
 export interface StreamQueueDeps {
@@ -77,12 +77,12 @@ export class StreamQueue {
   held(): readonly SourceEvent[] {
     return Array.from({ length: this.#queue.length }, (_, index) => {
       const event = this.#queue.at(index)
-      return event === undefined ? [] : [{ ...event }]
+      return event === undefined ? [] : [keptEvent(event)]
     }).flat()
   }
 
   offer(event: SourceEvent): void {
-    this.#queue.push(this.#isBehind && this.#isLow(event) ? { ...event, message: '' } : event)
+    this.#queue.push(this.#isBehind && this.#isLow(event) ? { ...keptEvent(event), message: '' } : event)
   }
 
   /** How much there is at its sources that was not accepted. */
@@ -115,8 +115,9 @@ export class StreamQueue {
     }
   }
 
-  #isLow({ level, message }: SourceEvent): boolean {
-    const known = level ?? (this.#minLevel > 0 ? detectLevel(message) : undefined)
+  #isLow(event: SourceEvent): boolean {
+    if (this.#minLevel === 0) return false
+    const known = event.level ?? detectLevel(event.message)
     return known !== undefined && levels.indexOf(known) < this.#minLevel
   }
 
@@ -146,7 +147,7 @@ export class StreamQueue {
     this.#suspects.passed(taken)
     this.#queue.shift(taken, (event, index) => {
       event.origin?.accepted(event.position)
-      if (event.message === '') leftOut.add(event, eventTimeMs(event, clock), 'level')
+      if (isLeftOut(event)) leftOut.add(event, eventTimeMs(event, clock), 'level')
       if (index !== tooOld[nextTooOld]) return
       nextTooOld += 1
       leftOut.add(event, eventTimeMs(event, clock), 'too far behind')
@@ -198,16 +199,16 @@ function countOf({ tooOld, tooNew, expired }: RejectedEvents): number {
 }
 
 /** Batches are in order of time: the first are those that are too old or expired, the last those that are too new. */
-function rejectedGap(target: LogTarget, events: readonly LogEvent[], rejected: RejectedEvents): GapRecord {
-  const old = events.slice(0, rejected.tooOld + rejected.expired)
-  const late = events.slice(events.length - rejected.tooNew)
-  const all = [...old, ...late]
-  const times = all.map(({ timestampMs }) => timestampMs)
+function rejectedGap(target: LogTarget, events: EventColumns, rejected: RejectedEvents): GapRecord {
+  const firstLate = events.length - rejected.tooNew
+  const indexes = Array.from({ length: events.length }, (_, index) => index)
+  const all = indexes.filter((index) => index < rejected.tooOld + rejected.expired || index >= firstLate)
+  const times = all.map((index) => events.timestampMs(index))
   return {
     target,
     source: target.stream,
     reason: 'refused',
-    bytes: all.reduce((sum, { message }) => sum + Buffer.byteLength(message), 0),
+    bytes: all.reduce((sum, index) => sum + events.messageBytes(index), 0),
     lines: all.length,
     firstMs: times[0] ?? 0,
     lastMs: times.at(-1) ?? 0,

@@ -74,6 +74,7 @@ export class WrittenClock {
    */
   offsetMsOf(startBytes: number, statedMs = NaN): number | undefined {
     if (startBytes < this.#freshFromBytes) return undefined
+    if (this.#steps.length === 0) return this.#offsetMs
     const next = this.#steps.find(({ toBytes }) => startBytes < toBytes)
     if (next === undefined) return this.#offsetMs
     return startBytes < next.fromBytes ? next.beforeOffsetMs : this.#fitting(next, statedMs, startBytes)

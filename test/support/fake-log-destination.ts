@@ -1,5 +1,5 @@
 import { AgentError } from '../../agent/lib/errors.ts'
-import type { LogDestination, LogEvent, LogTarget, PutOutcome } from '../../agent/logs/log-destination.ts'
+import type { LogDestination, LogEvent, LogEvents, LogTarget, PutOutcome } from '../../agent/logs/log-destination.ts'
 
 const hourMs = 3_600_000
 
@@ -38,12 +38,12 @@ export class FakeLogDestination implements LogDestination {
     return this.events(target).map(({ message }) => message)
   }
 
-  async put(target: LogTarget, events: readonly LogEvent[], signal: AbortSignal): Promise<PutOutcome> {
+  async put(target: LogTarget, events: LogEvents, signal: AbortSignal): Promise<PutOutcome> {
     this.calls.push(`put ${target.stream}`)
     this.#atOnce += 1
     this.mostAtOnce = Math.max(this.mostAtOnce, this.#atOnce)
     try {
-      return await this.#put(target, events, signal)
+      return await this.#put(target, [...events], signal)
     } finally {
       this.#atOnce -= 1
     }

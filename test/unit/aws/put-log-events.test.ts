@@ -99,6 +99,41 @@ test.each([
   ])
 })
 
+test.each(['gzip', 'none'] as const)(
+  'takes up the memory of a body again once that was taken (%s)',
+  async (compression) => {
+    const full = Array.from({ length: 3 }, (_, index) => ({ timestampMs: index, message: `${index}`.repeat(300_000) }))
+    const failing = { of: 1 }
+    const server = startServer((_, index) => (index === failing.of ? answer(400, {}) : answer(200, {})))
+    const put = server.opened(compression)
+    for (const change of ['one', 'two', 'three', 'four']) {
+      const events = [{ timestampMs: 0, message: change }, ...full]
+      const sent = put(options, { target, events })
+      if (change === 'two') await expect(sent).rejects.toThrow()
+      else await sent
+    }
+    expect(server.requests.map(({ json }) => json)).toEqual(
+      ['one', 'two', 'three', 'four'].map((change) => ({
+        logGroupName: target.group,
+        logStreamName: target.stream,
+        logEvents: [{ timestampMs: 0, message: change }, ...full].map(({ timestampMs, message }) => ({
+          timestamp: timestampMs,
+          message,
+        })),
+      })),
+    )
+    if (compression === 'gzip') return
+    const [one, two, three, four] = server.requests.map(({ memory }) => memory)
+    expect([two === one, three === two, four === three]).toEqual([true, false, true])
+  },
+)
+
+test('reads no event once its signal has aborted: what it is in may be in use for others', async () => {
+  const events = { length: 1, [Symbol.iterator]: () => expect.unreachable('an event is read') }
+  const aborted = { ...options, signal: AbortSignal.abort(new Error('too late')) }
+  await expect(startServer().opened('none')(aborted, { target, events })).rejects.toThrow('too late')
+})
+
 test('says once what several batches at a time found out', async () => {
   const refusal = answer(400, { __type: 'SerializationException' })
   const server = startServer(({ headers }) => ('content-encoding' in headers ? refusal : answer(200, {})))
@@ -133,6 +168,8 @@ interface SentRequest {
   readonly headers: Readonly<Record<string, string>>
   readonly bytes: Uint8Array
   readonly json: unknown
+  /** That the body was in. */
+  readonly memory: ArrayBufferLike
 }
 
 interface Answer {
@@ -155,7 +192,8 @@ function startServer(respond: (request: SentRequest, index: number) => Answer = 
       handle: ({ headers, body }: WireRequest) => {
         const bytes = Buffer.from(new Uint8Array(body as Uint8Array)) // of any type, says the SDK
         const text = 'content-encoding' in headers ? gunzipSync(bytes) : bytes
-        const request = { headers, bytes, json: JSON.parse(text.toString()) as unknown }
+        const { buffer: memory } = body as Uint8Array
+        const request = { headers, bytes, json: JSON.parse(text.toString()) as unknown, memory }
         requests.push(request)
         const response = respond(request, requests.length - 1)
         return Promise.resolve({

@@ -2,19 +2,35 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
 import { EventAssembler, type LineReading, type ReadMoment } from '../../../agent/logs/event-assembler.ts'
-import type { SourceEvent } from '../../../agent/logs/source-event.ts'
+import { keptEvent, type SourceEvent } from '../../../agent/logs/source-event.ts'
+import { TextSlab } from '../../../agent/logs/text-slab.ts'
 import { TimestampReader } from '../../../agent/logs/timestamp-reader.ts'
 import { anyBytes, chunksOf } from './log-bytes.ts'
 
 const maxEventBytes = 64
-const moment = { atMs: 1_000, offsetMsOf: () => 5 }
+const moment = { atMs: 1_000, offsetMsOf: (startBytes: number) => startBytes }
 const origin = { accepted: (): undefined => undefined }
 type Reading = LineReading & { readonly maxEventBytes?: number }
+
+const plainLine = fc.string({ unit: 'grapheme-ascii', maxLength: 90 })
+const anyOrPlainBytes = fc.oneof(
+  anyBytes,
+  fc
+    .array(
+      fc.oneof(
+        plainLine,
+        plainLine.map((text) => `2023-02-14 11:53:09 ${text}`),
+      ),
+      { maxLength: 12 },
+    )
+    .map((lines) => Buffer.from(lines.join('\n'))),
+)
 
 const indented: LineReading = { multiLine: { isFirst: (line) => !/^(?:> |\[)/.test(line), maxLines: 4 } }
 
 describe.each([
   { how: 'line by line', reading: {} },
+  { how: 'line by line, with times', reading: { timestamps: new TimestampReader('utc') } },
   { how: 'with lines joined', reading: indented },
   { how: 'with lines joined to large ones', reading: { ...indented, maxEventBytes: 400 } },
 ])('events made $how', ({ reading }) => {
@@ -22,6 +38,15 @@ describe.each([
     fc.assert(
       fc.property(anyBytes, fc.array(fc.nat(90), { maxLength: 20 }), (all, cuts) => {
         expect(assemble(chunksOf(all, cuts), reading)).toEqual(assemble([all], reading))
+      }),
+    )
+  })
+
+  test('are the same where they are left in a slab, though what is not held is written over', () => {
+    fc.assert(
+      fc.property(anyOrPlainBytes, fc.array(fc.nat(400), { maxLength: 5 }), fc.boolean(), (all, cuts, hasRoom) => {
+        const chunks = chunksOf(all, cuts)
+        expect(assembleInSlabs(chunks, reading, hasRoom ? 1_000 : 2)).toEqual(assemble(chunks, reading))
       }),
     )
   })
@@ -118,8 +143,8 @@ describe('lines that belong together', () => {
   })
 
   test('have the time of the first line', () => {
-    const { readTime } = times()
-    const [event] = assembleAll(`2023-02-14 11:53:09 one\n> 2023-02-14 11:53:10\n`, { readTime, ...indented })
+    const { timestamps } = times()
+    const [event] = assembleAll(`2023-02-14 11:53:09 one\n> 2023-02-14 11:53:10\n`, { timestamps, ...indented })
     expect(event).toMatchObject({ statedMs: Date.UTC(2023, 1, 14, 11, 53, 9) })
   })
 })
@@ -151,19 +176,20 @@ describe('times', () => {
   })
 })
 
-function times(): Required<Pick<LineReading, 'readTime'>> {
-  const reader = new TimestampReader('utc')
-  return { readTime: (line) => reader.read(line) }
+function times(): Required<Pick<LineReading, 'timestamps'>> {
+  return { timestamps: new TimestampReader('utc') }
 }
 
 interface Content {
+  readonly statedMs: number | undefined
+  readonly wallOffsetMs: number | undefined
   readonly message: string
   readonly messageBytes: number
   readonly position: number
 }
 
-function contentOf({ message, messageBytes, position }: SourceEvent): Content {
-  return { message, messageBytes, position }
+function contentOf({ message, messageBytes, statedMs, wallOffsetMs, position }: SourceEvent): Content {
+  return { message, messageBytes, statedMs, wallOffsetMs, position }
 }
 
 function readOn(all: Buffer, positionBytes: number, reading: Reading): readonly Content[] {
@@ -180,6 +206,23 @@ function assemble(
 ): readonly Content[] {
   const assembler = new EventAssembler({ ...start, maxEventBytes, origin, ...reading })
   const events = chunks.flatMap((chunk) => pushed(assembler, chunk))
+  while (assembler.pendingBytes > 0) events.push(...flushed(assembler))
+  return events.map(contentOf)
+}
+
+/** Each chunk in the middle of a slab, of which line breaks are noted as far as there is room. */
+function assembleInSlabs(chunks: readonly Buffer[], reading: Reading, breaks: number): readonly Content[] {
+  const assembler = new EventAssembler({ positionBytes: 0, maxEventBytes, origin, ...reading })
+  const events: SourceEvent[] = []
+  for (const chunk of chunks) {
+    const slab = new TextSlab(Buffer.alloc(chunk.length + 7, 'x'), new Int32Array(breaks))
+    const bytes = slab.bytes.subarray(3, 3 + chunk.length)
+    chunk.copy(bytes)
+    const kept: SourceEvent[] = []
+    assembler.push(bytes, { ...moment, slab }, (event) => kept.push(keptEvent(event)))
+    slab.bytes.fill(0x58)
+    events.push(...kept)
+  }
   while (assembler.pendingBytes > 0) events.push(...flushed(assembler))
   return events.map(contentOf)
 }

@@ -8,7 +8,8 @@ import type { LineFormat } from '../../../agent/logs/line-format.ts'
 import type { LogCursor } from '../../../agent/logs/log-cursors.ts'
 import type { LogTarget } from '../../../agent/logs/log-destination.ts'
 import type { GapRecord } from '../../../agent/logs/log-source.ts'
-import type { SourceEvent } from '../../../agent/logs/source-event.ts'
+import { keptEvent, type SourceEvent } from '../../../agent/logs/source-event.ts'
+import { ReadMemory } from '../../../agent/logs/text-slab.ts'
 import { tempFolder, type TempFolder } from '../../support/temp-folder.ts'
 
 export interface ReadEvent extends SourceEvent {
@@ -28,7 +29,7 @@ export class FollowedLogs implements AsyncDisposable {
   readonly #folder: TempFolder
   #sources: FollowedPaths | undefined
   #acceptedEvents = 0
-  readonly #buffer = Buffer.alloc(65_536)
+  readonly #memory = new ReadMemory(65_536)
 
   private constructor(folder: TempFolder) {
     this.#folder = folder
@@ -69,7 +70,7 @@ export class FollowedLogs implements AsyncDisposable {
       await path.look()
       await this.beforeRead()
       for (let file = path.nextFile(); file !== undefined && !this.isHeldBack; file = path.nextFile()) {
-        await file.read(this.#buffer, (event) => this.events.push({ ...event, stream: path.target.stream }))
+        await file.read(this.#memory, (event) => this.events.push({ ...keptEvent(event), stream: path.target.stream }))
       }
     }
     this.#sources.forgetSettled()

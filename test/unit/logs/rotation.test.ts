@@ -4,6 +4,7 @@ import { appendFile, copyFile, open, rename, rm, stat, truncate, writeFile } fro
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
 import { FollowedPath } from '../../../agent/logs/followed-path.ts'
+import { ReadMemory } from '../../../agent/logs/text-slab.ts'
 import { fileTime, FollowedLogs } from './followed-logs.ts'
 import { useFakeClock } from './log-appliance.ts'
 
@@ -64,7 +65,7 @@ test('a file that moves on, and one that came after it, while others are looked 
   for (let look = 0; look < 3; look += 1) await path.look()
   const messages: string[] = []
   for (let file = path.nextFile(); file !== undefined; file = path.nextFile()) {
-    await file.read(Buffer.alloc(1_024), ({ message }) => messages.push(message))
+    await file.read(new ReadMemory(1_024), ({ message }) => messages.push(message))
   }
   expect(messages).toEqual(['one', 'two', 'three', 'four'])
   expect(logs.gaps).toEqual([])

@@ -149,19 +149,34 @@ describe('the time zone of the appliance', () => {
   })
 })
 
+const parts = fc.array(fc.constantFrom('2023-02-14', ' 11:53:09', '[', 'Feb 14', '1676375589', '.', '+', '9', 'Z', 'T'))
+const anyLine = fc.oneof(
+  fc.string(),
+  parts.map((some) => some.join('')),
+)
+
 test('crashes on no line', () => {
   const reader = new TimestampReader('local')
-  const odd = fc.array(fc.constantFrom('2023-02-14', ' 11:53:09', '[', 'Feb 14', '1676375589', '.', '+', '9', 'Z', 'T'))
   fc.assert(
-    fc.property(
-      fc.oneof(
-        fc.string(),
-        odd.map((parts) => parts.join('')),
-      ),
-      (line) => {
-        expect(reader.read(line)).not.toBeNaN()
-      },
-    ),
+    fc.property(anyLine, (line) => {
+      expect(reader.read(line)).not.toBeNaN()
+    }),
+  )
+})
+
+test('reads the same of bytes, whatever is before the line and after its end', () => {
+  const line = fc.oneof(anyLine, fc.string({ unit: 'binary' })).map((text) => text.replaceAll('\n', ''))
+  const cut = fc.tuple(anyLine, fc.nat(40)).map(([text, length]) => text.slice(0, length))
+  fc.assert(
+    fc.property(fc.oneof(line, cut), anyLine, anyLine, (text, before, after) => {
+      const start = Buffer.byteLength(before)
+      const expected = new TimestampReader('utc').read(text, atMs)
+      const whole = Buffer.from(`${before}${text}\n${after}`)
+      expect(new TimestampReader('utc').readAt(whole, start, atMs)).toBe(expected)
+      const ended = Buffer.from(`${before}${text}`)
+      expect(new TimestampReader('utc').readAt(ended, start, atMs)).toBe(expected)
+    }),
+    { numRuns: 2_000 },
   )
 })
 

@@ -56,7 +56,7 @@ export class FileLogSource implements DeliveredSource {
       beat()
     }
     this.#paths.forgetSettled()
-    if (!this.#hasMore) this.#memory.clear()
+    if (!this.#hasMore) this.#memory.trim()
   }
 
   progress(): readonly SourceProgress[] {

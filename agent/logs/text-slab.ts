@@ -43,7 +43,7 @@ const escaped = ['"', '\\', '\t'].map((text) => text.charCodeAt(0))
 export class ReadMemory {
   readonly #slabBytes: number
   readonly #breaks: Int32Array
-  #free: TextSlab[] = []
+  readonly #free: TextSlab[] = []
 
   constructor(slabBytes: number) {
     this.#slabBytes = slabBytes
@@ -71,9 +71,9 @@ export class ReadMemory {
     return filled
   }
 
-  /** Lets go of what is not in use. */
-  clear(): void {
-    this.#free = []
+  /** Lets go of what is not in use, but for one: the next read may come soon. */
+  trim(): void {
+    this.#free.splice(1)
   }
 
   #make(): TextSlab {

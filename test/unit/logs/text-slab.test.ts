@@ -15,6 +15,15 @@ test('is read into again once nobody holds it, and not before', () => {
   expect(memory.take()).toBe(slab)
 })
 
+test('is let go of when there is less to read, but for one', () => {
+  const memory = new ReadMemory(16_384)
+  const slabs = [memory.take(), memory.take()]
+  for (const slab of slabs) slab.release()
+  memory.trim()
+  expect(slabs).toContain(memory.take())
+  expect(slabs).not.toContain(memory.take())
+})
+
 test('is held by an event in a queue until that is taken from it', () => {
   const memory = new ReadMemory(16_384)
   const slab = memory.take()

@@ -3,7 +3,8 @@ import { createPublicKey } from 'node:crypto'
 import * as z from 'zod'
 
 import { applicationCredentialsSection, applicationsSection, checkApplications } from './applications-config.ts'
-import { absolutePath, fileName, groupName, hookName, roleAlias } from './config-text.ts'
+import { camerasSection } from './cameras-config.ts'
+import { absolutePath, fileName, hookName, roleAlias } from './config-text.ts'
 import { logsSection } from './logs-config.ts'
 import { metricsSection } from './metrics-config.ts'
 import { uniqueNames } from './unique-names.ts'
@@ -109,14 +110,6 @@ const downloads = z.strictObject({
     .describe('What all downloads together may have asked for and not on the disk yet.'),
 })
 
-const camera = z.strictObject({
-  name: fileName.describe('The file <runtime>/cameras/<name>.json.'),
-  secretId: z.string().min(1).max(2048).describe('Name or full ARN of the secret.'),
-  group: groupName
-    .optional()
-    .describe('Its members may read the file (0640). A group in /etc/group that the agent is in.'),
-})
-
 const configFields = z.strictObject({
   $schema: z.string().optional().describe('For editors; not used.'),
   device: z.strictObject({
@@ -163,12 +156,7 @@ const configFields = z.strictObject({
   }),
   artifacts: z.array(artifact).max(100).default([]).superRefine(uniqueNames),
   downloads: downloads.prefault({}).describe('What the downloads of all artifacts keep to together.'),
-  cameras: z
-    .strictObject({
-      refreshSeconds: z.int().min(30).max(86_400).default(300),
-      streams: z.array(camera).max(1000).default([]).superRefine(uniqueNames),
-    })
-    .prefault({}),
+  cameras: camerasSection,
   logs: logsSection,
   metrics: metricsSection,
   applications: applicationsSection,

@@ -19,6 +19,7 @@ import { LogRing } from '../../agent/logs/log-ring.ts'
 import { createLogWorker, type LogWorker } from '../../agent/logs/log-worker.ts'
 import { FakeArtifactSource } from '../support/fake-artifact-source.ts'
 import { FakeLogDestination } from '../support/fake-log-destination.ts'
+import { camerasConfig } from '../support/cameras-config.ts'
 import { fakeCameraGroups } from '../support/fake-camera-groups.ts'
 import { FakeSecretReader } from '../support/fake-secret-reader.ts'
 import { running } from '../support/running-worker.ts'
@@ -262,7 +263,7 @@ class Appliance implements AsyncDisposable {
   #makeCameras(log: Log): CameraWorker {
     this.reader.beforeAnswer = (_secretId, signal) => this.#duringPass(() => this.#reach(signal))
     return new CameraWorker({
-      cameras: { refreshSeconds: 300, streams: [{ name: 'dock-1', secretId }] },
+      cameras: camerasConfig({ streams: [{ name: 'dock-1', secretId }] }),
       reader: this.reader,
       files: new CameraFiles(join(this.#root, 'cameras')),
       groups: fakeCameraGroups(),

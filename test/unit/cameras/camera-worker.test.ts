@@ -6,8 +6,8 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { CameraFiles } from '../../../agent/cameras/camera-files.ts'
 import { CameraWorker, type CameraStatus } from '../../../agent/cameras/camera-worker.ts'
 import type { SecretVersion } from '../../../agent/cameras/secret-reader.ts'
-import type { Config } from '../../../agent/config/config-schema.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
+import { camerasConfig } from '../../support/cameras-config.ts'
 import { fakeCameraGroups } from '../../support/fake-camera-groups.ts'
 import { FakeSecretReader } from '../../support/fake-secret-reader.ts'
 import { RecordingLog } from '../../support/recording-log.ts'
@@ -27,10 +27,7 @@ function version(versionId: string, password = 'hunter2'): SecretVersion {
 /** A worker for cameras given as `{ name: secretId }`. */
 function make(folder: TempFolder, streams: Readonly<Record<string, string>>, reader = new FakeSecretReader()) {
   const log = new RecordingLog()
-  const cameras = {
-    refreshSeconds: 300,
-    streams: Object.entries(streams).map(([name, secretId]) => ({ name, secretId })),
-  }
+  const cameras = camerasConfig({ streams: Object.entries(streams).map(([name, secretId]) => ({ name, secretId })) })
   const files = new CameraFiles(folder.path)
   const worker = new CameraWorker({ cameras, reader, files, groups: fakeCameraGroups(), log })
   const status = (name: string): CameraStatus | undefined => worker.status().find((camera) => camera.name === name)
@@ -257,10 +254,16 @@ describe('a camera with a group', () => {
     return { mode: mode & 0o7777, gid }
   }
 
+  interface Stream {
+    readonly name: string
+    readonly secretId: string
+    readonly group?: string
+  }
+
   /** A pass of a worker of its own, as after a change of the configuration. */
-  async function refresh(folder: TempFolder, streams: Config['cameras']['streams'], reader: FakeSecretReader) {
+  async function refresh(folder: TempFolder, streams: readonly Stream[], reader: FakeSecretReader) {
     const log = new RecordingLog()
-    const cameras = { refreshSeconds: 300, streams }
+    const cameras = camerasConfig({ streams: [...streams] })
     const groups = fakeCameraGroups({ viewers, others })
     const worker = new CameraWorker({ cameras, reader, files: new CameraFiles(folder.path), groups, log })
     await using _ = running(worker.worker)

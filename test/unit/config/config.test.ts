@@ -228,6 +228,33 @@ describe('faults', () => {
     },
   )
 
+  test('fills in how credentials of cameras come to their files', () => {
+    const { cameras } = parseConfig(configDocument(), 'config.json')
+    expect(cameras).toEqual({
+      refreshSeconds: 300,
+      whenUnreachable: 'wait',
+      streams: [{ name: 'dock-3', secretId: 'panorama/shared/dock-3', probe: true }],
+    })
+  })
+
+  test.each([
+    ['whenUnreachable', 'never', 'swap'],
+    ['ca', 'roots.pem', '/etc/panorama-agent/cameras.pem'],
+    ['hook', '../x', 'restart-viewer'],
+  ])('takes %s for all cameras and for one, and refuses %j in both places', (field, wrong, right) => {
+    const streams = (value: string): unknown => [{ ...configDocument().cameras.streams[0], [field]: value }]
+    expect(faultPathsWith('cameras', { [field]: right, streams: streams(right) })).toEqual([])
+    expect(faultPathsWith('cameras', { [field]: wrong, streams: streams(wrong) })).toEqual([
+      `cameras.${field}`,
+      `cameras.streams[0].${field}`,
+    ])
+  })
+
+  test.each(['yes', 1, null])('refuses %j as whether a camera is probed', (probe) => {
+    const streams = [{ ...configDocument().cameras.streams[0], probe }]
+    expect(faultPathsWith('cameras', { streams })).toEqual(['cameras.streams[0].probe'])
+  })
+
   test.each([
     'http://example.com',
     'http://127.0.0.1.example.com',

@@ -1,3 +1,16 @@
+import * as z from 'zod'
+
+import { parseStreamUrl, withCredentials, withoutCredentials } from './stream-url.ts'
+
+/** As the first version of the agent wrote it: the URL as it stands in the secret. */
+const firstSchema = z.object({
+  username: z.string(),
+  password: z.string(),
+  streamUrl: z.string(),
+  versionId: z.string(),
+})
+const schema = firstSchema.extend({ streamUrlWithCredentials: z.string(), changedAt: z.string() })
+
 /** What consumers read from `<runtime>/cameras/<name>.json`. Fields are only ever added. */
 export interface CameraFile {
   readonly username: string
@@ -10,4 +23,24 @@ export interface CameraFile {
   readonly versionId: string
   /** When this version was written here: ISO 8601, in cloud time. */
   readonly changedAt: string
+}
+
+/** Throws when it is none; fields that are not known are left out. */
+export function parseCameraFile(json: unknown): CameraFile {
+  return schema.parse(json)
+}
+
+/** The same of what the first version of the agent wrote, with when that was. Throws when it is none. */
+export function parseFirstCameraFile(json: unknown, changedAt: string): CameraFile {
+  const { streamUrl: url, ...first } = firstSchema.parse(json)
+  const inUrl = first.username === '' && first.password === '' ? parseStreamUrl(url)?.credentials : undefined
+  const { username, password } = inUrl ?? first
+  return {
+    username,
+    password,
+    streamUrl: withoutCredentials(url),
+    streamUrlWithCredentials: withCredentials(url, username, password),
+    versionId: first.versionId,
+    changedAt,
+  }
 }

@@ -43,6 +43,7 @@ export function composeStatus({ config, session, generation, startedMs }: Status
     artifacts: artifactParts(generation, at),
     cameras: cameraParts(generation, at),
     applications: applicationParts(generation, at),
+    ...cameraStoreParts({ config, session, generation, at }),
     logs: logsPart(generation, at),
     overdue: workers.filter((worker) => worker.overdueMs() > 0).map(({ name }) => name),
   }
@@ -131,6 +132,34 @@ function applicationParts({ applications }: Generation, at: ToInstant): readonly
     ...(lastError === undefined ? {} : { lastError: errorPart(lastError, at) }),
     ...(nextAttemptMs === undefined ? {} : { nextAttemptAt: at(nextAttemptMs) }),
   }))
+}
+
+function cameraStoreParts({
+  config,
+  session,
+  generation,
+  at,
+}: Omit<StatusSources, 'startedMs'> & { readonly at: ToInstant }): Pick<
+  StatusDocument,
+  'cameraSealing' | 'cameraHooks'
+> {
+  if (config.cameras.streams.length === 0) return {}
+  const { key, fault: message, hint } = session.sealedCameras.status()
+  const error =
+    message === undefined
+      ? {}
+      : { lastError: { name: 'SealingFault', message, ...(hint === undefined ? {} : { hint }) } }
+  const hooks = generation.cameraHooks.status().map(({ name, state, sinceMs, lastError, nextAttemptMs }) => ({
+    name,
+    state,
+    since: at(sinceMs),
+    ...(lastError === undefined ? {} : { lastError: errorPart(lastError, at) }),
+    ...(nextAttemptMs === undefined ? {} : { nextAttemptAt: at(nextAttemptMs) }),
+  }))
+  return {
+    cameraSealing: { state: message === undefined ? 'ok' : 'failing', ...error, key },
+    ...(hooks.length === 0 ? {} : { cameraHooks: hooks }),
+  }
 }
 
 function logsPart({ logs, logGroup }: Generation, at: ToInstant): LogsPart {

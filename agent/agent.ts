@@ -89,7 +89,8 @@ async function start(options: AgentRun, owned: AsyncDisposableStack): Promise<St
   const { paths } = config
   await makeFolders(config, log)
   owned.use(await lockState(paths.state, log))
-  const session = owned.use(await createSession({ config, log, overrides }))
+  const { credentialsFolder } = options.service ?? {}
+  const session = owned.use(await createSession({ config, log, overrides, credentialsFolder }))
   const generations = new Generations({ ...options, session })
   const requests = localRequests({ session, generations })
   owned.use(await startStatusServer({ socketPath: socketPathIn(paths.runtime), requests, log }))

@@ -7,13 +7,16 @@ import { createS3ArtifactSource } from './aws/s3-artifact-source.ts'
 import { createSecretsManagerReader } from './aws/secrets-manager-reader.ts'
 import { CameraFiles } from './cameras/camera-files.ts'
 import { systemGroups } from './cameras/camera-groups.ts'
+import { HookCalls } from './cameras/camera-hooks.ts'
 import { CameraWorker } from './cameras/camera-worker.ts'
+import { serveLastCredentials } from './cameras/last-credentials.ts'
 import type { Config } from './config/config-schema.ts'
 import { deviceNames } from './config/device-names.ts'
 import { ApplicationFiles } from './credentials/application-files.ts'
 import { ApplicationWorker } from './credentials/application-worker.ts'
 import type { CredentialsServer } from './credentials/credentials-server.ts'
-import { createHookRunner } from './hook-runner.ts'
+import { createCameraHookRunner, createHookRunner } from './hook-runner.ts'
+import { withDeadline } from './lib/abort.ts'
 import type { Log } from './lib/log.ts'
 import type { Worker } from './lib/worker.ts'
 import type { LogRing } from './logs/log-ring.ts'
@@ -37,16 +40,22 @@ export interface GenerationOptions {
   readonly status: () => StatusDocument
 }
 
+/** A disk that does not answer holds up neither the start nor a reload for longer. */
+const serveWithinMs = 10_000
+
 /** The three workers, the one of the metrics, and all else that is built from one configuration. */
 export interface Generation {
   readonly artifacts: readonly ArtifactWorker[]
   readonly cameras: CameraWorker
   readonly applications: ApplicationWorker
+  readonly cameraHooks: HookCalls
   readonly logs: LogWorker
   readonly logGroup: string
   readonly workers: readonly Worker[]
   /** Ends the back-off of everything that fails: what it waited for may be there. */
   readonly retryNow: () => void
+  /** Gives cameras without a file their last credentials. To be awaited before the workers run; never rejects. */
+  readonly serveLastCredentials: (signal: AbortSignal) => Promise<void>
 }
 
 export function createGeneration(options: GenerationOptions): Generation {
@@ -70,13 +79,7 @@ export function createGeneration(options: GenerationOptions): Generation {
       log,
     }),
   )
-  const cameras = new CameraWorker({
-    cameras: config.cameras,
-    reader: createSecretsManagerReader({ client: clients.secretsManager, call }),
-    files: new CameraFiles(join(config.paths.runtime, 'cameras')),
-    groups: systemGroups(),
-    log: log.child({ worker: 'cameras' }),
-  })
+  const { cameras, cameraHooks, serveLast } = createCameras(options)
   const applications = createApplications(options)
   const names = deviceNames(config.device)
   const logGroup = `/aws/panorama/devices/${names.id}`
@@ -99,13 +102,63 @@ export function createGeneration(options: GenerationOptions): Generation {
     ...artifacts.map(({ worker }) => worker),
     cameras.worker,
     applications.worker,
+    ...(cameraHooks.status().length === 0 ? [] : [cameraHooks.worker]),
     logs.worker,
     ...metricsWorkers(options, logs),
   ]
   const retryNow = (): void => {
     retryFailing({ workers: [...workers, ...session.applicationRoles.workers], logs })
   }
-  return { artifacts, cameras, applications, logs, logGroup, workers, retryNow }
+  return {
+    artifacts,
+    cameras,
+    cameraHooks,
+    applications,
+    logs,
+    logGroup,
+    workers,
+    retryNow,
+    serveLastCredentials: serveLast,
+  }
+}
+
+interface Cameras {
+  readonly cameras: CameraWorker
+  readonly cameraHooks: HookCalls
+  readonly serveLast: Generation['serveLastCredentials']
+}
+
+function createCameras({ config: { cameras: section, paths }, session, log: parent }: GenerationOptions): Cameras {
+  const { clients, call, clock, sealedCameras: copies } = session
+  const log = parent.child({ worker: 'cameras' })
+  const files = new CameraFiles(join(paths.runtime, 'cameras'))
+  const groups = systemGroups()
+  const cameraHooks = new HookCalls({
+    cameras: section,
+    files,
+    runHook: createCameraHookRunner(session.rootRequests),
+    toldFile: join(paths.runtime, 'camera-hooks.json'),
+    log: parent.child({ worker: 'camera-hooks' }),
+  })
+  const cameras = new CameraWorker({
+    cameras: section,
+    reader: createSecretsManagerReader({ client: clients.secretsManager, call }),
+    files,
+    copies,
+    groups,
+    hooks: cameraHooks,
+    cloudNow: () => clock.now(),
+    log,
+  })
+  const serveLast = async (signal: AbortSignal): Promise<void> => {
+    const deadline = { signal, withinMs: serveWithinMs, what: 'serving the last credentials of cameras' }
+    await withDeadline(deadline, (inner) =>
+      serveLastCredentials({ cameras: section, files, copies, groups, log }, inner),
+    ).catch((error: unknown) => {
+      if (!signal.aborted) log.warn('cameras do not all have their last credentials', { error })
+    })
+  }
+  return { cameras, cameraHooks, serveLast }
 }
 
 function createApplications({ config, session, log, credentialsServer }: GenerationOptions): ApplicationWorker {

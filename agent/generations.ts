@@ -29,7 +29,7 @@ export interface GenerationsOptions {
   readonly startedMs: number
   /** Numbers the generations of all sessions. */
   readonly nextNumber: () => number
-  readonly service?: Pick<Service, 'ready' | 'kept' | 'stuck' | 'bootId'> | undefined
+  readonly service?: Pick<Service, 'ready' | 'kept' | 'stuck' | 'bootId' | 'credentialsFolder'> | undefined
   readonly reloads?: Reloads | undefined
   /** How long workers may take to end at a reload. Default 30 s; at a stop main.ts cuts off earlier. */
   readonly endWithinMs?: number | undefined
@@ -96,6 +96,7 @@ export class Generations implements Watched {
     await using logs = this.#current.logs
     using end = linkedAbort(signal)
     const prepared = this.#prepared(signal)
+    await this.#current.serveLastCredentials(signal)
     const workers = superviseAll(this.#current.workers, end.controller.signal)
     await prepared
     service?.ready(this)

@@ -1,4 +1,6 @@
 import type { HookRunner } from './artifacts/hook-runner.ts'
+import type { CameraHookRunner } from './cameras/camera-hooks.ts'
+import { AgentError } from './lib/errors.ts'
 import type { RootAnswer, RootRequests } from './root-requests/root-requests.ts'
 
 /** Has root run the hooks of artifacts. */
@@ -6,6 +8,14 @@ export function createHookRunner(requests: RootRequests): HookRunner {
   return async (name, signal) => {
     const answer = await requests.request({ verb: 'run-hook', argument: name }, signal)
     return answer.result === 'done' ? { healthy: true } : { healthy: false, why: whyNot(name, answer) }
+  }
+}
+
+/** Has root run the hooks of cameras. */
+export function createCameraHookRunner(requests: RootRequests): CameraHookRunner {
+  return async (name, signal) => {
+    const answer = await requests.request({ verb: 'run-hook', argument: name }, signal)
+    if (answer.result !== 'done') throw new AgentError(whyNot(name, answer), { retryable: true })
   }
 }
 

@@ -33,8 +33,10 @@ function stopOnSignal(stop: AbortController): void {
 
 /** Taken out of the environment, so that no child of the agent can speak for it. */
 function takeServiceEnvironment(): ServiceEnvironment {
-  const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, RUNTIME_DIRECTORY, PANORAMA_BOOT_ID } = process.env
-  for (const name of ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID']) Reflect.deleteProperty(process.env, name)
+  const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, RUNTIME_DIRECTORY, PANORAMA_BOOT_ID, CREDENTIALS_DIRECTORY } =
+    process.env
+  const own = ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID', 'CREDENTIALS_DIRECTORY']
+  for (const name of own) Reflect.deleteProperty(process.env, name)
   const watchdogMs = Number(WATCHDOG_USEC) / 1_000
   const isWatched = watchdogMs > 0 && (WATCHDOG_PID === undefined || WATCHDOG_PID === String(process.pid))
   return {
@@ -42,6 +44,7 @@ function takeServiceEnvironment(): ServiceEnvironment {
     ...(isWatched ? { watchdogMs } : {}),
     ...(RUNTIME_DIRECTORY === undefined ? {} : { runtimeDirectory: RUNTIME_DIRECTORY }),
     ...(PANORAMA_BOOT_ID === undefined ? {} : { bootId: PANORAMA_BOOT_ID }),
+    ...(CREDENTIALS_DIRECTORY === undefined ? {} : { credentialsFolder: CREDENTIALS_DIRECTORY }),
   }
 }
 

@@ -16,6 +16,8 @@ export interface ServiceEnvironment {
   readonly runtimeDirectory?: string
   /** `$PANORAMA_BOOT_ID`: of this boot (specifier `%b`), which the unit's view of /proc does not show. */
   readonly bootId?: string
+  /** `$CREDENTIALS_DIRECTORY` */
+  readonly credentialsFolder?: string
 }
 
 /** What the service manager is told about. */
@@ -87,6 +89,11 @@ export class Service implements Disposable {
   /** Of this boot, as systemd tells it. */
   get bootId(): string | undefined {
     return this.#environment.bootId
+  }
+
+  /** Where systemd has put the credentials of the unit. */
+  get credentialsFolder(): string | undefined {
+    return this.#environment.credentialsFolder
   }
 
   /** The agent gives up because of these workers: the next run tells of them. */

@@ -10,6 +10,7 @@ import { ObservingRequestHandler } from './aws/request-handler.ts'
 import { sdkCredentials, type SdkCredentials } from './aws/sdk-credentials.ts'
 import { createServiceTrust } from './aws/trust.ts'
 import { releasedAtMs } from './build-info.ts'
+import { SealedCameras } from './cameras/sealed-cameras.ts'
 import type { Config } from './config/config-schema.ts'
 import { ApplicationRoles } from './credentials/application-roles.ts'
 import { clockWorker, readLastKnown } from './credentials/clock-state.ts'
@@ -38,6 +39,8 @@ export interface SessionOptions {
   readonly config: Config
   readonly log: Log
   readonly overrides?: SessionOverrides
+  /** Where systemd has put the credentials of the unit. */
+  readonly credentialsFolder?: string | undefined
 }
 
 /**
@@ -51,6 +54,7 @@ export interface Session extends AsyncDisposable {
   /** The only one: another would take this one's requests for left over. */
   readonly rootRequests: RootRequests
   readonly identity: IdentityKeeper
+  readonly sealedCameras: SealedCameras
   /** The base role's first, then the chained role's if there is one. */
   readonly credentials: readonly RoleCredentials[]
   readonly applicationRoles: ApplicationRoles
@@ -59,7 +63,8 @@ export interface Session extends AsyncDisposable {
   readonly workers: readonly Worker[]
 }
 
-export async function createSession({ config, log, overrides = {} }: SessionOptions): Promise<Session> {
+export async function createSession(options: SessionOptions): Promise<Session> {
+  const { config, log, overrides = {} } = options
   const { identity: seed, paths, device, endpoints } = config
   const lastKnownMs = await readLastKnown({ folder: paths.state, log })
   const clock = new ServerClock({
@@ -101,6 +106,7 @@ export async function createSession({ config, log, overrides = {} }: SessionOpti
     clockStep,
     rootRequests,
     identity,
+    sealedCameras: sealedCameras(options),
     credentials,
     applicationRoles,
     clients,
@@ -111,6 +117,15 @@ export async function createSession({ config, log, overrides = {} }: SessionOpti
       clients[Symbol.dispose]()
     },
   }
+}
+
+function sealedCameras({ config: { paths, device }, log, credentialsFolder }: SessionOptions): SealedCameras {
+  return new SealedCameras({
+    folder: join(paths.state, 'cameras'),
+    thingName: device.thingName,
+    keySources: { credentialsFolder, identityFolder: join(paths.state, 'identity') },
+    log: log.child({ worker: 'cameras' }),
+  })
 }
 
 interface CredentialsContext {

@@ -1,20 +1,9 @@
 import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
-import * as z from 'zod'
-
 import { syncFolder, writeFileAtomic } from '../lib/atomic-file.ts'
 import { makeFolder } from '../lib/durable-files.ts'
-
-const cameraFileSchema = z.object({
-  username: z.string(),
-  password: z.string(),
-  streamUrl: z.string(),
-  versionId: z.string(),
-})
-
-/** What consumers read from `<runtime>/cameras/<name>.json`. */
-export type CameraFile = z.infer<typeof cameraFileSchema>
+import { parseCameraFile, parseFirstCameraFile, type CameraFile } from './camera-file.ts'
 
 const suffix = '.json'
 
@@ -42,11 +31,24 @@ export class CameraFiles {
 
   /** The file as it stands; undefined when there is none, or none that can be read as one of ours. */
   async read(name: string): Promise<CameraFile | undefined> {
-    try {
-      return cameraFileSchema.parse(JSON.parse(await readFile(this.#path(name), 'utf8')))
-    } catch {
-      return undefined
-    }
+    return (await this.#readAny(name))?.file
+  }
+
+  /**
+   * Gives a file that the first version of the agent wrote what it has now, for the same readers. Nothing when it has,
+   * or is not there.
+   */
+  async upgrade(name: string): Promise<void> {
+    const found = await this.#readAny(name)
+    if (found?.isFirst !== true) return
+    const { mode, gid } = await stat(this.#path(name))
+    await this.write(name, found.file, (mode & 0o040) === 0 ? undefined : gid)
+  }
+
+  /** Tells one state of a file from another, its readers included; `none` when it is not there. */
+  async look(name: string): Promise<string> {
+    const found = await stat(this.#path(name), { bigint: true }).catch(() => undefined)
+    return found === undefined ? 'none' : `${found.ino} ${found.mtimeNs} ${found.mode} ${found.gid}`
   }
 
   /** Whether the file, if it is there, has just the readers that `write` would give it. */
@@ -62,9 +64,24 @@ export class CameraFiles {
     await writeFileAtomic(this.#path(name), `${JSON.stringify(file)}\n`, options)
   }
 
+  async #readAny(name: string): Promise<{ file: CameraFile; isFirst: boolean } | undefined> {
+    try {
+      const json: unknown = JSON.parse(await readFile(this.#path(name), 'utf8'))
+      if (hasDate(json)) return { file: parseCameraFile(json), isFirst: false }
+      const { mtime } = await stat(this.#path(name))
+      return { file: parseFirstCameraFile(json, mtime.toISOString()), isFirst: true }
+    } catch {
+      return undefined
+    }
+  }
+
   #path(name: string): string {
     return join(this.#folder, `${name}${suffix}`)
   }
+}
+
+function hasDate(json: unknown): boolean {
+  return typeof json === 'object' && json !== null && 'changedAt' in json
 }
 
 function modeFor(gid: number | undefined): number {

@@ -6,16 +6,23 @@ import { forEachConcurrent } from '../lib/for-each-concurrent.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
+import type { CameraFile } from './camera-file.ts'
 import type { CameraFiles } from './camera-files.ts'
 import type { CameraGroups } from './camera-groups.ts'
+import type { CameraHooks, LastKnownGood } from './last-known-good.ts'
 import { parseCameraSecret } from './secret-document.ts'
 import type { SecretReader, SecretVersion } from './secret-reader.ts'
+import { withCredentials, withoutCredentials } from './stream-url.ts'
 
 export interface CameraWorkerDeps {
   readonly cameras: Config['cameras']
   readonly reader: SecretReader
   readonly files: CameraFiles
+  readonly copies: LastKnownGood
   readonly groups: CameraGroups
+  readonly hooks: CameraHooks
+  /** Milliseconds since 1970. */
+  readonly cloudNow: () => number
   readonly log: Log
 }
 
@@ -139,14 +146,21 @@ export class CameraWorker {
     this.#failures.get(name)?.recovered('camera refreshed again', { camera: name })
   }
 
-  /** Writes the file where the version, or who may read it, has changed. */
+  /** Writes file and copy where the version, or who may read it, has changed. */
   async #write({ name, group }: CameraConfig, { versionId, text }: SecretVersion): Promise<void> {
-    const { files, groups, log } = this.#deps
+    const { files, groups, copies, hooks, cloudNow, log } = this.#deps
     const gid = group === undefined ? undefined : await groups.idOf(group)
-    if ((await files.read(name))?.versionId === versionId && (await files.hasReaders(name, gid))) return
-    await files.write(name, { ...parseCameraSecret(text), versionId }, gid)
-    this.#update(name, { versionId, changedMs: monotonicMs() })
-    log.info('camera credentials written', { camera: name, versionId, ...(group === undefined ? {} : { group }) })
+    const before = await files.read(name)
+    const isSame = before?.versionId === versionId
+    if (!isSame || !(await files.hasReaders(name, gid))) {
+      const file = isSame ? before : cameraFile(text, versionId, cloudNow())
+      await files.write(name, file, gid)
+      this.#update(name, { versionId, changedMs: monotonicMs() })
+      hooks.changed()
+      log.info('camera credentials written', { camera: name, versionId, ...(group === undefined ? {} : { group }) })
+    }
+    const file = await files.read(name)
+    if (file !== undefined && (await copies.read(name))?.versionId !== versionId) await copies.write(name, file)
   }
 
   #failed(name: string, error: unknown): void {
@@ -169,6 +183,18 @@ export class CameraWorker {
   #retryMs(): number {
     const capMs = this.#mayRecover.size > 0 ? outageRetryMs : Infinity
     return jittered(Math.min(capMs, retryBaseMs * 2 ** Math.min(this.#failedInARow, 10)), 0.5)
+  }
+}
+
+function cameraFile(text: string | undefined, versionId: string, atMs: number): CameraFile {
+  const { username, password, streamUrl } = parseCameraSecret(text)
+  return {
+    username,
+    password,
+    streamUrl: withoutCredentials(streamUrl),
+    streamUrlWithCredentials: withCredentials(streamUrl, username, password),
+    versionId,
+    changedAt: new Date(atMs).toISOString(),
   }
 }
 

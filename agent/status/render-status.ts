@@ -7,7 +7,7 @@ const shownLagSeconds = 120
 
 /** The status document for people: one line per part, and under it what went wrong and what to do. */
 export function renderStatus(status: StatusDocument): string {
-  const { agent, device, clock, identity, logs } = status
+  const { agent, device, clock, identity, logs, cameraSealing, cameraHooks = [] } = status
   const rows = [
     row('agent', 'running', `version ${agent.version}, pid ${agent.pid}, since ${agent.startedAt}`),
     row('device', device.name, `thing ${device.thingName}, id ${device.id}, region ${device.region}`),
@@ -21,11 +21,24 @@ export function renderStatus(status: StatusDocument): string {
     ...status.applications.flatMap((each) =>
       part(`application ${each.name}`, each, `${expiryText('valid until', each.expiresAt)}, served ${each.served}`),
     ),
+    ...(cameraSealing === undefined ? [] : part('cameras sealing', cameraSealing, sealingText(cameraSealing))),
+    ...cameraHooks.flatMap((each) => part(`camera hook ${each.name}`, each, 'after changes of camera files')),
     ...part('logs', logs, logsText(logs)),
     ...logs.sources.flatMap((source) => part(`  ${source.stream}`, source, logSourceText(source, logs.group))),
     ...status.overdue.map((name) => row(name, 'OVERDUE', 'it neither ended nor progressed by its own deadline')),
   ]
   return `${rows.join('\n')}\n`
+}
+
+function sealingText({ key }: NonNullable<StatusDocument['cameraSealing']>): string {
+  switch (key) {
+    case 'systemd-credential':
+      return 'key from the systemd credential panorama-agent.sealing-key'
+    case 'file':
+      return 'key from a file of the agent: protects a copied file, not a stolen disk'
+    default:
+      return 'no key: nothing is kept for a reboot without network'
+  }
 }
 
 function logsText(logs: LogsPart): string {

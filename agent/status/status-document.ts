@@ -79,6 +79,17 @@ export interface ApplicationPart extends PartStatus {
   readonly expiresAt?: string
 }
 
+/** The copies that cameras have their credentials from after a reboot without network. */
+export interface CameraSealingPart extends PartStatus {
+  /** Where the key comes from: `systemd-credential`, `file`, or `none`. */
+  readonly key: string
+}
+
+/** A program that root runs after camera files have changed. */
+export interface CameraHookPart extends PartStatus {
+  readonly name: string
+}
+
 export interface LogSourcePart extends PartStatus {
   /** A path, or what else the source is called. */
   readonly name: string
@@ -162,6 +173,10 @@ export interface StatusDocument {
   readonly artifacts: readonly ArtifactPart[]
   readonly cameras: readonly CameraPart[]
   readonly applications: readonly ApplicationPart[]
+  /** None where no camera is configured. */
+  readonly cameraSealing?: CameraSealingPart
+  /** None where no hook is configured. */
+  readonly cameraHooks?: readonly CameraHookPart[]
   readonly logs: LogsPart
   /** Workers that neither ended nor progressed by their own deadline. */
   readonly overdue: readonly string[]

@@ -35,6 +35,8 @@ function namedParts(status: StatusDocument): readonly (readonly [string, PartSta
     ...status.artifacts.map((part) => [`artifact ${part.name}`, part] as const),
     ...status.cameras.map((part) => [`camera ${part.name}`, part] as const),
     ...status.applications.map((part) => [`application ${part.name}`, part] as const),
+    ...(status.cameraSealing === undefined ? [] : [['cameras sealing', status.cameraSealing] as const]),
+    ...(status.cameraHooks ?? []).map((part) => [`camera hook ${part.name}`, part] as const),
     ['logs', status.logs],
   ]
 }

@@ -20,6 +20,7 @@ import { createLogWorker, type LogWorker } from '../../agent/logs/log-worker.ts'
 import { FakeArtifactSource } from '../support/fake-artifact-source.ts'
 import { FakeLogDestination } from '../support/fake-log-destination.ts'
 import { camerasConfig } from '../support/cameras-config.ts'
+import { FakeCopies } from '../support/fake-copies.ts'
 import { fakeCameraGroups } from '../support/fake-camera-groups.ts'
 import { FakeSecretReader } from '../support/fake-secret-reader.ts'
 import { running } from '../support/running-worker.ts'
@@ -266,7 +267,10 @@ class Appliance implements AsyncDisposable {
       cameras: camerasConfig({ streams: [{ name: 'dock-1', secretId }] }),
       reader: this.reader,
       files: new CameraFiles(join(this.#root, 'cameras')),
+      copies: new FakeCopies(),
       groups: fakeCameraGroups(),
+      hooks: { changed: () => undefined },
+      cloudNow: () => Date.now(),
       log: log.child({ worker: 'cameras' }),
     })
   }

@@ -8,6 +8,7 @@ import { CameraWorker, type CameraStatus } from '../../../agent/cameras/camera-w
 import type { SecretVersion } from '../../../agent/cameras/secret-reader.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
 import { camerasConfig } from '../../support/cameras-config.ts'
+import { FakeCopies } from '../../support/fake-copies.ts'
 import { fakeCameraGroups } from '../../support/fake-camera-groups.ts'
 import { FakeSecretReader } from '../../support/fake-secret-reader.ts'
 import { RecordingLog } from '../../support/recording-log.ts'
@@ -20,6 +21,8 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
+const aside = { hooks: { changed: () => undefined }, cloudNow: () => Date.UTC(2027, 0, 1) }
+
 function version(versionId: string, password = 'hunter2'): SecretVersion {
   return { versionId, text: JSON.stringify({ username: 'admin', password, streamUrl: 'rtsp://10.0.0.5/' }) }
 }
@@ -29,9 +32,10 @@ function make(folder: TempFolder, streams: Readonly<Record<string, string>>, rea
   const log = new RecordingLog()
   const cameras = camerasConfig({ streams: Object.entries(streams).map(([name, secretId]) => ({ name, secretId })) })
   const files = new CameraFiles(folder.path)
-  const worker = new CameraWorker({ cameras, reader, files, groups: fakeCameraGroups(), log })
+  const copies = new FakeCopies()
+  const worker = new CameraWorker({ cameras, reader, files, groups: fakeCameraGroups(), log, copies, ...aside })
   const status = (name: string): CameraStatus | undefined => worker.status().find((camera) => camera.name === name)
-  return { worker, reader, log, status }
+  return { worker, reader, log, status, copies }
 }
 
 async function fileOf(folder: TempFolder, name: string): Promise<unknown> {
@@ -50,11 +54,25 @@ test('writes the file of every camera in its first pass', async () => {
     username: 'admin',
     password: 'hunter2',
     streamUrl: 'rtsp://10.0.0.5/',
+    streamUrlWithCredentials: 'rtsp://admin:hunter2@10.0.0.5/',
     versionId: 'v1',
+    changedAt: '2027-01-01T00:00:00.000Z',
   })
   expect(await fileOf(folder, 'dock-4')).toMatchObject({ password: 'other', versionId: 'v7' })
   expect(status('dock-4')).toMatchObject({ state: 'ok', versionId: 'v7', lastError: undefined })
   expect(log.messages('info')).toEqual(['camera credentials written', 'camera credentials written'])
+})
+
+test('seals what it writes, and again when the copy is of another version', async () => {
+  await using folder = await tempFolder()
+  const { worker, reader, copies } = make(folder, { 'dock-3': 'secret-a' })
+  reader.set('secret-a', version('v1'))
+  await using _ = running(worker.worker)
+  await worker.refreshNow(undefined)
+  expect(copies.held.get('dock-3')).toEqual(await fileOf(folder, 'dock-3'))
+  copies.held.clear()
+  await worker.refreshNow(undefined)
+  expect(copies.held.get('dock-3')).toEqual(await fileOf(folder, 'dock-3'))
 })
 
 test('writes nothing while the version stays, and says nothing', async () => {
@@ -265,7 +283,9 @@ describe('a camera with a group', () => {
     const log = new RecordingLog()
     const cameras = camerasConfig({ streams: [...streams] })
     const groups = fakeCameraGroups({ viewers, others })
-    const worker = new CameraWorker({ cameras, reader, files: new CameraFiles(folder.path), groups, log })
+    const files = new CameraFiles(folder.path)
+    const copies = new FakeCopies()
+    const worker = new CameraWorker({ cameras, reader, files, groups, log, copies, ...aside })
     await using _ = running(worker.worker)
     await worker.refreshNow(undefined).catch(() => undefined)
     return { log, statuses: worker.status() }

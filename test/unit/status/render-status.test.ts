@@ -75,6 +75,36 @@ test('shows an application with the end of its credentials and how often it got 
   expect(lines).toContain('application gate starting none yet, served 0')
 })
 
+test('shows where the key of the sealed copies comes from, and what is wrong with them', () => {
+  const shown = (key: string): readonly string[] => linesOf({ cameraSealing: { key, state: 'ok' } })
+  expect(linesOf().some((line) => line.startsWith('cameras sealing'))).toBe(false)
+  expect(shown('file')).toContain(
+    'cameras sealing ok key from a file of the agent: protects a copied file, not a stolen disk',
+  )
+  expect(shown('systemd-credential')).toContain(
+    'cameras sealing ok key from the systemd credential panorama-agent.sealing-key',
+  )
+  const lastError = { name: 'SealingFault', message: 'the sealing key is no key', hint: 'put it back' }
+  const lines = linesOf({ cameraSealing: { key: 'none', state: 'failing', lastError } })
+  expect(lines).toContain('cameras sealing failing no key: nothing is kept for a reboot without network')
+  expect(lines).toContain('error the sealing key is no key')
+  expect(lines).toContain('hint put it back')
+})
+
+test('shows each hook of cameras with its own error', () => {
+  const lastError = { name: 'AgentError', message: 'hook player: failed, exit-1' }
+  const cameraHooks = [
+    { name: 'player', state: 'failing', since, lastError, nextAttemptAt: since },
+    { name: 'other', state: 'ok' },
+  ]
+  const lines = linesOf({ cameraHooks })
+  expect(lines).toContain(
+    `camera hook player failing after changes of camera files, since ${since}, next attempt ${since}`,
+  )
+  expect(lines).toContain('error hook player: failed, exit-1')
+  expect(lines).toContain('camera hook other ok after changes of camera files')
+})
+
 test('shows the logs and, below, each source with its own error', () => {
   const file = { name: '/var/log/a', path: '/var/log/a', positionBytes: 10, sizeBytes: 20 }
   const source = { ...file, group: '/group', stream: 'a' }

@@ -37,6 +37,13 @@ test('names the first thing that fails, in the order of need, and counts the oth
   expect(statusLine({ ...status, identity: missing })).toBe('Failing: identity and 2 more: /key is not there')
 })
 
+test('names sealing and hooks of cameras when they fail', () => {
+  const cameraSealing = { key: 'none', state: 'failing', lastError: { name: 'SealingFault', message: 'no key' } }
+  expect(statusLine(statusDocument({ cameraSealing }))).toBe('Failing: cameras sealing: no key')
+  const cameraHooks = [{ name: 'player', state: 'failing' }]
+  expect(statusLine(statusDocument({ cameraHooks }))).toBe('Failing: camera hook player')
+})
+
 test('cuts a long error short', () => {
   const status = statusDocument({
     cameras: [{ name: 'dock-1', state: 'failing', lastError: { name: 'AwsError', message: 'x'.repeat(1_000) } }],

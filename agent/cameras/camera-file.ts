@@ -9,7 +9,14 @@ const firstSchema = z.object({
   streamUrl: z.string(),
   versionId: z.string(),
 })
-const schema = firstSchema.extend({ streamUrlWithCredentials: z.string(), changedAt: z.string() })
+const schema = z.object({
+  username: z.string(),
+  password: z.string(),
+  streamUrl: z.string(),
+  streamUrlWithCredentials: z.string(),
+  versionId: z.string(),
+  changedAt: z.string(),
+})
 
 /** What consumers read from `<runtime>/cameras/<name>.json`. Fields are only ever added. */
 export interface CameraFile {

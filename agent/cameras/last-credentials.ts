@@ -29,7 +29,7 @@ export async function serveLastCredentials(deps: LastCredentialsDeps, signal: Ab
     log.warn('the folder of camera files cannot be made', { error }) // the worker tries again, and reports it
     return
   }
-  await copies.removeUnfinished()
+  if (names.length > 0) await copies.prepare()
   await copies.keep(names)
   const served = await serve(deps, signal)
   if (served > 0) log.info('cameras have their last credentials, from sealed copies', { cameras: served })

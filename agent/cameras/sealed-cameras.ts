@@ -76,8 +76,9 @@ export class SealedCameras implements LastKnownGood {
     this.#faults.keep(new Set(names))
   }
 
-  /** Removes what a crash left half-written. Not while anything writes to the folder. */
-  async removeUnfinished(): Promise<void> {
+  /** Gets the key, and removes what a crash left half-written: not while anything writes to the folder. */
+  async prepare(): Promise<void> {
+    await this.#sealingKeys()
     await this.#remove((name) => /^\.[0-9a-f]{12}\.tmp$/.test(name))
   }
 

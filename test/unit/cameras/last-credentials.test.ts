@@ -87,6 +87,14 @@ test('replaces a file that cannot be read as one of ours', async () => {
   expect(await at.files.read('dock-3')).toEqual(cameraFile())
 })
 
+test('has a key at once, unless there is no camera to keep anything of', async () => {
+  await using at = await bench()
+  await at.serve([])
+  expect(at.copies.status()).toEqual({ key: 'none' })
+  await at.serve(['dock-3'])
+  expect(at.copies.status()).toEqual({ key: 'file' })
+})
+
 test('holds up no camera for another whose copy or group is at fault', async () => {
   await using at = await bench()
   for (const name of ['damaged', 'no-group', 'well']) await at.copies.write(name, cameraFile())

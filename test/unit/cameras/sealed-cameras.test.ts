@@ -67,7 +67,7 @@ test('removes the copies of cameras that are gone, and nothing else', async () =
   for (const name of ['refusals.json', '.0a1b2c3d4e5f.tmp']) await writeFile(join(at.folder, name), '{}')
   await copies.keep(['kept'])
   expect((await readdir(at.folder)).sort()).toEqual(['.0a1b2c3d4e5f.tmp', 'kept.sealed', 'refusals.json'])
-  await copies.removeUnfinished()
+  await copies.prepare()
   expect((await readdir(at.folder)).sort()).toEqual(['kept.sealed', 'refusals.json'])
   expect(await at.start().read('kept')).toEqual(first)
 })

@@ -32,6 +32,8 @@ export interface SealingKeys {
 
 export const credentialName = 'panorama-agent.sealing-key'
 
+/** What systemd/unseal-key leaves in the place of a key that it cannot unseal. */
+const sealedMark = 'cannot be unsealed'
 const keyBytes = 32
 const fileName = 'sealing-key'
 
@@ -83,6 +85,11 @@ async function readCredential(folder: string): Promise<SealingKey | undefined> {
   if (content === undefined) return undefined
   const key = parseSealingKey(content)
   if (key !== undefined) return key
+  if (content.toString('latin1').trim() === sealedMark) {
+    throw new AgentError(`the systemd credential ${credentialName} cannot be unsealed on this machine`, {
+      hint: 'journalctl -u panorama-agent-unseal says why; make it anew, as the man page says, or remove it',
+    })
+  }
   throw new AgentError(`the systemd credential ${credentialName} is no key: ${content.length} bytes`, {
     hint:
       'seal 32 random bytes: head -c 32 /dev/urandom | systemd-creds encrypt --name=panorama-agent.sealing-key - ' +

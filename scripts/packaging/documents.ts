@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { PassThrough } from 'node:stream'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
@@ -50,6 +50,7 @@ export async function listDocuments(sources: DocumentSources): Promise<readonly 
       compress(renderChangelog({ ...sources, text: await read(root, 'CHANGELOG.md'), maintainer })),
     ),
     text(`${doc}/examples/config.json`, await renderExample(root)),
+    ...(await listConsumers(root)),
     ...(await listNotices(sources)),
   ]
 }
@@ -95,6 +96,17 @@ function linkedIntoNode(): Readonly<Record<string, string | undefined>> {
 async function renderExample(root: string): Promise<string> {
   const example = await read(root, 'config/example.json')
   return example.replace('./agent.schema.json', '/usr/share/panorama-agent/agent.schema.json')
+}
+
+/** Programs that follow camera files: units, and scripts to run. */
+async function listConsumers(root: string): Promise<readonly PackageFile[]> {
+  const folder = join(root, 'config', 'consumers')
+  const names = (await readdir(folder)).sort()
+  return names.map((name) => ({
+    path: `${doc}/examples/consumers/${name}`,
+    mode: name.includes('.') ? 0o644 : 0o755,
+    source: { copyOf: join(folder, name) },
+  }))
 }
 
 /** Asked for its shape only, the command line runs nothing. */

@@ -13,7 +13,12 @@ import { baseRootFileSystem, copyTree, removeTree } from './support/root-file-sy
 
 const root = join(import.meta.dirname, '..', '..')
 const installer = join(root, 'scripts', 'image-install')
-const units = ['panorama-agent.service', 'panorama-agent-request.path', 'panorama-agent-request.service']
+const units = [
+  'panorama-agent.service',
+  'panorama-agent-request.path',
+  'panorama-agent-request.service',
+  'panorama-agent-unseal.service',
+]
 const hostPolicy = '#!/bin/sh\nexit 104\n'
 
 describe('a package that is put into an image', () => {

@@ -51,13 +51,21 @@ describe('the package', () => {
     expect(new Set(folders.map(({ mode }) => mode))).toEqual(new Set(['drwxr-xr-x']))
     const files = entries.filter(({ mode }) => mode?.startsWith('d') === false)
     const pathsOf = (wanted: string) => files.flatMap(({ mode, path }) => (mode === wanted ? [path] : []))
-    expect(pathsOf('-rwxr-xr-x')).toEqual(['/usr/bin/panorama-agent', `${lib}/node`, `${lib}/record-exit`])
+    expect(pathsOf('-rwxr-xr-x')).toEqual([
+      '/usr/bin/panorama-agent',
+      `${lib}/node`,
+      `${lib}/record-exit`,
+      `${lib}/unseal-key`,
+      '/usr/share/doc/panorama-agent/examples/consumers/camera-hook',
+      '/usr/share/doc/panorama-agent/examples/consumers/watch-cameras',
+    ])
     expect(pathsOf('-rw-r--r--')).toEqual([
       `${lib}/bin/${crtFolder}/aws-crt-nodejs.node`,
       `${lib}/native/agent.cjs`,
       `${lib}/native/request-handler.cjs`,
       '/usr/lib/systemd/system/panorama-agent-request.path',
       '/usr/lib/systemd/system/panorama-agent-request.service',
+      '/usr/lib/systemd/system/panorama-agent-unseal.service',
       '/usr/lib/systemd/system/panorama-agent.service',
       '/usr/lib/sysusers.d/panorama-agent.conf',
       '/usr/lib/tmpfiles.d/panorama-agent.conf',
@@ -65,12 +73,14 @@ describe('the package', () => {
       '/usr/share/doc/panorama-agent/changelog.gz',
       '/usr/share/doc/panorama-agent/copyright',
       '/usr/share/doc/panorama-agent/examples/config.json',
+      '/usr/share/doc/panorama-agent/examples/consumers/camera-changed@.path',
+      '/usr/share/doc/panorama-agent/examples/consumers/camera-changed@.service',
       '/usr/share/doc/panorama-agent/sbom.cdx.json',
       '/usr/share/lintian/overrides/panorama-agent',
       '/usr/share/man/man8/panorama-agent.8.gz',
       '/usr/share/panorama-agent/agent.schema.json',
     ])
-    expect(files).toHaveLength(19)
+    expect(files).toHaveLength(25)
   })
 
   it('depends on the libraries that its binaries need, in the versions that Debian has', async () => {

@@ -138,6 +138,17 @@ describe("systemd's credential", () => {
     expect(current).not.toEqual(old)
   })
 
+  test('that could not be unsealed is a fault that says so', async () => {
+    await using folder = await tempFolder()
+    const { credential, ...sources } = await places(folder.path)
+    await writeFile(credential, 'cannot be unsealed\n')
+    const { source, fault } = await loadSealingKeys(sources)
+    expect(source).toBe('none')
+    expect(fault?.message).toMatch(/cannot be unsealed on this machine$/)
+    expect(fault?.hint).toMatch(/panorama-agent-unseal/)
+    expect(await readdir(sources.identityFolder)).toEqual([])
+  })
+
   test('that is no key is a fault that the file does not stand in for; it still opens', async () => {
     await using folder = await tempFolder()
     const { credential, ...sources } = await places(folder.path)

@@ -9,7 +9,7 @@ import { cameraFile } from '../../support/camera-file.ts'
 
 const owner = { thingName: 'dock-1_Thing', camera: 'dock-3' }
 const key = newKey()
-const file = cameraFile({ password: 'marked-password' })
+const file = cameraFile({ username: 'marked-user', password: 'marked-password', versionId: 'marked-version' })
 
 function newKey(): SealingKey {
   const made = parseSealingKey(randomBytes(32))
@@ -30,7 +30,7 @@ describe('a sealed copy', () => {
   test('shows nothing of what is in it, and not how long a password is', () => {
     const text = sealCopy(file, owner, key)
     for (const value of Object.values(file)) expect(text).not.toContain(value)
-    const longer = sealCopy(cameraFile({ password: 'a-password-of-another-length' }), owner, key)
+    const longer = sealCopy({ ...file, password: 'a-password-of-another-length' }, owner, key)
     expect(longer).toHaveLength(text.length)
   })
 

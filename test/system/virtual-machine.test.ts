@@ -10,7 +10,10 @@ import { Appliance, paths } from './support/appliance.ts'
 import { pollUntil } from './support/poll-until.ts'
 
 const isWanted = process.env['PANORAMA_TEST_QEMU'] === '1'
-if (!isWanted) console.log('left out: limits of memory and tasks, and setting the clock, need PANORAMA_TEST_QEMU=1')
+if (!isWanted)
+  console.log(
+    'left out: limits of memory and tasks, lines of a kernel, and setting the clock, need PANORAMA_TEST_QEMU=1',
+  )
 
 const files = 301
 const guest = join(import.meta.dirname, 'guest')
@@ -20,9 +23,14 @@ const bootWithinMs = 900_000
 const headroom = 2
 
 it.skipIf(!isWanted)(
-  'stays far below its limits at work, is restarted when it exceeds one, and has the clock set, in a machine of its own',
+  'stays far below its limits at work, sends what the kernel says, is restarted when it exceeds a limit, and has the clock set',
   async () => {
-    await using appliance = await Appliance.make({ prepare: prepareGuest })
+    const sources = [{ kind: 'file', path: `${paths.logs}/*.log` }, { kind: 'journal' }]
+    await using appliance = await Appliance.make({
+      prepare: prepareGuest,
+      config: () => ({ logs: { flushSeconds: 1, sources } }),
+      dropIns: { journal: '[Service]\nSupplementaryGroups=systemd-journal\n' },
+    })
     appliance.setPassword('first')
     await appliance.publish('weights.bin', Buffer.alloc(100_000_000, 'weights '))
     for (let index = 1; index < files; index += 1)
@@ -43,6 +51,12 @@ it.skipIf(!isWanted)(
     expect(measured['restarts']).toBe('0')
     expect(Number(measured['memory.max'])).toBeGreaterThan(headroom * Number(measured['memory.peak']))
     expect(Number(measured['pids.max'])).toBeGreaterThan(headroom * Number(measured['pids.most']))
+    const ofKernel = appliance.messages('kern_log')
+    expect(ofKernel.filter((line) => line.includes('the link of dock 7 is down'))).toHaveLength(1)
+    expect(ofKernel).toContainEqual(expect.stringMatching(/^Linux version \d/))
+    expect(appliance.messages('syslog').filter((line) => /^dock(\[\d+\])?: the door is open$/.test(line))).toHaveLength(
+      1,
+    )
     expect(JSON.parse(measured['set-clock'] ?? '')).toMatchObject({ result: 'done' })
     expect(Number(measured['stepped'])).toBeGreaterThanOrEqual(86_400)
     expect(measured['last-run']).toContain('result=oom-kill')

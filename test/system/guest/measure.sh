@@ -4,6 +4,10 @@ unit=panorama-agent.service
 group=/sys/fs/cgroup/system.slice/$unit
 tell() { echo "measured $1=$2" >/dev/ttyS0; }
 
+# A container has no kernel of its own to hear from. Such a line counts as one of the kernel's for journald.
+echo '<4>the link of dock 7 is down' >/dev/kmsg
+logger --tag dock 'the door is open'
+
 tell memory.max "$(cat $group/memory.max)"
 tell pids.max "$(cat $group/pids.max)"
 most=0

@@ -6,6 +6,7 @@ import type { LogPositions } from './log-cursors.ts'
 import type { LogTarget } from './log-destination.ts'
 import type { EventSink, EventSinks } from './log-source.ts'
 import type { SourcePattern } from './log-targets.ts'
+import type { SourceEvent } from './source-event.ts'
 import { ReadMemory } from './text-slab.ts'
 
 export interface FileLogSourceDeps extends LogSourceContext {
@@ -102,9 +103,10 @@ export class FileLogSource implements DeliveredSource {
       if ((await skipBacklog(path, { maxBacklogBytes, onGap, cloudNow })) === 'waits') return
       for (let file = path.nextFile(); file !== undefined; file = path.nextFile()) {
         if (signal.aborted || sink.isFull) break
-        await file.read(this.#memory, (event) => {
+        const offer = (event: SourceEvent): void => {
           sink.offer(event)
-        })
+        }
+        await file.read(this.#memory, offer, sink.roomBytes)
         beat()
         if (file.partialBytes > 0 && this.#paths.partialBytes > maxPartialBytes) file.cutPartialLine()
       }

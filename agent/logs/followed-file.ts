@@ -172,16 +172,16 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
   }
 
   /**
-   * Reads as much as a slab of `memory` holds at most, telling `each` of the events; their origin is this file, to be told
-   * when they are accepted.
+   * Reads as much as a slab of `memory` holds, and `maxBytes`, at most, telling `each` of the events; their origin is this
+   * file, to be told when they are accepted.
    */
-  async read(memory: ReadMemory, each: EventReceiver): Promise<void> {
+  async read(memory: ReadMemory, each: EventReceiver, maxBytes = Infinity): Promise<void> {
     const take = (event: SourceEvent): void => {
       this.#unacceptedEvents += 1
       each(event)
     }
     if (this.#ready.length > 0) for (const event of this.#ready.splice(0)) take(event)
-    else await this.#readOn(memory, take)
+    else await this.#readOn(memory, take, maxBytes)
   }
 
   /** Ends the partial line, and the event that waits for more lines, where it is, for want of memory. */
@@ -230,11 +230,11 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
     await handle?.close()
   }
 
-  async #readOn(memory: ReadMemory, each: EventReceiver): Promise<void> {
+  async #readOn(memory: ReadMemory, each: EventReceiver, maxBytes: number): Promise<void> {
     if (this.#handle === undefined) return
     const slab = memory.take()
     try {
-      const length = Math.min(slab.bytes.length, Math.max(1, this.unreadBytes))
+      const length = Math.min(slab.bytes.length, maxBytes, Math.max(1, this.unreadBytes))
       const { bytesRead } = await this.#handle.read(slab.bytes, 0, length, this.#readBytes)
       const atMs = monotonicMs()
       if (await this.#isStillIt(this.#handle, this.#readBytes + bytesRead)) {

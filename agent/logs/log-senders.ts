@@ -4,19 +4,17 @@ import { putLogEventsLimits } from './log-batch.ts'
 import type { LogTarget } from './log-destination.ts'
 import type { EventSinks } from './log-source.ts'
 import { LogStreamSender, type Lane, type LogStreamSenderDeps } from './log-stream-sender.ts'
+import { ReadAhead, upTo } from './read-ahead.ts'
 import { targetKey } from './target-key.ts'
 
-export interface LogSendersDeps extends Omit<LogStreamSenderDeps, 'target' | 'lane' | 'shareBytes'> {
+export interface LogSendersDeps extends Omit<LogStreamSenderDeps, 'target' | 'lane' | 'readAhead'> {
   /** Streams of this group are told without it. */
   readonly group: string
   readonly laneOf: (target: LogTarget) => Lane
 }
 
-/** All streams hold this much together, and each at least `minShareBytes`, so that none starves another. */
-const readAheadBytes = 4 * 1_048_576
-const minShareBytes = 16_384
-/** One batch in flight, and the next one. */
-const maxShareBytes = 2 * putLogEventsLimits.maxBytes
+/** Streams of the first two lanes hold two batches each: one in flight, and the next one. */
+const urgentReadAhead = upTo(2 * putLogEventsLimits.maxBytes)
 const maxStreamsSending = 4
 /** One is kept free for the first two lanes, however the others hang. */
 const maxOthersSending = 3
@@ -30,15 +28,10 @@ interface Candidate {
 export class LogSenders implements EventSinks {
   readonly #deps: LogSendersDeps
   readonly #senders = new Map<string, LogStreamSender>()
+  readonly #readAhead = new ReadAhead(() => this.#senders.size)
 
   constructor(deps: LogSendersDeps) {
     this.#deps = deps
-  }
-
-  /** How much one stream may hold: two batches, or less when there are many streams. */
-  get shareBytes(): number {
-    const fairBytes = Math.floor(readAheadBytes / Math.max(1, this.#senders.size))
-    return Math.max(minShareBytes, Math.min(fairBytes, maxShareBytes))
   }
 
   /** Whether there is more to send than goes along with one batch of each stream. */
@@ -55,7 +48,8 @@ export class LogSenders implements EventSinks {
     const known = this.#senders.get(key)
     if (known !== undefined) return known
     const lane = this.#deps.laneOf(target)
-    const sender = new LogStreamSender({ ...this.#deps, target, lane, shareBytes: () => this.shareBytes })
+    const readAhead = lane === 3 ? this.#readAhead : urgentReadAhead
+    const sender = new LogStreamSender({ ...this.#deps, target, lane, readAhead })
     this.#senders.set(key, sender)
     return sender
   }

@@ -5,6 +5,8 @@ import type { SourceEvent } from './source-event.ts'
 export interface EventSink {
   /** Whether it holds all it may: nothing more is to be offered now. */
   readonly isFull: boolean
+  /** About how much it takes before it is full, where it knows. */
+  readonly roomBytes?: number
   offer(event: SourceEvent): void
 }
 

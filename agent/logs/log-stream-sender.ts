@@ -8,6 +8,7 @@ import { putLogEventsLimits } from './log-batch.ts'
 import type { LogDestination } from './log-destination.ts'
 import type { EventSink } from './log-source.ts'
 import { noneRejected, type Parcel } from './parcel.ts'
+import type { ReadAheadRule, ReadingStream } from './read-ahead.ts'
 import type { SendPace } from './send-pace.ts'
 import type { SourceEvent } from './source-event.ts'
 import { StreamQueue, type StreamQueueDeps } from './stream-queue.ts'
@@ -24,8 +25,8 @@ export interface LogStreamSenderDeps extends StreamQueueDeps {
   readonly pace: SendPace
   /** How long an event waits for others to go along with. */
   readonly flushMs: () => number
-  /** How much the stream may hold, as `BatchLimits.maxBytes` counts. */
-  readonly shareBytes: () => number
+  /** How much the stream may hold. */
+  readonly readAhead: ReadAheadRule
   /** Remembers over a crash how far the sources are. Never throws. */
   readonly remember: () => void
 }
@@ -42,7 +43,7 @@ const maxQueuedEvents = 2 * putLogEventsLimits.maxEvents
  * Batches are halved while they do not get through in time, so that a slow line moves too, and doubled as they are
  * accepted.
  */
-export class LogStreamSender implements EventSink {
+export class LogStreamSender implements EventSink, ReadingStream {
   readonly queue: StreamQueue
   readonly rest = new StreamRest()
   readonly #deps: LogStreamSenderDeps
@@ -88,9 +89,29 @@ export class LogStreamSender implements EventSink {
     return this.#lastAcceptedAtMs
   }
 
-  /** Whether it holds its share of the memory: nothing more is to be read for it. */
+  get heldBytes(): number {
+    return this.queue.heldBytes
+  }
+
+  get batchBytes(): number {
+    return Math.min(this.#bound.maxBytes, this.#deps.pace.maxBatchBytes)
+  }
+
+  get isFailing(): boolean {
+    return this.rest.lastError !== undefined
+  }
+
+  get isProven(): boolean {
+    return this.#lastAcceptedAtMs !== undefined
+  }
+
+  /** Whether it holds its share of the memory: nothing more is to be read for it. Whoever asks gets in line for more. */
   get isFull(): boolean {
-    return this.queue.heldBytes >= this.#deps.shareBytes() || this.queue.length >= maxQueuedEvents
+    return this.queue.length >= maxQueuedEvents || !this.#deps.readAhead.hasRoom(this)
+  }
+
+  get roomBytes(): number {
+    return this.#deps.readAhead.roomBytes(this)
   }
 
   /** Whether waiting would make the next batch no greater. */
@@ -98,7 +119,7 @@ export class LogStreamSender implements EventSink {
     const { length, heldBytes, isSearching } = this.queue
     if (length === 0) return false
     if (length >= putLogEventsLimits.maxEvents || isSearching) return true
-    return heldBytes >= Math.min(this.#maxBatchBytes, this.#deps.shareBytes())
+    return heldBytes >= this.batchBytes || this.#deps.readAhead.isToGiveWay(this)
   }
 
   offer(event: SourceEvent): void {
@@ -119,14 +140,15 @@ export class LogStreamSender implements EventSink {
   /** The lane in which it wants to send now, if it does. */
   dueLane(): Lane | undefined {
     if (this.#flight !== undefined || this.rest.isResting) return undefined
-    if (this.#urgent.isDue({ isBehind: this.queue.isBehind, isStopping: false })) return 1
-    return this.hasBatch || (this.queue.length > 0 && monotonicMs() >= this.#dueAtMs) ? this.#deps.lane : undefined
+    if (this.#urgent.isDue({ isBehind: this.queue.isLeavingOut, isStopping: false })) return 1
+    return this.hasBatch || this.#isOverdue ? this.#deps.lane : undefined
   }
 
   /** Sends one batch, or joins the one in flight. Never rejects: after a failure it rests, and the events stay. */
   async send(signal: AbortSignal, isStopping = false): Promise<SendOutcome> {
     this.#flight ??= this.#send(this.#parcel(isStopping), signal).finally(() => {
       this.#flight = undefined
+      this.#deps.readAhead.sent(this)
       this.#settleDue()
     })
     return await this.#flight
@@ -147,8 +169,8 @@ export class LogStreamSender implements EventSink {
     await this.#flight
   }
 
-  get #maxBatchBytes(): number {
-    return Math.min(this.#bound.maxBytes, this.#deps.pace.maxBatchBytes)
+  get #isOverdue(): boolean {
+    return this.queue.length > 0 && monotonicMs() >= this.#dueAtMs && !this.#deps.readAhead.isWaiting(this)
   }
 
   /** Events of the agent's own log below warn never make a flush soon. */
@@ -166,10 +188,10 @@ export class LogStreamSender implements EventSink {
 
   #parcel(isStopping: boolean): Parcel {
     this.#startedAtMs = monotonicMs()
-    const how = { isBehind: this.queue.isBehind, isStopping }
+    const how = { isBehind: this.queue.isLeavingOut, isStopping }
     const isOthersTurn = this.#urgent.letPass() && this.queue.length > 0
     if (this.#urgent.isDue(how) && !isOthersTurn) return this.#urgentParcel(how)
-    const parcel = this.queue.parcel(this.#maxBatchBytes)
+    const parcel = this.queue.parcel(this.batchBytes)
     const takesAll = parcel.batch.taken === this.queue.length
     if (!takesAll) return parcel
     return {

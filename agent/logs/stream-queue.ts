@@ -39,6 +39,8 @@ export class StreamQueue {
   readonly #minLevel: number
   #isFlagged = false
   #isBehind = false
+  /** Events without their message. */
+  #heldLeftOut = 0
   #refusedInARow = 0
   #hasProof = false
 
@@ -56,8 +58,9 @@ export class StreamQueue {
     return this.#queue.heldBytes
   }
 
-  get isBehind(): boolean {
-    return this.#isBehind
+  /** Whether lower levels are left out, or what was left out waits for events before it. */
+  get isLeavingOut(): boolean {
+    return this.#isBehind || this.#heldLeftOut > 0
   }
 
   /** Whether it looks for an event that a batch was refused for. */
@@ -82,7 +85,9 @@ export class StreamQueue {
   }
 
   offer(event: SourceEvent): void {
-    this.#queue.push(this.#isBehind && this.#isLow(event) ? { ...keptEvent(event), message: '' } : event)
+    const isLow = this.#isBehind && this.#isLow(event)
+    if (isLow) this.#heldLeftOut += 1
+    this.#queue.push(isLow ? { ...keptEvent(event), message: '' } : event)
   }
 
   /** How much there is at its sources that was not accepted. */
@@ -147,7 +152,10 @@ export class StreamQueue {
     this.#suspects.passed(taken)
     this.#queue.shift(taken, (event, index) => {
       event.origin?.accepted(event.position)
-      if (isLeftOut(event)) leftOut.add(event, eventTimeMs(event, clock), 'level')
+      if (isLeftOut(event)) {
+        this.#heldLeftOut -= 1
+        leftOut.add(event, eventTimeMs(event, clock), 'level')
+      }
       if (index !== tooOld[nextTooOld]) return
       nextTooOld += 1
       leftOut.add(event, eventTimeMs(event, clock), 'too far behind')

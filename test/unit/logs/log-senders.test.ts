@@ -6,12 +6,6 @@ import { sourceEvent } from './source-events.ts'
 
 const target = (stream: string): { readonly group: string; readonly stream: string } => ({ group: 'g', stream })
 
-test('gives each stream two batches of memory, or its part of 4 MiB, or a little in any case', () => {
-  expect(sendersFor(1).shareBytes).toBe(2_097_152)
-  expect(sendersFor(16).shareBytes).toBe(262_144)
-  expect(sendersFor(1_000).shareBytes).toBe(16_384)
-})
-
 test('forgets the streams that are no longer written to, but not what is unsent', () => {
   const senders = sendersFor(3)
   senders.of(target('0')).offer(sourceEvent('x'))

@@ -5,6 +5,7 @@ import type { GapRecord } from '../../../agent/logs/log-source.ts'
 import { LogSenders, type LogSendersDeps } from '../../../agent/logs/log-senders.ts'
 import { LogStreamSender } from '../../../agent/logs/log-stream-sender.ts'
 import { LogTally } from '../../../agent/logs/log-tally.ts'
+import { upTo } from '../../../agent/logs/read-ahead.ts'
 import { SendPace } from '../../../agent/logs/send-pace.ts'
 import { FakeLogDestination } from '../../support/fake-log-destination.ts'
 
@@ -40,7 +41,7 @@ export class SendParts {
   }
 
   sender(): LogStreamSender {
-    return new LogStreamSender({ ...this.deps, target, lane: 3, shareBytes: () => 2_097_152 })
+    return new LogStreamSender({ ...this.deps, target, lane: 3, readAhead: upTo(2_097_152) })
   }
 
   senders(): LogSenders {

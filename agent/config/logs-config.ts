@@ -92,7 +92,9 @@ export const logsSection = z
       .int()
       .min(4_194_304)
       .default(1_073_741_824)
-      .describe('A file with more to send jumps ahead, and a record in its stream says over how much.'),
+      .describe(
+        'A file with more to send jumps ahead, and a record in its stream says over how much; so does a stream of the journal with so much of its files behind its place.',
+      ),
     maxBacklogHours: z
       .int()
       .min(1)

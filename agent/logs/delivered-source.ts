@@ -35,4 +35,6 @@ export interface LogSourceContext {
   readonly onGap: (gap: GapRecord) => void
   /** The cloud's time in milliseconds since 1970. */
   readonly cloudNow: () => number
+  /** What happened before is left out, in milliseconds since 1970; undefined while the clocks that tell so are in doubt. */
+  readonly oldestMs: () => number | undefined
 }

@@ -51,6 +51,11 @@ export class EventClock {
   }
 }
 
+/** Since when events are wanted, in milliseconds since 1970, by both clocks; undefined while one of them is in doubt. */
+export function oldestWantedMs({ nowMs, isKnown, wasWrong }: ClockReading, maxAgeMs: number): number | undefined {
+  return isKnown && !wasWrong ? nowMs - maxAgeMs : undefined
+}
+
 /** The times that CloudWatch Logs surely takes, an hour from its own bounds ("PutLogEvents", API reference). */
 export function acceptedTimes({ nowMs }: ClockReading): { readonly oldestMs: number; readonly newestMs: number } {
   const oldestMs = Math.max(0, Math.floor(nowMs - 14 * dayMs + hourMs) + 1)

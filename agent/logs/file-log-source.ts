@@ -9,7 +9,7 @@ import type { SourcePattern } from './log-targets.ts'
 import type { SourceEvent } from './source-event.ts'
 import { ReadMemory } from './text-slab.ts'
 
-export interface FileLogSourceDeps extends LogSourceContext {
+export interface FileLogSourceDeps extends Omit<LogSourceContext, 'oldestMs'> {
   readonly patterns: readonly SourcePattern[]
   /** A path that is further behind jumps ahead. */
   readonly maxBacklogBytes: number

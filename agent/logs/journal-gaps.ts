@@ -14,6 +14,13 @@ export interface JournalGapsDeps {
   readonly source: string
 }
 
+export interface MissedEntries {
+  /** Undefined: the first entry of the boot. */
+  readonly from: JournalPosition | undefined
+  readonly to: JournalPosition
+  readonly reason: 'vacuumed' | 'too far behind'
+}
+
 /** Tells of what of the journal was lost. */
 export class JournalGaps {
   readonly #deps: JournalGapsDeps
@@ -22,11 +29,11 @@ export class JournalGaps {
     this.#deps = deps
   }
 
-  /** Records that what was between two entries is gone, and lets the stream go on at the later one. */
-  vacuumed(stream: JournalStream, from: JournalPosition | undefined, to: JournalPosition): void {
+  /** Records that what was between two entries is not sent, and lets the stream go on at the later one. */
+  missed(stream: JournalStream, { from, to, reason }: MissedEntries): void {
     const { onGap, source } = this.#deps
     const first = from === undefined ? {} : { firstMs: this.#cloudTimeOf(from) }
-    onGap({ target: stream.target, source, reason: 'vacuumed', ...first, lastMs: this.#cloudTimeOf(to) })
+    onGap({ target: stream.target, source, reason, ...first, lastMs: this.#cloudTimeOf(to) })
     stream.moveBefore(to)
   }
 

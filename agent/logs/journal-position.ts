@@ -79,7 +79,7 @@ export function comparePoints(one: JournalPoint, other: JournalPoint, boots: rea
   return relation === 'before' ? -1 : 1
 }
 
-interface JournalSerial {
+export interface JournalSerial {
   /** Of the sequence: journald may begin a new one with a new file. */
   readonly id: string
   readonly number: number
@@ -89,7 +89,7 @@ const cursorFormat =
   /^s=(?<id>[0-9a-f]{32});i=(?<number>[0-9a-f]{1,13});(?<entry>b=[0-9a-f]{32};m=[0-9a-f]+;t=[0-9a-f]+;x=[0-9a-f]+)$/
 
 /** The number that journald gave an entry; undefined where the cursor is not of the form known since systemd 187. */
-function serialOf(cursor: string): JournalSerial | undefined {
+export function serialOf(cursor: string): JournalSerial | undefined {
   const { id, number } = cursorFormat.exec(cursor)?.groups ?? {}
   return id === undefined || number === undefined ? undefined : { id, number: Number.parseInt(number, 16) }
 }

@@ -6,12 +6,15 @@ import { listBoots, orderBoots } from './journal-boots.ts'
 import type { StartJournalctl } from './journal-child.ts'
 import type { JournalEntry } from './journal-entry.ts'
 import { eventsOf } from './journal-events.ts'
+import { isOfCursor } from './journal-first-entry.ts'
 import { JournalFeed } from './journal-feed.ts'
 import { JournalGaps, type JournalGapsDeps } from './journal-gaps.ts'
+import { JournalJumps, type JournalBounds } from './journal-jumps.ts'
 import { JournalLiveness } from './journal-liveness.ts'
-import { comparePoints, isTorn, type JournalPosition, type JournalState } from './journal-position.ts'
-import { JournalRoutes, keyOf, type JournalRoutesOptions } from './journal-routes.ts'
-import { JournalStream } from './journal-stream.ts'
+import { isTorn, type JournalPosition, type JournalState } from './journal-position.ts'
+import { JournalRestarts } from './journal-restarts.ts'
+import { JournalRoutes, type JournalRoutesOptions } from './journal-routes.ts'
+import { JournalStreams } from './journal-streams.ts'
 import type { LogTarget } from './log-destination.ts'
 import type { EventSinks, LogSource } from './log-source.ts'
 
@@ -19,17 +22,14 @@ export interface JournalSourceDeps extends JournalRoutesOptions, Omit<JournalGap
   /** As it was saved last; undefined at the very first start, which begins with this boot's first entry. */
   readonly state: JournalState | undefined
   readonly start: StartJournalctl
+  readonly bounds: JournalBounds
   readonly random?: Random
 }
 
-const restartBackoff = { baseMs: 1_000, capMs: 60_000, floorMs: 500 }
 const catchUpBackoff = { baseMs: 5_000, capMs: 300_000, floorMs: 2_500 }
 const calmMs = 600_000
-const soundStartMs = 5_000
-const soundRunMs = 60_000
 const settlePassedEveryMs = 60_000
 const maxReadMs = 500
-const maxOtherCursors = 500
 const what = 'the journal'
 
 /**
@@ -43,15 +43,14 @@ export class JournalSource implements DeliveredSource {
   readonly #feed: JournalFeed
   readonly #gaps: JournalGaps
   readonly #liveness: JournalLiveness
-  readonly #streams = new Map<string, JournalStream>()
+  readonly #jumps: JournalJumps
+  readonly #restarts: JournalRestarts
+  readonly #streams = new JournalStreams()
   #boots: readonly string[]
   #isPrepared = false
   #readingBoot = ''
+  #isFromStart = true
   #lastRead: JournalPosition | undefined
-  #error: unknown
-  #failedRuns = 0
-  #startedAtMs = -Infinity
-  #nextStartMs = -Infinity
   #catchUps = 0
   #nextCatchUpMs = -Infinity
   #settledAtMs = monotonicMs()
@@ -65,6 +64,8 @@ export class JournalSource implements DeliveredSource {
     this.#feed = new JournalFeed(deps.start)
     this.#gaps = new JournalGaps({ ...deps, source: what })
     this.#liveness = new JournalLiveness(deps.clock)
+    this.#restarts = new JournalRestarts(deps.random)
+    this.#jumps = new JournalJumps(deps.bounds, deps.start)
     this.#boots = deps.state?.boots ?? []
   }
 
@@ -73,7 +74,7 @@ export class JournalSource implements DeliveredSource {
   }
 
   get hasMore(): boolean {
-    return this.#isHeld || this.#all.some(({ isBehind }) => isBehind)
+    return this.#isHeld || this.#streams.all.some(({ isBehind }) => isBehind)
   }
 
   /** Whether the agent's own log arrives by the journal: a source wants it, and this process was seen in it. */
@@ -86,18 +87,15 @@ export class JournalSource implements DeliveredSource {
     return (
       this.#feed.isOn &&
       this.#liveness.isLive &&
-      this.failures().length === 0 &&
-      !this.#all.some(({ isBehind }) => isBehind)
+      this.#failure === undefined &&
+      !this.#streams.all.some(({ isBehind }) => isBehind)
     )
   }
 
   /** To be saved; undefined until the journal was first seen, when what was saved before stays as it is. */
   get state(): JournalState | undefined {
     if (!this.#isPrepared) return this.#deps.state
-    // Streams that no source feeds now keep their places: the next configuration may name them again.
-    const others = (this.#deps.state?.cursors ?? []).filter((cursor) => !this.#streams.has(keyOf(cursor)))
-    const cursors = [...others.slice(-maxOtherCursors), ...this.#all.map(({ cursor }) => cursor)]
-    return { boots: [...this.#boots], cursors: cursors.sort((one, other) => comparePoints(one, other, this.#boots)) }
+    return this.#streams.state(this.#deps.state, this.#boots)
   }
 
   get positions(): { readonly journal?: JournalState } {
@@ -107,20 +105,23 @@ export class JournalSource implements DeliveredSource {
 
   /** One per stream. */
   progress(): readonly SourceProgress[] {
-    const lastError = this.#error ?? this.#feed.fault
-    return this.targets.map((target) => ({ name: what, target, ...(lastError === undefined ? {} : { lastError }) }))
+    const lastError = this.#failure
+    const shared = { name: what, ...(lastError === undefined ? {} : { lastError }) }
+    return this.targets.map((target) => ({ ...shared, target }))
   }
 
   failures(): readonly { readonly what: string; readonly error: unknown }[] {
-    const error = this.#error ?? this.#feed.fault
-    return error === undefined ? [] : [{ what, error }]
+    if (this.#failure !== undefined) return [{ what, error: this.#failure }]
+    const { error } = this.#jumps
+    return error === undefined ? [] : [{ what: 'the backlog of the journal', error }]
   }
 
   async read(sinks: EventSinks, { signal, beat }: Parameters<LogSource['read']>[1]): Promise<void> {
     this.#isHeld = false
     if (!(await this.#canRead(signal))) return
-    if (this.#feed.isOn && monotonicMs() - this.#startedAtMs >= soundStartMs) this.#error = undefined
+    if (this.#feed.isOn) this.#restarts.goesOn()
     await this.#rejoin(sinks)
+    await this.#jumpIfBehind(signal)
     if (!this.#feed.isOn && this.#feed.end === undefined) await this.#startIfDue()
     const endMs = monotonicMs() + maxReadMs
     while (!signal.aborted) {
@@ -130,7 +131,7 @@ export class JournalSource implements DeliveredSource {
       if (this.#feed.end !== undefined && !(await this.#afterRun(this.#feed.end.error))) break
       if (!(await this.#feed.more(signal))) break
     }
-    if (this.#reading.length === 0) await this.#feed.stop()
+    if (this.#streams.reading.length === 0) await this.#feed.stop()
     this.#settlePassed()
   }
 
@@ -138,12 +139,8 @@ export class JournalSource implements DeliveredSource {
     await this.#feed[Symbol.asyncDispose]()
   }
 
-  get #all(): readonly JournalStream[] {
-    return [...this.#streams.values()]
-  }
-
-  get #reading(): readonly JournalStream[] {
-    return this.#all.filter(({ isBehind }) => !isBehind)
+  get #failure(): unknown {
+    return this.#restarts.error ?? this.#feed.fault
   }
 
   /** Finds out, once, which boots there are and where each stream goes on. */
@@ -153,54 +150,65 @@ export class JournalSource implements DeliveredSource {
     const current = clock.bootId
     if (current === undefined) {
       const hint = 'give the unit Environment=PANORAMA_BOOT_ID=%b, or leave ProcSubset= out of it'
-      this.#error = new AgentError('the id of this boot cannot be had, so the journal cannot be read', { hint })
+      this.#restarts.blocked(
+        new AgentError('the id of this boot cannot be had, so the journal cannot be read', { hint }),
+      )
       return false
     }
-    if (monotonicMs() < this.#nextStartMs) return false
+    if (!this.#restarts.isDue) return false
     const cursors = state?.cursors ?? []
+    const needed = cursors.map(({ bootId }) => bootId)
     try {
-      if (this.#boots.at(-1) !== current) {
-        const needed = cursors.map(({ bootId }) => bootId)
-        const present = await listBoots(start, signal)
-        this.#boots = orderBoots({ known: this.#boots, needed, present, current })
-      }
+      const isNew = this.#boots.at(-1) !== current
+      const present = isNew ? await listBoots(start, signal) : []
+      if (isNew) this.#boots = orderBoots({ known: this.#boots, needed, present, current })
     } catch (error) {
-      if (!signal.aborted) this.#failed(error)
+      if (!signal.aborted) this.#restarts.failed(error)
       return false
     }
-    for (const target of this.targets) {
-      const { bootId, at, isNext } = cursors.find((cursor) => keyOf(cursor) === keyOf(target)) ?? { bootId: current }
-      const point = { bootId, ...(at === undefined ? {} : { at }), ...(isNext === undefined ? {} : { isNext }) }
-      this.#streams.set(keyOf(target), new JournalStream(target, point))
-    }
+    this.#streams.restore(this.targets, cursors, current)
     this.#isPrepared = true
     return true
   }
 
   /** Takes streams in again that take something again; the more often, the later, because all is read again for them. */
   async #rejoin(sinks: EventSinks): Promise<void> {
-    const ready = this.#all.filter((stream) => stream.isBehind && stream.hasRoom(sinks.of(stream.target)))
+    const ready = this.#streams.ready(sinks)
     const nowMs = monotonicMs()
-    if (ready.length === 0 || (nowMs < this.#nextCatchUpMs && this.#reading.length > 0)) return
+    if (ready.length === 0 || (nowMs < this.#nextCatchUpMs && this.#streams.reading.length > 0)) return
     if (nowMs - this.#nextCatchUpMs > calmMs) this.#catchUps = 0
     this.#nextCatchUpMs = nowMs + backoffMs(this.#catchUps, catchUpBackoff, this.#deps.random)
     this.#catchUps += 1
     this.#passed()
-    for (const stream of ready) stream.isBehind = false
+    if (ready.some(({ isToDrain }) => isToDrain)) this.#jumps.lookNow()
+    for (const stream of ready) stream.rejoin()
+    await this.#feed.stop()
+  }
+
+  /** Looks now and then whether streams are too far behind, but not while what is written is read at once. */
+  async #jumpIfBehind(signal: AbortSignal): Promise<void> {
+    const { isOn } = this.#feed
+    if ((isOn && this.#liveness.isLive) || this.#ignoresCursors) return
+    if (!this.#jumps.isDue || !this.#restarts.isDue) return
+    if (isOn) this.#passed() // else those that were just taken in again are not as far as the last run was
+    const points = this.#streams.reading.map(({ point }) => point)
+    const jumps = await this.#jumps.look(points, { boots: this.#boots, signal })
+    if (jumps.size === 0) return
+    this.#streams.jump(jumps)
     await this.#feed.stop()
   }
 
   async #startIfDue(): Promise<void> {
-    const [first, ...others] = this.#reading.map(({ point }) => point)
-    if (first === undefined || monotonicMs() < this.#nextStartMs) return
-    for (const stream of this.#reading) stream.isSeeking = true
-    const oldest = others.reduce((one, other) => (comparePoints(other, one, this.#boots) < 0 ? other : one), first)
-    this.#startedAtMs = monotonicMs()
+    const oldest = this.#streams.oldestStart(this.#boots)
+    if (oldest === undefined || !this.#restarts.isDue) return
+    for (const stream of this.#streams.reading) stream.isSeeking = true
+    this.#restarts.started()
     await this.#begin(oldest.bootId, this.#ignoresCursors ? undefined : oldest.at?.cursor)
   }
 
   async #begin(bootId: string, cursor: string | undefined): Promise<void> {
     this.#readingBoot = bootId
+    this.#isFromStart = cursor === undefined
     this.#lastRead = undefined
     this.#liveness.began()
     await this.#feed.begin({ bootId, cursor, follow: bootId === this.#deps.clock.bootId })
@@ -209,9 +217,8 @@ export class JournalSource implements DeliveredSource {
   /** Goes on with the next boot after the end of one; answers false when the run failed. */
   async #afterRun(error: AgentError | undefined): Promise<boolean> {
     if (error !== undefined) {
-      if (monotonicMs() - this.#startedAtMs >= soundRunMs) this.#failedRuns = 0
-      if (/seek to cursor/i.test(error.message)) this.#ignoresCursors = true
-      this.#failed(error)
+      if (isOfCursor(error)) this.#ignoresCursors = true
+      this.#restarts.runFailed(error)
       this.#passed()
       await this.#feed.stop()
       return false
@@ -219,12 +226,6 @@ export class JournalSource implements DeliveredSource {
     this.#passed()
     await this.#begin(this.#boots[this.#boots.indexOf(this.#readingBoot) + 1] ?? this.#readingBoot, undefined)
     return true
-  }
-
-  #failed(error: unknown): void {
-    this.#error = error
-    this.#nextStartMs = monotonicMs() + backoffMs(this.#failedRuns, restartBackoff, this.#deps.random)
-    this.#failedRuns += 1
   }
 
   /** Hands out what is there. Answers false when it has to stop before all of it is handed out. */
@@ -238,7 +239,7 @@ export class JournalSource implements DeliveredSource {
         this.#lastRead = item.entry.position
       } else this.#gaps.unreadable(this.#routes.catchAll, item.lostBytes)
       this.#feed.shift()
-      this.#error = undefined
+      this.#restarts.succeeded()
     }
     return true
   }
@@ -251,17 +252,17 @@ export class JournalSource implements DeliveredSource {
     if (isOwn && entry.pid === String(process.pid))
       this.#hasSeenItself ||= entry.position.bootId === this.#deps.clock.bootId
     const route = this.#routes.routeOf(entry)
-    const stream = route === undefined ? undefined : this.#streams.get(keyOf(route.target))
+    const stream = route === undefined ? undefined : this.#streams.of(route.target)
     if (route === undefined || stream === undefined || stream.isBehind || stream.hasDone(entry.position)) return true
     const events = eventsOf(entry, route, { clock: this.#deps.clock, isOwn })
     if (events.length === 0) return true
     const sink = sinks.of(stream.target)
     if (!stream.hasRoom(sink)) {
       this.#liveness.held()
-      const holdsUpOthers = this.#liveness.isLate && this.#reading.length > 1
+      const holdsUpOthers = this.#liveness.isLate && this.#streams.reading.length > 1
       if (!stream.isStuck && !holdsUpOthers) return false
       stream.isBehind = true
-      return this.#reading.length > 0
+      return this.#streams.reading.length > 0
     }
     stream.offer(sink, entry, events)
     return true
@@ -271,20 +272,20 @@ export class JournalSource implements DeliveredSource {
     const last = this.#lastRead
     // A journalctl that had to wait passes over files that went away meanwhile, and says nothing.
     const isCut = last !== undefined && this.#feed.wasHeldBack && isTorn(entry, last)
-    for (const stream of this.#streams.values()) {
-      if (stream.isBehind) continue
+    for (const stream of this.#streams.reading) {
       const { at } = stream.point
       if (stream.isSeeking) {
-        if (stream.hasLostItsPlace(entry, this.#boots)) this.#gaps.vacuumed(stream, at, entry)
-      } else if (isCut) this.#gaps.vacuumed(stream, last, entry)
+        const reason = stream.jumpsTo === undefined ? 'vacuumed' : 'too far behind'
+        const isLost = stream.hasLostItsPlace(entry, this.#boots, this.#isFromStart)
+        if (isLost) this.#gaps.missed(stream, { from: at, to: entry, reason })
+      } else if (isCut) this.#gaps.missed(stream, { from: last, to: entry, reason: 'vacuumed' })
     }
     if (isCut) this.#lastRead = undefined
   }
 
   /** Notes for each stream that reading has come this far. */
   #passed(): void {
-    if (this.#lastRead === undefined) return
-    for (const stream of this.#streams.values()) stream.passedTo(this.#lastRead)
+    if (this.#lastRead !== undefined) this.#streams.passedTo(this.#lastRead)
   }
 
   /** What passes without being for anybody moves the cursors too, but is no reason to write them often. */
@@ -292,6 +293,6 @@ export class JournalSource implements DeliveredSource {
     if (monotonicMs() - this.#settledAtMs < settlePassedEveryMs) return
     this.#settledAtMs = monotonicMs()
     this.#passed()
-    for (const stream of this.#streams.values()) stream.settlePassed()
+    this.#streams.settlePassed()
   }
 }

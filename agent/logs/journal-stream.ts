@@ -22,6 +22,10 @@ export class JournalStream implements EventOrigin {
   isSeeking = true
   /** Whether the reading went on without it; its point stays. */
   isBehind = false
+  /** The entry to go on at, because it is too far behind. */
+  jumpsTo: JournalPosition | undefined
+  /** Whether what it holds is to be accepted before it is read on, so that it can jump. */
+  isToDrain = false
   #point: JournalPoint
   #settled: JournalPoint
   #offered = 0
@@ -40,18 +44,35 @@ export class JournalStream implements EventOrigin {
     return this.#point
   }
 
+  /** Where to read on. */
+  get start(): JournalPoint {
+    return this.jumpsTo === undefined ? this.#point : { bootId: this.jumpsTo.bootId, at: this.jumpsTo }
+  }
+
   /** Everything before it was accepted or is not for this stream. */
   get cursor(): JournalCursor {
     return { ...this.target, ...this.#settled }
   }
 
-  /** Looks whether `entry` is where the stream was left. Answers true when that place is no longer in the journal. */
-  hasLostItsPlace(entry: JournalPosition, boots: readonly string[]): boolean {
+  /** Whether everything that was offered was accepted. */
+  get isDrained(): boolean {
+    return this.#head === this.#unaccepted.length
+  }
+
+  /**
+   * Looks whether `entry` is where the stream was left. Answers true when that place is no longer in the journal, or was jumped over.
+   * `isFromStart`: its boot is read from the first entry on.
+   */
+  hasLostItsPlace(entry: JournalPosition, boots: readonly string[], isFromStart: boolean): boolean {
     const relation = relationOf(entry, this.#point, boots)
     if (relation === 'before') return false
     this.isSeeking = false
+    this.jumpsTo = undefined
     const isNext = this.#point.isNext === true
-    if (relation === 'after') return isNext || !isNextTo(entry, this.#point)
+    if (relation === 'after') {
+      if (this.#point.at === undefined) return !isFromStart
+      return isNext || !isNextTo(entry, this.#point)
+    }
     if (!isNext) this.passedTo(entry)
     return false
   }
@@ -64,8 +85,14 @@ export class JournalStream implements EventOrigin {
   /** Goes on right before `entry`; what was before it is lost and recorded. */
   moveBefore(entry: JournalPosition): void {
     this.#point = { bootId: entry.bootId, at: entry, isNext: true }
-    if (this.#isAccepted) this.#settled = this.#point
+    if (this.isDrained) this.#settled = this.#point
     else this.#unaccepted.push({ number: this.#offered, point: this.#point })
+  }
+
+  /** Is read again, from its point on. */
+  rejoin(): void {
+    this.isBehind = false
+    this.isToDrain = false
   }
 
   /** Takes note that reading has come this far. */
@@ -75,7 +102,7 @@ export class JournalStream implements EventOrigin {
 
   /** Counts what was passed as settled, if nothing before it waits to be accepted. */
   settlePassed(): void {
-    if (this.#isAccepted) this.#settled = this.#point
+    if (this.isDrained) this.#settled = this.#point
   }
 
   /** Whether `sink` takes more; when not, since when is remembered. */
@@ -114,10 +141,6 @@ export class JournalStream implements EventOrigin {
     if (this.#head * 2 < this.#unaccepted.length) return
     this.#unaccepted = this.#unaccepted.slice(this.#head)
     this.#head = 0
-  }
-
-  get #isAccepted(): boolean {
-    return this.#head === this.#unaccepted.length
   }
 }
 

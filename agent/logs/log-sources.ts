@@ -3,6 +3,7 @@ import type { DeliveredSource, LogSourceContext } from './delivered-source.ts'
 import { FileLogSource } from './file-log-source.ts'
 import { journalctlStarter } from './journal-child.ts'
 import { readJournalClock } from './journal-clock.ts'
+import { journalFolders, readJournalFiles } from './journal-files.ts'
 import { journalStateSchema, type JournalState } from './journal-position.ts'
 import type { JournalSourceConfig } from './journal-routes.ts'
 import { JournalSource } from './journal-source.ts'
@@ -25,13 +26,15 @@ export function createLogSources(
 ): readonly DeliveredSource[] {
   const files = new FileLogSource({ ...context, patterns: sourcePatterns(sources, device), maxBacklogBytes })
   const ofJournal = sources.filter((source) => source.kind === 'journal')
-  return ofJournal.length === 0 ? [files] : [files, createJournalSource(ofJournal, { device, bootId }, context)]
+  return ofJournal.length === 0
+    ? [files]
+    : [files, createJournalSource(ofJournal, { device, bootId, maxBacklogBytes }, context)]
 }
 
 function createJournalSource(
   sources: readonly JournalSourceConfig[],
-  { device, bootId }: Pick<LogSourcesOptions, 'device' | 'bootId'>,
-  { positions, onGap, cloudNow }: LogSourceContext,
+  { device, bootId, maxBacklogBytes }: Omit<LogSourcesOptions, 'config'> & { readonly maxBacklogBytes: number },
+  { positions, onGap, cloudNow, oldestMs }: LogSourceContext,
 ): JournalSource {
   return new JournalSource({
     sources,
@@ -43,6 +46,11 @@ function createJournalSource(
     cloudNow,
     onGap,
     start: journalctlStarter(),
+    bounds: {
+      maxBacklogBytes,
+      oldestMs,
+      files: async () => await readJournalFiles(await journalFolders()),
+    },
   })
 }
 

@@ -80,10 +80,12 @@ export class LogTally {
       case 'rotated':
       case 'vacuumed':
         this.lost({ removedBytes: bytes })
+        if (bytes === 0) this.#toReport('unknownAmounts', 1)
         break
       case 'too far behind':
       case 'level':
         this.leftOut(lines > 0 ? { events: lines } : { bytes })
+        if (lines === 0 && bytes === 0) this.#toReport('leftOutUnknownAmounts', 1)
         break
       case 'dropped':
         this.lost({ dropped: lines })

@@ -6,7 +6,7 @@ import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
 import type { DeliveredSource, LogSourceContext } from './delivered-source.ts'
-import { EventClock, type EventClockDeps } from './event-clock.ts'
+import { EventClock, oldestWantedMs, type EventClockDeps } from './event-clock.ts'
 import { FailureLogs, type NamedFailure } from './failure-logs.ts'
 import { GapOutbox } from './gap-outbox.ts'
 import { LogStateFile, type LogState } from './log-cursors.ts'
@@ -80,6 +80,8 @@ class DeliveringWorker implements LogWorker {
   readonly #own: LogTarget
   readonly #metrics: LogTarget
   readonly #tally: LogTally
+  readonly #clock: EventClock
+  readonly #maxAgeMs: number
   readonly #outbox = new GapOutbox()
   readonly #senders: LogSenders
   readonly #ownLog: OwnLog
@@ -100,6 +102,8 @@ class DeliveringWorker implements LogWorker {
     this.#own = { group, stream: ownStream }
     this.#metrics = { group, stream: metricsStream }
     this.#tally = new LogTally(log)
+    this.#clock = new EventClock(deps)
+    this.#maxAgeMs = deps.config.maxBacklogHours * hourMs
     this.#failures = new FailureLogs(log)
     this.#stateFile = new LogStateFile({ folder, copyPath: cursorCopy, log })
     this.#onGap = (gap) => {
@@ -228,7 +232,8 @@ class DeliveringWorker implements LogWorker {
       const { gaps, ...positions } = await this.#stateFile.load()
       this.#outbox.restore(gaps)
       this.#savedJournal = positions.journal
-      this.#loaded = this.#deps.sources({ positions, onGap: this.#onGap, cloudNow: this.#deps.cloudNow })
+      const oldestMs = (): number | undefined => oldestWantedMs(this.#clock.read(), this.#maxAgeMs)
+      this.#loaded = this.#deps.sources({ positions, onGap: this.#onGap, cloudNow: this.#deps.cloudNow, oldestMs })
       this.#stateError = undefined
     } catch (error) {
       this.#stateError = error
@@ -270,7 +275,7 @@ class DeliveringWorker implements LogWorker {
     return new LogSenders({
       group,
       destination,
-      clock: new EventClock(this.#deps),
+      clock: this.#clock,
       tally: this.#tally,
       outbox: this.#outbox,
       onGap: this.#onGap,
@@ -279,7 +284,7 @@ class DeliveringWorker implements LogWorker {
         if (this.#loaded !== undefined) this.#stateFile.copy(this.#state())
       },
       flushMs: () => jittered(config.flushSeconds * 1_000, 0.1),
-      maxAgeMs: config.maxBacklogHours * hourMs,
+      maxAgeMs: this.#maxAgeMs,
       minLevelWhenBehind: config.minLevelWhenBehind,
       laneOf: (target) => {
         const key = targetKey(target)

@@ -9,7 +9,7 @@ import { readJournalClock } from '../../agent/logs/journal-clock.ts'
 import { JournalFeed } from '../../agent/logs/journal-feed.ts'
 import { JournalSource } from '../../agent/logs/journal-source.ts'
 import type { JournalState } from '../../agent/logs/journal-position.ts'
-import { fakeCursor, thisBoot } from '../support/fake-journalctl.ts'
+import { fakeCursor, noJournalBounds, thisBoot } from '../support/fake-journalctl.ts'
 import { tempFolder, type TempFolder } from '../support/temp-folder.ts'
 import { until, waitUntil } from '../support/wait-until.ts'
 
@@ -169,6 +169,7 @@ describe('a program that stands in for journalctl', () => {
         cloudNow: Date.now,
         onGap: (gap) => got.push(`gap ${JSON.stringify(gap)}`),
         start,
+        bounds: noJournalBounds,
         random: () => 0,
       })
       const sink = {

@@ -1,4 +1,6 @@
-import type { AgentError } from '../../agent/lib/errors.ts'
+import { AgentError } from '../../agent/lib/errors.ts'
+import type { JournalBounds } from '../../agent/logs/journal-jumps.ts'
+import type { JournalFile } from '../../agent/logs/journal-files.ts'
 import type { Journalctl, JournalctlRun, StartJournalctl } from '../../agent/logs/journal-child.ts'
 
 export interface FakeEntry {
@@ -25,6 +27,10 @@ export class FakeJournalctl {
   /** How each run to come ends at once; none: it works. */
   readonly failures: AgentError[] = []
   complaint = ''
+  /** Its files, by their paths: the numbers of the first and the last entry of each. */
+  readonly files = new Map<string, readonly [number, number]>()
+  /** Of those that cannot be read any more. */
+  readonly brokenFiles = new Set<string>()
   #entries: StoredEntry[] = []
   #numbered = 0
   readonly #running = new Set<FakeRun>()
@@ -43,6 +49,11 @@ export class FakeJournalctl {
       else this.#show(running)
     })
     return running
+  }
+
+  /** The number of the entry written last. */
+  get written(): number {
+    return this.#numbered
   }
 
   get runningCount(): number {
@@ -87,6 +98,24 @@ export class FakeJournalctl {
     this.#numbered += count
   }
 
+  /** The files with what their headers tell, each entry of `entryBytes`. */
+  headers(entryBytes: number): readonly JournalFile[] {
+    return [...this.files].flatMap(([path, [from, to]]) => {
+      const entries = this.#entries.filter(({ number }) => number >= from && number <= to)
+      const [first, last] = [entries[0], entries.at(-1)]
+      if (first === undefined || last === undefined) return []
+      return {
+        path,
+        usedBytes: entries.length * entryBytes,
+        serials: { id: sequence, first: first.number, last: last.number },
+        firstUs: fakeRealtimeUs(first.number),
+        lastUs: fakeRealtimeUs(last.number),
+        lastBootId: last.boot,
+        lastMonotonicUs: fakeMonotonicUs(last.number),
+      }
+    })
+  }
+
   /** Ends what runs. */
   die(error: AgentError | undefined): void {
     for (const running of this.#running) running.end(error)
@@ -103,10 +132,18 @@ export class FakeJournalctl {
     }
     const value = (name: string): string | undefined =>
       args.find((arg) => arg.startsWith(`${name}=`))?.slice(name.length + 1)
+    if (this.brokenFiles.has(value('--file') ?? '')) {
+      running.end(new AgentError('journalctl ended with exit code 1: Bad message', { retryable: true }))
+      return
+    }
+    const [first, last] = this.files.get(value('--file') ?? '') ?? [0, Infinity]
     const boot = value('--boot') ?? value('_BOOT_ID')
-    const from = /;i=([0-9a-f]+);/.exec(value('--cursor') ?? '')?.[1]
+    const from = /;i=([0-9a-f]+)(?:;|$)/.exec(value('--cursor') ?? '')?.[1]
     for (const entry of this.#entries) {
-      if (entry.boot === boot && entry.number >= Number.parseInt(from ?? '0', 16)) running.run.onOutput(lineOf(entry))
+      const { number } = entry
+      if (boot !== undefined && entry.boot !== boot) continue
+      if (number < first || number > last) continue
+      if (number >= Number.parseInt(from ?? '0', 16)) running.run.onOutput(lineOf(entry))
     }
     if (!args.includes('--follow')) running.end(undefined)
   }
@@ -147,6 +184,13 @@ class FakeRun implements Journalctl {
     this.end(undefined)
     return Promise.resolve()
   }
+}
+
+/** For sources whose journal is never too far behind. */
+export const noJournalBounds: JournalBounds = {
+  maxBacklogBytes: Infinity,
+  oldestMs: () => undefined,
+  files: () => Promise.resolve([]),
 }
 
 /** The cursor of the entry with that number. */

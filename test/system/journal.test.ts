@@ -11,6 +11,7 @@ import type { JournalSourceConfig } from '../../agent/logs/journal-routes.ts'
 import { JournalSource } from '../../agent/logs/journal-source.ts'
 import type { EventSinks, GapRecord } from '../../agent/logs/log-source.ts'
 import type { SourceEvent } from '../../agent/logs/source-event.ts'
+import { noJournalBounds } from '../support/fake-journalctl.ts'
 import { Container } from './support/container.ts'
 import { ownedPrefix } from './support/leftovers.ts'
 import { pollUntil } from './support/poll-until.ts'
@@ -196,6 +197,7 @@ class JournalReader implements AsyncDisposable {
       cloudNow: Date.now,
       onGap: (gap) => this.gaps.push(gap),
       start: journalctlStarter(await this.#program()),
+      bounds: noJournalBounds,
     })
   }
 

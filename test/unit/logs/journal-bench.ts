@@ -41,6 +41,9 @@ export class FakeSink implements EventSink {
   }
 }
 
+/** What an entry takes in a journal file. */
+export const entryBytes = 100
+
 export const ownUnit = 'panorama-agent.service'
 
 /** A journal source over a fake journalctl and fake sinks. The timers must be fake (see useFakeClock). */
@@ -49,6 +52,11 @@ export class JournalBench implements EventSinks {
   readonly gaps: GapRecord[] = []
   sources: readonly JournalSourceConfig[] = [{ kind: 'journal' }]
   bootId: string | undefined = thisBoot
+  maxBacklogBytes = Infinity
+  oldestMs: number | undefined
+  /** What keeps the files from being measured. */
+  filesError: Error | undefined
+  onLook: () => void = () => undefined
   #sinks = new Map<string, FakeSink>()
   #source: JournalSource | undefined
 
@@ -94,6 +102,15 @@ export class JournalBench implements EventSinks {
         this.gaps.push(record)
       },
       start: this.journalctl.start,
+      bounds: {
+        maxBacklogBytes: this.maxBacklogBytes,
+        oldestMs: () => this.oldestMs,
+        files: () => {
+          this.onLook()
+          if (this.filesError !== undefined) return Promise.reject(this.filesError)
+          return Promise.resolve(this.journalctl.headers(entryBytes))
+        },
+      },
       random: () => 1,
     })
   }

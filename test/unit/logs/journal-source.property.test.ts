@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest'
 
 import { AgentError } from '../../../agent/lib/errors.ts'
 import { thisBoot } from '../../support/fake-journalctl.ts'
-import { JournalBench } from './journal-bench.ts'
+import { entryBytes, JournalBench } from './journal-bench.ts'
 import { useFakeClock } from './log-appliance.ts'
 
 const streams = ['app', 'web', 'db'] as const
@@ -62,8 +62,34 @@ it('stores every entry of every stream once, in order, whatever stands still, di
   )
 })
 
+it('stores every entry in order, once, or tells of it in a gap record, whenever it jumps ahead', async () => {
+  let jumps = 0
+  await fc.assert(
+    fc.asyncProperty(fc.array(anyStep, { minLength: 30, maxLength: 80 }), async (steps) => {
+      const trial = new Trial()
+      trial.bench.maxBacklogBytes = 3 * entryBytes
+      trial.bench.journalctl.files.set('/j/system.journal', [1, Infinity])
+      await trial.bench.read()
+      for (const step of steps) await trial.take(step)
+      await trial.finish()
+      for (const stream of streams) {
+        const stored = trial.stored(stream)
+        expect(stored, stream).toEqual(trial.said(stream).filter((message) => stored.includes(message)))
+        const missed = trial.said(stream).filter((message) => !stored.includes(message))
+        expect(missed.filter((message) => !trial.isTold(stream, message))).toEqual([])
+      }
+      expect(trial.bench.gaps.every(({ reason }) => reason === 'too far behind')).toBe(true)
+      expect(trial.bench.journalctl.runningCount).toBe(0)
+      jumps += trial.bench.gaps.length
+    }),
+    { numRuns: 300 },
+  )
+  expect(jumps).toBeGreaterThan(20)
+})
+
 class Trial {
   readonly bench = new JournalBench()
+  readonly #numbers = new Map<string, number>()
   readonly #said = new Map<string, string[]>()
   readonly #stored = new Map<string, string[]>()
   #boots = 0
@@ -79,6 +105,14 @@ class Trial {
 
   stored(stream: string): readonly string[] {
     return [...(this.#stored.get(stream) ?? []), ...this.bench.sink(stream).stored]
+  }
+
+  /** Whether a gap record of the stream is about the time of the entry. */
+  isTold(stream: string, message: string): boolean {
+    const number = this.#numbers.get(message) ?? 0
+    return this.bench.gaps
+      .filter(({ target }) => target.stream === stream)
+      .some(({ firstMs, lastMs = 0 }) => numberOf(firstMs ?? 0) <= number && number <= numberOf(lastMs))
   }
 
   async take(step: Step): Promise<void> {
@@ -130,10 +164,16 @@ class Trial {
     const message = `${stream} ${said.length + 1}`
     this.#said.set(stream, [...said, message])
     this.bench.journalctl.say(`${stream}.service`, message)
+    this.#numbers.set(message, this.bench.journalctl.written)
   }
 
   async #restart(): Promise<void> {
     for (const stream of streams) this.#stored.set(stream, [...this.stored(stream)])
     await this.bench.crash()
   }
+}
+
+/** Of the entry that a gap record has the time of, in the cloud's time or, of another boot, in the device's. */
+function numberOf(ms: number): number {
+  return ms >= 1_900_000_000_000 ? ms - 2_000_000_000_000 : ms - 1_700_000_000_000
 }

@@ -10,9 +10,9 @@ import type { CameraFile } from './camera-file.ts'
 import type { CameraFiles } from './camera-files.ts'
 import type { CameraGroups } from './camera-groups.ts'
 import type { CameraHooks, LastKnownGood } from './last-known-good.ts'
-import { parseCameraSecret } from './secret-document.ts'
+import { parseCameraSecret, type CameraSecret } from './secret-document.ts'
 import type { SecretReader, SecretVersion } from './secret-reader.ts'
-import { withCredentials, withoutCredentials } from './stream-url.ts'
+import { withCredentials } from './stream-url.ts'
 
 export interface CameraWorkerDeps {
   readonly cameras: Config['cameras']
@@ -147,13 +147,13 @@ export class CameraWorker {
   }
 
   /** Writes file and copy where the version, or who may read it, has changed. */
-  async #write({ name, group }: CameraConfig, { versionId, text }: SecretVersion): Promise<void> {
+  async #write({ name, group, secretId }: CameraConfig, { versionId, text }: SecretVersion): Promise<void> {
     const { files, groups, copies, hooks, cloudNow, log } = this.#deps
     const gid = group === undefined ? undefined : await groups.idOf(group)
     const before = await files.read(name)
     const isSame = before?.versionId === versionId
     if (!isSame || !(await files.hasReaders(name, gid))) {
-      const file = isSame ? before : cameraFile(text, versionId, cloudNow())
+      const file = isSame ? before : cameraFile(parseCameraSecret(text, secretId), versionId, cloudNow())
       await files.write(name, file, gid)
       this.#update(name, { versionId, changedMs: monotonicMs() })
       hooks.changed()
@@ -186,12 +186,11 @@ export class CameraWorker {
   }
 }
 
-function cameraFile(text: string | undefined, versionId: string, atMs: number): CameraFile {
-  const { username, password, streamUrl } = parseCameraSecret(text)
+function cameraFile({ username, password, streamUrl }: CameraSecret, versionId: string, atMs: number): CameraFile {
   return {
     username,
     password,
-    streamUrl: withoutCredentials(streamUrl),
+    streamUrl,
     streamUrlWithCredentials: withCredentials(streamUrl, username, password),
     versionId,
     changedAt: new Date(atMs).toISOString(),

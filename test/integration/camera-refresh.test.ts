@@ -44,10 +44,15 @@ test('follows a rotation, but not to a version that is only pending', async () =
 })
 
 const malformed = [
-  { what: 'no JSON', value: `user:${password}`, says: /not a JSON object/ },
+  { what: 'no JSON', value: `{"username":"a","password":"${password}"`, says: /it is not JSON/ },
+  { what: 'a password alone', value: password, says: /neither a JSON object nor username:password/ },
   { what: 'a list', value: JSON.stringify([password]), says: /not a JSON object/ },
-  { what: 'no password', value: JSON.stringify({ username: password }), says: /password \(invalid_type\)/ },
-  { what: 'a number', value: JSON.stringify({ username: 'a', password: 123_456_789 }), says: /password/ },
+  { what: 'no password', value: JSON.stringify({ username: password }), says: /password is missing/ },
+  {
+    what: 'a number',
+    value: JSON.stringify({ username: 'a', password: 123_456_789 }),
+    says: /password is not a string/,
+  },
   { what: 'binary data', value: Buffer.from(password), says: /binary/ },
 ] as const
 test.each(malformed)('keeps the last good file when the secret holds $what, and shows no value', async (one) => {

@@ -85,6 +85,11 @@ export function translateAwsError(error: unknown, request: AwsRequest): unknown 
   })
 }
 
+/** What an error code means that stands in the body of an answer that is 200, as those of a batch's parts do. */
+export function failureOfCode(code: string): AwsFailure {
+  return classify(code, code.startsWith('Internal') ? 500 : 400)
+}
+
 const retryable: ReadonlySet<AwsFailure> = new Set([
   'expired-credentials',
   'precondition',

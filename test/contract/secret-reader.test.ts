@@ -4,6 +4,7 @@ import { createSecretsManagerReader } from '../../agent/aws/secrets-manager-read
 import { AgentError } from '../../agent/lib/errors.ts'
 import { FakeSecretReader } from '../support/fake-secret-reader.ts'
 import { openLocalSession } from '../support/local-session.ts'
+import { withoutAction } from '../support/without-action.ts'
 import { secretReaderContract, type SecretReaderFixture } from './secret-reader.ts'
 
 describe('the fake secret reader', () => {
@@ -13,7 +14,12 @@ describe('the fake secret reader', () => {
       reader,
       store: (secretId, value) => reader.store(secretId, value),
       refuse: (secretId) => {
-        reader.set(secretId, new AgentError(`the secret ${secretId} cannot be read`))
+        const error = new AgentError(`the secret ${secretId} cannot be read`)
+        reader.set(secretId, error)
+        reader.setPrevious(secretId, error)
+      },
+      denyBatches: () => {
+        reader.isBatchDenied = () => true
       },
       [Symbol.asyncDispose]: () => Promise.resolve(),
     })
@@ -34,6 +40,9 @@ describe('the secret reader on Secrets Manager', () => {
       },
       refuse: (secretId) => {
         cloud.secrets.setDecryptable(secretId, false)
+      },
+      denyBatches: () => {
+        withoutAction(cloud, 'secretsmanager:BatchGetSecretValue')
       },
       [Symbol.asyncDispose]: () => local[Symbol.asyncDispose](),
     }

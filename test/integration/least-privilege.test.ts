@@ -11,9 +11,8 @@ import { GetObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client } fr
 import { DescribeSecretCommand, GetSecretValueCommand, SecretsManagerClient } from '@aws-sdk/client-secrets-manager'
 import { describe, expect, test } from 'vitest'
 
-import type { Cloud } from '../cloud/cloud.ts'
-import type { PolicyDocument } from '../cloud/iam/policy-document.ts'
 import { LocalAppliance, localGroup, localThing, type LocalAgent } from '../support/local-agent.ts'
+import { withoutAction } from '../support/without-action.ts'
 import { askCredentials, getCredentials, type DeviceCredentials } from './cloud/credentials-client.ts'
 import { sdkOptions } from './cloud/sdk-options.ts'
 
@@ -187,19 +186,6 @@ async function faultOf(agent: LocalAgent, part: Part): Promise<{ message: string
     case 'logs':
       return logs.lastError
   }
-}
-
-function withoutAction({ roles, names, policies, s3 }: Cloud, action: string): void {
-  const without = (policy: PolicyDocument): PolicyDocument => ({
-    ...policy,
-    statements: policy.statements
-      .map((statement) => ({ ...statement, actions: statement.actions.filter((each) => each !== action) }))
-      .filter(({ actions }) => actions.length > 0),
-  })
-  const rolePolicies = policies.applianceRolePolicies.map(without)
-  roles.put({ name: names.role, trustPolicy: policies.applianceRoleTrust, policies: rolePolicies })
-  s3.setAccessPointPolicy(names.accessPoint, without(policies.accessPointPolicy))
-  s3.setBucketPolicy(names.bucket, without(policies.bucketPolicy))
 }
 
 async function identityOf({ files }: LocalAppliance): Promise<{ certificatePem: string; privateKeyPem: string }> {

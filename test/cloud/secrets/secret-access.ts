@@ -6,6 +6,8 @@ export interface SecretAccess {
   readonly account: string
   readonly region: string
   readonly caller: Caller
+  /** Names and ARNs that the policy of the VPC endpoint on the way denies. */
+  readonly deniedAtEndpoint: ReadonlySet<string>
 }
 
 /**
@@ -33,6 +35,31 @@ export function authorizeSecret(
 export function authorizeEverywhere({ caller }: SecretAccess, action: string): void {
   const decision = decide(caller, `secretsmanager:${action}`, { resource: '*' })
   if (decision !== 'allowed') throw accessDenied(caller, `secretsmanager:${action}`, { decision })
+}
+
+/**
+ * Throws AccessDeniedException when the VPC endpoint's policy denies reading one of the secrets: then "the entire batch
+ * operation fails" ("Retrieve a group of secrets in a batch", AWS Secrets Manager User Guide).
+ */
+export function authorizeAtEndpoint({ caller, deniedAtEndpoint }: SecretAccess, secrets: readonly SecretNames[]): void {
+  const denied = secrets.find(
+    ({ secretId, secret }) =>
+      deniedAtEndpoint.has(secretId) ||
+      (secret !== undefined && (deniedAtEndpoint.has(secret.arn) || deniedAtEndpoint.has(secret.name))),
+  )
+  if (denied === undefined) return
+  const action = 'secretsmanager:GetSecretValue'
+  throw new ServiceFault(
+    400,
+    'AccessDeniedException',
+    `User: ${caller.arn} is not authorized to perform: ${action} on resource: ${denied.secretId} because no VPC endpoint policy allows the ${action} action`,
+  )
+}
+
+interface SecretNames {
+  /** As it was asked for. */
+  readonly secretId: string
+  readonly secret: Secret | undefined
 }
 
 /** Throws unless the caller may use the customer managed key of the secret, if it has one, through Secrets Manager. */

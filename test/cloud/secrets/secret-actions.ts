@@ -1,7 +1,13 @@
 import { z } from 'zod'
 
 import { ServiceFault } from '../contract.ts'
-import { authorizeEverywhere, authorizeKey, authorizeSecret, type SecretAccess } from './secret-access.ts'
+import {
+  authorizeAtEndpoint,
+  authorizeEverywhere,
+  authorizeKey,
+  authorizeSecret,
+  type SecretAccess,
+} from './secret-access.ts'
 import { scheduledForDeletion, type Secret, secretNotFound, type SecretStore } from './secret-store.ts'
 import { findStage, type SecretValue, type SecretVersion } from './secret-versions.ts'
 
@@ -39,6 +45,7 @@ const putInput = z.object({
 function getSecretValue({ store, access, input }: SecretAction): object {
   const wanted = parseInput(getInput, input)
   const secret = store.visible(wanted.SecretId)
+  authorizeAtEndpoint(access, [{ secretId: wanted.SecretId, secret }])
   authorizeSecret(access, { action: 'GetSecretValue', secretId: wanted.SecretId, secret })
   return readValue(access, secret, wanted)
 }
@@ -50,6 +57,10 @@ function batchGetSecretValue({ store, access, input }: SecretAction): object {
   }
   const { SecretIdList } = parseInput(batchInput, input)
   authorizeEverywhere(access, 'BatchGetSecretValue')
+  authorizeAtEndpoint(
+    access,
+    SecretIdList.map((secretId) => ({ secretId, secret: store.visible(secretId) })),
+  )
   const values: object[] = []
   const errors: object[] = []
   for (const SecretId of SecretIdList) {

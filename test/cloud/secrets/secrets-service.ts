@@ -24,6 +24,8 @@ export interface SecretsAdmin {
   restoreSecret(name: string): void
   /** Makes reading fail with DecryptionFailure, as when the key is gone, until it is set back. */
   setDecryptable(name: string, decryptable: boolean): void
+  /** Makes the policy of the VPC endpoint on the way deny reading these, by name or ARN, and no others. */
+  setDeniedAtEndpoint(secretIds: readonly string[]): void
   /** Readers see what is written from now on so much later. Default 0. */
   setVisibleAfterMs(visibleAfterMs: number): void
 }
@@ -40,12 +42,13 @@ export interface SecretsServiceOptions extends SecretStoreOptions {
 export function createSecretsService(options: SecretsServiceOptions): CloudService & SecretsAdmin {
   const store = new SecretStore(options)
   store.visibleAfterMs = options.visibleAfterMs ?? 0
+  const deniedAtEndpoint = new Set<string>()
   return {
     name: 'secretsmanager',
     serves: (host) => host === 'secretsmanager.localhost' || host === `secretsmanager.${options.region}.amazonaws.com`,
     actionOf,
     handle: async (request, { caller }) => {
-      const access = { account: options.account, region: options.region, caller }
+      const access = { account: options.account, region: options.region, caller, deniedAtEndpoint }
       const action = secretActions.get(actionOf(request))
       if (action === undefined || request.method !== 'POST')
         throw new ServiceFault(400, 'UnknownOperationException', '')
@@ -56,13 +59,17 @@ export function createSecretsService(options: SecretsServiceOptions): CloudServi
       return { ...response, headers: { ...response.headers, ...headers } }
     },
     ...createAdmin(store, options),
+    setDeniedAtEndpoint(secretIds) {
+      deniedAtEndpoint.clear()
+      for (const secretId of secretIds) deniedAtEndpoint.add(secretId)
+    },
   }
 }
 
 const targetPrefix = 'secretsmanager.'
 const recoveryMs = 30 * 86_400_000
 
-function createAdmin(store: SecretStore, { now }: SecretsServiceOptions): SecretsAdmin {
+function createAdmin(store: SecretStore, { now }: SecretsServiceOptions): Omit<SecretsAdmin, 'setDeniedAtEndpoint'> {
   const finishRotation = (name: string): string => {
     const pending = findStage(store.newest(name).versions, 'AWSPENDING')
     if (pending === undefined) throw new Error(`the secret ${name} has no AWSPENDING version`)

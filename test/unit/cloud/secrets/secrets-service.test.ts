@@ -254,6 +254,21 @@ describe('BatchGetSecretValue', () => {
     expect(await call('BatchGetSecretValue', input, callerWith([read, scoped]))).toEqual(denied)
   })
 
+  it('fails as a whole where the VPC endpoint denies one of the secrets, by name or ARN', async () => {
+    const { call, service, arn } = world()
+    service.createSecret('panorama/shared/other', 'two')
+    const SecretIdList = ['panorama/shared/other', name]
+    for (const denied of [name, arn]) {
+      service.setDeniedAtEndpoint([denied])
+      const text: unknown = expect.stringContaining(`on resource: ${name} because no VPC endpoint policy allows`)
+      expect(await call('BatchGetSecretValue', { SecretIdList })).toEqual(refusal('AccessDeniedException', text))
+      expect(await call('GetSecretValue', { SecretId: arn })).toEqual(refusal('AccessDeniedException'))
+      expect(await call('GetSecretValue', { SecretId: 'panorama/shared/other' })).toMatchObject({ status: 200 })
+    }
+    service.setDeniedAtEndpoint([])
+    expect(await call('BatchGetSecretValue', { SecretIdList })).toMatchObject({ status: 200, json: { Errors: [] } })
+  })
+
   it('takes 1 to 20 secrets, and a list only', async () => {
     const { call } = world()
     const status = async (input: object): Promise<number> => (await call('BatchGetSecretValue', input)).status

@@ -4,7 +4,7 @@ import type { Config } from './config/config-schema.ts'
 import { deviceNames } from './config/device-names.ts'
 import type { RoleCredentials } from './credentials/role-credentials.ts'
 import type { Generation } from './generation.ts'
-import type { ErrorReport } from './lib/errors.ts'
+import { reportError, type ErrorReport } from './lib/errors.ts'
 import type { WorkerHealth } from './lib/worker.ts'
 import type { Session } from './session.ts'
 import type {
@@ -43,6 +43,7 @@ export function composeStatus({ config, session, generation, startedMs }: Status
     artifacts: artifactParts(generation, at),
     cameras: cameraParts(generation, at),
     applications: applicationParts(generation, at),
+    ...cameraSecretsPart(generation, at),
     ...cameraStoreParts({ config, session, generation, at }),
     logs: logsPart(generation, at),
     overdue: workers.filter((worker) => worker.overdueMs() > 0).map(({ name }) => name),
@@ -110,15 +111,30 @@ function progressPart({
 
 function cameraParts({ cameras }: Generation, at: ToInstant): readonly CameraPart[] {
   const { nextPassMs } = cameras.worker.health()
-  return cameras.status().map(({ name, state, sinceMs, versionId, changedMs, lastError }) => ({
-    name,
-    state,
-    since: at(sinceMs),
-    ...(versionId === undefined ? {} : { versionId }),
-    ...(changedMs === undefined ? {} : { changedAt: at(changedMs) }),
-    ...(lastError === undefined ? {} : { lastError: errorPart(lastError, at) }),
-    ...(nextPassMs === undefined ? {} : { nextAttemptAt: at(nextPassMs) }),
-  }))
+  return cameras.status().map(({ name, state, sinceMs, versionId, changedAt, detail, lastError, dueMs }) => {
+    const nextMs = dueMs ?? nextPassMs
+    return {
+      name,
+      state,
+      since: at(sinceMs),
+      ...(detail === undefined ? {} : { detail }),
+      ...(versionId === undefined ? {} : { versionId }),
+      ...(changedAt === undefined ? {} : { changedAt }),
+      ...(lastError === undefined ? {} : { lastError: errorPart(lastError, at) }),
+      ...(nextMs === undefined ? {} : { nextAttemptAt: at(nextMs) }),
+    }
+  })
+}
+
+/** None while secrets are read in batches. */
+function cameraSecretsPart({ cameras }: Generation, at: ToInstant): Pick<StatusDocument, 'cameraSecrets'> {
+  const denied = cameras.deniedBatches()
+  if (denied === undefined) return {}
+  const { name, message, hint } = reportError(denied.error)
+  const lastError = { name, message, ...(hint === undefined ? {} : { hint }), at: at(denied.sinceMs) }
+  return {
+    cameraSecrets: { state: 'one by one', since: at(denied.sinceMs), lastError, nextAttemptAt: at(denied.againMs) },
+  }
 }
 
 function applicationParts({ applications }: Generation, at: ToInstant): readonly ApplicationPart[] {

@@ -10,6 +10,7 @@ import { systemGroups } from './cameras/camera-groups.ts'
 import { HookCalls } from './cameras/camera-hooks.ts'
 import { CameraWorker } from './cameras/camera-worker.ts'
 import { serveLastCredentials } from './cameras/last-credentials.ts'
+import { rtspProbe } from './cameras/rtsp/rtsp-probe.ts'
 import type { Config } from './config/config-schema.ts'
 import { deviceNames } from './config/device-names.ts'
 import { ApplicationFiles } from './credentials/application-files.ts'
@@ -128,7 +129,8 @@ interface Cameras {
   readonly serveLast: Generation['serveLastCredentials']
 }
 
-function createCameras({ config: { cameras: section, paths }, session, log: parent }: GenerationOptions): Cameras {
+function createCameras({ config, session, log: parent }: GenerationOptions): Cameras {
+  const { cameras: section, device, paths } = config
   const { clients, call, clock, sealedCameras: copies } = session
   const log = parent.child({ worker: 'cameras' })
   const files = new CameraFiles(join(paths.runtime, 'cameras'))
@@ -142,11 +144,14 @@ function createCameras({ config: { cameras: section, paths }, session, log: pare
   })
   const cameras = new CameraWorker({
     cameras: section,
+    thingName: device.thingName,
     reader: createSecretsManagerReader({ client: clients.secretsManager, call }),
+    probe: rtspProbe(),
     files,
     copies,
     groups,
     hooks: cameraHooks,
+    ledgerPath: join(paths.state, 'cameras', 'refusals.json'),
     cloudNow: () => clock.now(),
     log,
   })

@@ -91,8 +91,8 @@ function demoConfig({ accessPointArn }: { readonly accessPointArn: string }): Re
     cameras: {
       refreshSeconds: 30,
       streams: [
-        { name: 'dock-1', secretId: 'panorama/shared/dock-1' },
-        { name: 'dock-2', secretId: 'panorama/shared/dock-2' },
+        { name: 'dock-1', secretId: 'panorama/shared/dock-1', probe: false },
+        { name: 'dock-2', secretId: 'panorama/shared/dock-2', probe: false },
       ],
     },
   }

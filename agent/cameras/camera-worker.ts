@@ -1,110 +1,148 @@
 import type { CameraConfig, Config } from '../config/config-schema.ts'
 import { jittered } from '../lib/backoff.ts'
-import { AgentError, reportError, type ErrorReport } from '../lib/errors.ts'
-import { FailureLog } from '../lib/failure-log.ts'
-import { forEachConcurrent } from '../lib/for-each-concurrent.ts'
+import { AgentError, type ErrorReport } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
-import type { CameraFile } from './camera-file.ts'
 import type { CameraFiles } from './camera-files.ts'
 import type { CameraGroups } from './camera-groups.ts'
+import { CameraPass } from './camera-pass.ts'
+import type { CameraProbe } from './camera-probe.ts'
+import { CameraStates, type CameraStatus } from './camera-states.ts'
+import { CredentialSwap } from './credential-swap.ts'
 import type { CameraHooks, LastKnownGood } from './last-known-good.ts'
-import { parseCameraSecret, type CameraSecret } from './secret-document.ts'
-import type { SecretReader, SecretVersion } from './secret-reader.ts'
-import { withCredentials } from './stream-url.ts'
+import { RefusalLedger } from './refusal-ledger.ts'
+import { refreshIntervalMs } from './refresh-schedule.ts'
+import type { SecretReader } from './secret-reader.ts'
+import { SecretReads, type DeniedBatches } from './secret-reads.ts'
 
 export interface CameraWorkerDeps {
   readonly cameras: Config['cameras']
+  readonly thingName: string
   readonly reader: SecretReader
+  readonly probe: CameraProbe
   readonly files: CameraFiles
   readonly copies: LastKnownGood
   readonly groups: CameraGroups
   readonly hooks: CameraHooks
+  /** Where it is kept what cameras refused: `<state>/cameras/refusals.json`. */
+  readonly ledgerPath: string
   /** Milliseconds since 1970. */
   readonly cloudNow: () => number
   readonly log: Log
 }
 
-/** Instants are on the monotonic clock. */
-export interface CameraStatus {
-  readonly name: string
-  readonly state: 'starting' | 'ok' | 'failing'
-  readonly sinceMs: number
-  /** The version in the camera's file, also while newer ones cannot be had. */
-  readonly versionId: string | undefined
-  readonly changedMs: number | undefined
-  readonly lastError: (ErrorReport & { readonly atMs: number }) | undefined
-}
-
-const concurrency = 4
-const jitter = 0.1
-const stepMs = 60_000
-const retryBaseMs = 5_000
-/** While a failure may end by itself, such as an outage, no wait is longer than this and half of it. */
-const outageRetryMs = 40_000
+const stepMs = 120_000
+/** What is due within this is done along. */
+const slackMs = 2_000
+const leastRestMs = 1_000
+const retrySpread = 0.5
 
 /**
- * Keeps the files of all cameras at the AWSCURRENT version of their secrets. A camera whose secret cannot be had or
- * is malformed keeps its last good file, and holds up no other camera.
+ * Keeps the files of all cameras at the version of their secrets that is AWSCURRENT, as far as the cameras take it. A
+ * camera whose secret cannot be had, is malformed, or is refused by it keeps its last good file, and holds up no other
+ * camera.
  */
 export class CameraWorker {
   readonly worker: Worker
   readonly #deps: CameraWorkerDeps
-  readonly #status: Map<string, CameraStatus>
-  readonly #failures: ReadonlyMap<string, FailureLog>
-  /** The cameras whose failure may end by itself. */
-  readonly #mayRecover = new Set<string>()
-  #failedInARow = 0
+  readonly #states: CameraStates
+  readonly #reads: SecretReads
+  readonly #ledger: RefusalLedger
+  readonly #pass: CameraPass
+  /** Cameras that somebody asked for; undefined: all. */
+  readonly #asked = new Set<string | undefined>()
+  #waiting: Waiter[] = []
+  #fullDueMs = 0
   #prepared = false
 
   constructor(deps: CameraWorkerDeps) {
-    const { streams } = deps.cameras
+    const { cameras, reader, log, cloudNow, probe, ledgerPath } = deps
+    const { streams } = cameras
     this.#deps = deps
-    this.#status = new Map(streams.map(({ name }) => [name, initialStatus(name)]))
-    this.#failures = new Map(streams.map(({ name }) => [name, new FailureLog(deps.log)]))
-    this.worker = new Worker({
-      name: 'cameras',
-      log: deps.log,
-      stepMs,
-      runPass: async (pass) => await this.#pass(pass),
-    })
+    this.#states = new CameraStates(
+      streams.map(({ name }) => name),
+      log,
+    )
+    this.#reads = new SecretReads({ reader, secretIds: streams.map(({ secretId }) => secretId), log })
+    this.#ledger = new RefusalLedger({ path: ledgerPath, cloudNow, log })
+    const swap = new CredentialSwap({ probe, ledger: this.#ledger, reader })
+    this.#pass = new CameraPass({ ...deps, states: this.#states, reads: this.#reads, swap })
+    this.worker = new Worker({ name: 'cameras', log, stepMs, runPass: async (pass) => await this.#run(pass) })
   }
 
   status(): readonly CameraStatus[] {
-    return [...this.#status.values()]
+    return this.#states.all()
+  }
+
+  /** Undefined while secrets are read in batches. */
+  deniedBatches(): DeniedBatches | undefined {
+    return this.#reads.denied()
   }
 
   /**
-   * Refreshes now. Throws when it fails: for the camera named, or for any when none is. Expects a name that is
-   * configured.
+   * Reads secrets now, and settles as soon as that came to something: for the camera named, or for all when none is.
+   * Throws unless each of them has its secret's version in its file. Asks no camera about what it refused before it is
+   * time for that. Expects a name that is configured.
    */
   async refreshNow(name: string | undefined): Promise<void> {
-    if (name === undefined) {
-      await this.worker.requestPass()
-      return
-    }
-    await this.worker.requestPass().catch((error: unknown) => {
-      if (!(error instanceof CamerasError)) throw error // of those, another camera's fault is not this one's
+    this.#asked.add(name)
+    const waiter = { name, settled: Promise.withResolvers<undefined>() }
+    this.#waiting.push(waiter)
+    const ended = this.worker.requestPass().catch((error: unknown) => {
+      if (!(error instanceof CamerasError)) throw error // that says what is said below
     })
-    const { state, lastError } = this.#status.get(name) ?? initialStatus(name)
-    if (state !== 'ok') throw lastError === undefined ? new AgentError('the refresh did not end') : restored(lastError)
+    await (name === undefined ? ended : Promise.race([waiter.settled.promise, ended]))
+    ended.catch(() => undefined)
+    const wanted = this.status().filter((camera) => name === undefined || camera.name === name)
+    const late = wanted.filter(({ state }) => state !== 'ok' && state !== 'unproven')
+    if (late.length > 0) throw name === undefined ? this.#notAll(late) : this.#notYet(late[0])
   }
 
-  async #pass(pass: Pass): Promise<PassOutcome> {
-    const { streams, refreshSeconds } = this.#deps.cameras
+  async #run({ signal, beat }: Pass): Promise<PassOutcome> {
+    const { cameras, thingName } = this.#deps
+    const { streams, refreshSeconds } = cameras
+    const startedMs = monotonicMs()
+    const chosen = this.#choose(startedMs)
+    const waiting = this.#waiting.splice(0)
     await this.#prepare()
-    const bySecret = Map.groupBy(streams, ({ secretId }) => secretId)
-    await forEachConcurrent([...bySecret], concurrency, async ([secretId, cameras]) => {
-      await this.#refresh(secretId, cameras, pass.signal)
-      pass.beat(stepMs)
+    const onSettled = (name: string): void => {
+      for (const waiter of waiting) if (waiter.name === name) waiter.settled.resolve(undefined)
+    }
+    const spread = jittered(1, retrySpread)
+    await this.#pass.run(chosen, {
+      signal,
+      spread,
+      onSettled,
+      beat: () => {
+        beat(stepMs)
+      },
     })
-    pass.signal.throwIfAborted()
+    signal.throwIfAborted()
+    if (chosen.length === streams.length) this.#fullDueMs = startedMs + refreshIntervalMs(refreshSeconds, thingName)
     const failing = this.status().filter(({ state }) => state === 'failing')
-    this.#failedInARow = failing.length > 0 ? this.#failedInARow + 1 : 0
-    const fullMs = jittered(refreshSeconds * 1000, jitter)
-    if (failing.length === 0) return { nextInMs: fullMs }
-    return { nextInMs: Math.min(fullMs, this.#retryMs()), fault: someFailed(failing, streams.length) }
+    const nextInMs = Math.max(leastRestMs, this.#nextMs() - monotonicMs())
+    return failing.length === 0 ? { nextInMs } : { nextInMs, fault: this.#notAll(failing) }
+  }
+
+  /**
+   * The cameras of a pass: all when their refresh is due or asked for; otherwise those that are asked for or due. A pass
+   * that comes although nothing is due is one for what fails.
+   */
+  #choose(nowMs: number): readonly CameraConfig[] {
+    const { streams } = this.#deps.cameras
+    const asked = [...this.#asked]
+    this.#asked.clear()
+    if (asked.includes(undefined) || this.#fullDueMs <= nowMs + slackMs) return streams
+    const due = this.#camerasWith(({ dueMs }) => dueMs !== undefined && dueMs <= nowMs + slackMs)
+    const chosen = streams.filter((camera) => due.includes(camera) || asked.includes(camera.name))
+    if (chosen.length > 0) return chosen
+    const failing = this.#camerasWith(({ state }) => state === 'failing')
+    return failing.length > 0 ? failing : streams
+  }
+
+  #camerasWith(isWanted: (status: CameraStatus) => boolean): readonly CameraConfig[] {
+    return this.#deps.cameras.streams.filter(({ name }) => isWanted(this.#states.of(name)))
   }
 
   /**
@@ -112,104 +150,51 @@ export class CameraWorker {
    * start without network reports it.
    */
   async #prepare(): Promise<void> {
-    const { files, cameras } = this.#deps
-    await files.prepare(cameras.streams.map(({ name }) => name))
+    const { files, copies, cameras } = this.#deps
+    const names = cameras.streams.map(({ name }) => name)
+    await files.prepare(names)
+    await this.#ledger.load()
     if (this.#prepared) return
-    for (const { name } of cameras.streams) {
-      const file = await files.read(name)
-      this.#update(name, { versionId: file?.versionId })
-    }
+    await copies.keep(names)
+    await this.#ledger.keep(names)
+    for (const name of names) this.#states.hasFile(name, await files.read(name))
     this.#prepared = true
   }
 
-  async #refresh(secretId: string, cameras: readonly CameraConfig[], signal: AbortSignal): Promise<void> {
-    try {
-      const version = await this.#deps.reader.current(secretId, signal)
-      for (const camera of cameras) await this.#apply(camera, version)
-    } catch (error) {
-      if (signal.aborted) return
-      for (const { name } of cameras) this.#failed(name, error)
-    }
+  #nextMs(): number {
+    const due = this.status().flatMap(({ dueMs }) => (dueMs === undefined ? [] : [dueMs]))
+    return Math.min(this.#fullDueMs, ...due)
   }
 
-  /** A fault of one camera, such as its group's, is none of another with the same secret. */
-  async #apply(camera: CameraConfig, version: SecretVersion): Promise<void> {
-    const { name } = camera
-    try {
-      await this.#write(camera, version)
-    } catch (error) {
-      this.#failed(name, error)
-      return
-    }
-    this.#mayRecover.delete(name)
-    this.#enter(name, 'ok', undefined)
-    this.#failures.get(name)?.recovered('camera refreshed again', { camera: name })
+  #notYet(camera: CameraStatus | undefined): AgentError {
+    if (camera === undefined) return new AgentError('the refresh did not end')
+    const { message, hint } = reportOf(camera)
+    const text = `${message}${this.#nextAttempt(camera)}`
+    return new AgentError(text, { retryable: true, ...(hint === undefined ? {} : { hint }) })
   }
 
-  /** Writes file and copy where the version, or who may read it, has changed. */
-  async #write({ name, group, secretId }: CameraConfig, { versionId, text }: SecretVersion): Promise<void> {
-    const { files, groups, copies, hooks, cloudNow, log } = this.#deps
-    const gid = group === undefined ? undefined : await groups.idOf(group)
-    const before = await files.read(name)
-    const isSame = before?.versionId === versionId
-    if (!isSame || !(await files.hasReaders(name, gid))) {
-      const file = isSame ? before : cameraFile(parseCameraSecret(text, secretId), versionId, cloudNow())
-      await files.write(name, file, gid)
-      this.#update(name, { versionId, changedMs: monotonicMs() })
-      hooks.changed()
-      log.info('camera credentials written', { camera: name, versionId, ...(group === undefined ? {} : { group }) })
-    }
-    const file = await files.read(name)
-    if (file !== undefined && (await copies.read(name))?.versionId !== versionId) await copies.write(name, file)
+  #notAll(late: readonly CameraStatus[]): CamerasError {
+    const [first] = late
+    const { message, hint } = reportOf(first)
+    const failing = late.filter(({ state }) => state === 'failing').length
+    const what =
+      failing > 0
+        ? `${failing} of ${this.status().length} cameras failed`
+        : `${late.length} of ${this.status().length} cameras are not refreshed`
+    const text = `${what}, ${first?.name ?? ''}: ${message}`
+    return new CamerasError(text, { retryable: true, ...(hint === undefined ? {} : { hint }) })
   }
 
-  #failed(name: string, error: unknown): void {
-    if (error instanceof AgentError && !error.retryable) this.#mayRecover.delete(name)
-    else this.#mayRecover.add(name)
-    this.#enter(name, 'failing', { ...reportError(error), atMs: monotonicMs() })
-    this.#failures.get(name)?.failed('camera keeps its last credentials', error, { camera: name })
-  }
-
-  #enter(name: string, state: CameraStatus['state'], lastError: CameraStatus['lastError']): void {
-    const before = this.#status.get(name)
-    const sinceMs = before?.state === state ? before.sinceMs : monotonicMs()
-    this.#update(name, { state, sinceMs, lastError })
-  }
-
-  #update(name: string, change: Partial<CameraStatus>): void {
-    this.#status.set(name, { ...initialStatus(name), ...this.#status.get(name), ...change })
-  }
-
-  #retryMs(): number {
-    const capMs = this.#mayRecover.size > 0 ? outageRetryMs : Infinity
-    return jittered(Math.min(capMs, retryBaseMs * 2 ** Math.min(this.#failedInARow, 10)), 0.5)
+  /** Of what waits for the patience of a camera. */
+  #nextAttempt({ dueMs, isPatient }: CameraStatus): string {
+    if (dueMs === undefined || !isPatient) return ''
+    return `; the next attempt is at ${new Date(this.#deps.cloudNow() + dueMs - monotonicMs()).toISOString()}`
   }
 }
 
-function cameraFile({ username, password, streamUrl }: CameraSecret, versionId: string, atMs: number): CameraFile {
-  return {
-    username,
-    password,
-    streamUrl,
-    streamUrlWithCredentials: withCredentials(streamUrl, username, password),
-    versionId,
-    changedAt: new Date(atMs).toISOString(),
-  }
-}
-
-function initialStatus(name: string): CameraStatus {
-  return {
-    name,
-    state: 'starting',
-    sinceMs: monotonicMs(),
-    versionId: undefined,
-    changedMs: undefined,
-    lastError: undefined,
-  }
-}
-
-function restored({ message, hint }: ErrorReport): AgentError {
-  return new AgentError(message, { retryable: true, ...(hint === undefined ? {} : { hint }) })
+interface Waiter {
+  readonly name: string | undefined
+  readonly settled: PromiseWithResolvers<undefined>
 }
 
 /** A pass that ended, and in which some cameras failed. */
@@ -217,9 +202,7 @@ class CamerasError extends AgentError {
   override readonly name = 'CamerasError'
 }
 
-function someFailed(failing: readonly CameraStatus[], of: number): CamerasError {
-  const [first] = failing
-  const { message = '', hint } = first?.lastError ?? {}
-  const text = `${failing.length} of ${of} cameras failed, ${first?.name ?? ''}: ${message}`
-  return new CamerasError(text, { retryable: true, ...(hint === undefined ? {} : { hint }) })
+function reportOf(camera: CameraStatus | undefined): Pick<ErrorReport, 'message' | 'hint'> {
+  const { lastError, detail, state = 'starting' } = camera ?? {}
+  return lastError ?? { message: detail ?? (state === 'starting' ? 'the refresh did not end' : state) }
 }

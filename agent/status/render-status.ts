@@ -7,7 +7,7 @@ const shownLagSeconds = 120
 
 /** The status document for people: one line per part, and under it what went wrong and what to do. */
 export function renderStatus(status: StatusDocument): string {
-  const { agent, device, clock, identity, logs, cameraSealing, cameraHooks = [] } = status
+  const { agent, device, clock, identity, logs, cameraSecrets, cameraSealing, cameraHooks = [] } = status
   const rows = [
     row('agent', 'running', `version ${agent.version}, pid ${agent.pid}, since ${agent.startedAt}`),
     row('device', device.name, `thing ${device.thingName}, id ${device.id}, region ${device.region}`),
@@ -17,10 +17,11 @@ export function renderStatus(status: StatusDocument): string {
       part(each.name, each, `${expiryText('valid until', each.expiresAt)}, ${count(each.fetches, 'fetch', 'fetches')}`),
     ),
     ...status.artifacts.flatMap((each) => part(`artifact ${each.name}`, each, artifactText(each))),
-    ...status.cameras.flatMap((each) => part(`camera ${each.name}`, each, `version ${each.versionId ?? 'none yet'}`)),
+    ...status.cameras.flatMap((each) => part(`camera ${each.name}`, each, cameraText(each))),
     ...status.applications.flatMap((each) =>
       part(`application ${each.name}`, each, `${expiryText('valid until', each.expiresAt)}, served ${each.served}`),
     ),
+    ...(cameraSecrets === undefined ? [] : part('camera secrets', cameraSecrets, 'a batch of them is denied')),
     ...(cameraSealing === undefined ? [] : part('cameras sealing', cameraSealing, sealingText(cameraSealing))),
     ...cameraHooks.flatMap((each) => part(`camera hook ${each.name}`, each, 'after changes of camera files')),
     ...part('logs', logs, logsText(logs)),
@@ -28,6 +29,10 @@ export function renderStatus(status: StatusDocument): string {
     ...status.overdue.map((name) => row(name, 'OVERDUE', 'it neither ended nor progressed by its own deadline')),
   ]
   return `${rows.join('\n')}\n`
+}
+
+function cameraText({ versionId, detail }: StatusDocument['cameras'][number]): string {
+  return `version ${versionId ?? 'none yet'}${detail === undefined ? '' : `, ${detail}`}`
 }
 
 function sealingText({ key }: NonNullable<StatusDocument['cameraSealing']>): string {

@@ -63,9 +63,14 @@ export interface ArtifactPart extends PartStatus {
   }
 }
 
+/** The state is `starting`, `ok`, `pending`, `unproven` or `failing`. */
 export interface CameraPart extends PartStatus {
   readonly name: string
+  /** While it is `pending` or `unproven`: what it waits for, and why. */
+  readonly detail?: string
+  /** In the camera's file. */
   readonly versionId?: string
+  /** When that came into the file. */
   readonly changedAt?: string
 }
 
@@ -173,6 +178,8 @@ export interface StatusDocument {
   readonly artifacts: readonly ArtifactPart[]
   readonly cameras: readonly CameraPart[]
   readonly applications: readonly ApplicationPart[]
+  /** Only while secrets cannot be read in batches, with why and until when. */
+  readonly cameraSecrets?: PartStatus
   /** None where no camera is configured. */
   readonly cameraSealing?: CameraSealingPart
   /** None where no hook is configured. */

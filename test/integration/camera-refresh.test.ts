@@ -199,7 +199,7 @@ test('removes the file of a camera that left the configuration at the next start
 test('asks once for a secret that two cameras share, and writes both files', async () => {
   await using appliance = await LocalAppliance.open({
     config: () => ({
-      cameras: { streams: ['left', 'right'].map((name) => ({ name, secretId })) },
+      cameras: { streams: ['left', 'right'].map((name) => ({ name, secretId, probe: false })) },
     }),
   })
   appliance.cloud.secrets.createSecret(secretId, secretText(password))
@@ -219,7 +219,7 @@ async function open(names: readonly string[]): Promise<LocalAppliance> {
 }
 
 function cameras(names: readonly string[]): Readonly<Record<string, unknown>> {
-  const streams = names.map((name) => ({ name, secretId: `panorama/shared/${name}` }))
+  const streams = names.map((name) => ({ name, secretId: `panorama/shared/${name}`, probe: false }))
   return { refreshSeconds: 86_400, streams }
 }
 

@@ -85,6 +85,7 @@ interface Call {
 const calls: readonly Call[] = [
   { service: 's3', action: 'ListObjectsV2', run: ({ artifacts }) => artifacts.list(never) },
   { service: 'secretsmanager', action: 'GetSecretValue', run: ({ secrets }) => secrets.current(secretId, never) },
+  { service: 'secretsmanager', action: 'BatchGetSecretValue', run: ({ secrets }) => secrets.batch([secretId], never) },
   { service: 'logs', action: 'CreateLogGroup', run: ({ logs }) => logs.createGroup(group, never) },
 ]
 const refusals = [

@@ -21,7 +21,7 @@ const otherThing = 'appliance-b'
 const otherSecret = `panorama/${otherThing}/dock-1`
 const soon = { timeout: 15_000, interval: 25 }
 
-test('asks for seven actions in a whole run, and is refused none', async () => {
+test('asks for eight actions in a whole run, and is refused none', async () => {
   await using appliance = await open()
   {
     await using agent = await appliance.start()
@@ -30,6 +30,7 @@ test('asks for seven actions in a whole run, and is refused none', async () => {
     await appliance.put('app/model', 'two')
     await agent.sync()
     await agent.refresh()
+    await agent.refresh('dock-1')
   }
   const { requests } = appliance.cloud
   expect([...requests.countByAction().keys()].sort()).toEqual([
@@ -39,6 +40,7 @@ test('asks for seven actions in a whole run, and is refused none', async () => {
     'logs:PutLogEvents',
     's3:GetObject',
     's3:ListObjectsV2',
+    'secretsmanager:BatchGetSecretValue',
     'secretsmanager:GetSecretValue',
   ])
   const refused = requests.list().filter(({ status }) => status === 401 || status === 403 || status === 0)
@@ -72,6 +74,23 @@ describe.concurrent('without a permission', () => {
     for (const part of others) local.expect(await faultOf(agent, part)).toBeUndefined()
     local.expect(await isThere(appliance, one.part)).toBe(false)
   })
+})
+
+test('without secretsmanager:BatchGetSecretValue secrets are read one by one, which is said once', async () => {
+  await using appliance = await open()
+  withoutAction(appliance.cloud, 'secretsmanager:BatchGetSecretValue')
+  await using agent = await appliance.start()
+  await agent.refresh()
+  await agent.refresh()
+
+  const { cameras, cameraSecrets } = await agent.status()
+  expect(cameras).toMatchObject([{ state: 'ok' }, { state: 'ok' }])
+  expect(cameraSecrets).toMatchObject({
+    state: 'one by one',
+    lastError: { hint: expect.stringContaining('allow secretsmanager:BatchGetSecretValue on *') as unknown },
+  })
+  expect(appliance.cloud.requests.count({ action: 'BatchGetSecretValue' })).toBe(1)
+  expect(agent.lines.filter((line) => line.includes('one by one'))).toHaveLength(1)
 })
 
 describe("appliance A's credentials", () => {
@@ -149,13 +168,18 @@ async function open(): Promise<LocalAppliance> {
   const appliance = await LocalAppliance.open({
     config: ({ names }) => ({
       artifacts: [{ name: 'app', accessPoint: names.accessPointArn, prefix: 'app/', pollSeconds: 86_400 }],
-      cameras: { refreshSeconds: 86_400, streams: [{ name: 'dock-1', secretId: ownSecret }] },
+      cameras: { refreshSeconds: 86_400, streams: ['dock-1', 'dock-2'].map(cameraOf) },
     }),
   })
   await appliance.put('app/model', 'one')
   appliance.cloud.secrets.createSecret(ownSecret, secretText('one'))
+  appliance.cloud.secrets.createSecret('panorama/shared/dock-2', secretText('one'))
   await appendFile(join(appliance.files.logsFolder, 'app.log'), 'line\n')
   return appliance
+}
+
+function cameraOf(name: string): object {
+  return { name, secretId: name === 'dock-1' ? ownSecret : `panorama/shared/${name}` }
 }
 
 async function converge(appliance: LocalAppliance, agent: LocalAgent): Promise<void> {

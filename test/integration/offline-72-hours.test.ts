@@ -265,7 +265,10 @@ class Appliance implements AsyncDisposable {
     this.reader.beforeAnswer = (_secretId, signal) => this.#duringPass(() => this.#reach(signal))
     return new CameraWorker({
       cameras: camerasConfig({ streams: [{ name: 'dock-1', secretId }] }),
+      thingName: 'dock-1',
       reader: this.reader,
+      probe: async () => await Promise.resolve({ kind: 'accepted' }),
+      ledgerPath: join(this.#root, 'refusals.json'),
       files: new CameraFiles(join(this.#root, 'cameras')),
       copies: new FakeCopies(),
       groups: fakeCameraGroups(),

@@ -185,6 +185,6 @@ function configOf(cloud: Cloud, assumes: boolean) {
   return {
     role: { alias: roleAlias, ...(assumes ? { assume: { roleArn } } : {}) },
     artifacts: [{ name: 'app', accessPoint: cloud.names.accessPointArn, prefix: 'app/' }],
-    cameras: { streams: [{ name: 'dock', secretId: 'panorama/shared/dock' }] },
+    cameras: { streams: [{ name: 'dock', secretId: 'panorama/shared/dock', probe: false }] },
   }
 }

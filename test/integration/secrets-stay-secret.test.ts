@@ -7,6 +7,7 @@ import { expect, it } from 'vitest'
 import { createAgentSite, type AgentSite } from '../support/agent-site.ts'
 import { freePort } from '../support/free-port.ts'
 import { httpGet } from '../support/http-get.ts'
+import { startRtspCamera } from '../support/rtsp-camera.ts'
 import { runCommand } from '../support/run-command.ts'
 import { agentCommand, type AgentProcess } from '../support/agent-process.ts'
 import { exitOf, waitUntil } from '../support/wait-until.ts'
@@ -28,16 +29,21 @@ it('shows no password, token or key anywhere but in the files of cameras and app
     return credentials
   }
   const passwords = ['pw-First_7Gk2', 'pw-Second@9Lm4', 'pw-Broken_5Tr1', 'pw-Denied_3Qx8']
+  const asked = ['pw-Probed_8Nd6', 'pw-Refused_2Hv9']
+  await using camera = await startRtspCamera({ username: 'u', password: 'pw-Probed_8Nd6' })
+  const ofCamera = (password: string): string =>
+    JSON.stringify({ username: 'u', password, streamUrl: camera.streamUrl })
   await site.publish('a', 'content')
   site.setPassword('pw-First_7Gk2')
   cloud.secrets.createSecret('panorama/shared/broken', '{"username":"u","password":"pw-Broken_5Tr1')
   cloud.secrets.createSecret('elsewhere/denied', '{"username":"u","password":"pw-Denied_3Qx8"}')
+  cloud.secrets.createSecret('panorama/shared/probed', ofCamera('pw-Probed_8Nd6'))
   await appendFile(join(site.appliance.logsFolder, 'app.log'), 'one line\n')
   const agent = site.start({ env: { NODE_DEBUG: '' } })
   const places = new Map<string, string>()
   await agent.until(({ artifacts: [artifact], cameras, applications }) => {
     if (applications[0]?.expiresAt === undefined) return false
-    return artifact?.state === 'ok' && cameras.map(({ state }) => state).join() === 'ok,failing,failing'
+    return artifact?.state === 'ok' && cameras.map(({ state }) => state).join() === 'ok,failing,failing,ok'
   })
   const files = join(site.appliance.runtimeFolder, 'applications', application)
   const authorization = await readFile(join(files, 'token'), 'utf8')
@@ -47,7 +53,9 @@ it('shows no password, token or key anywhere but in the files of cameras and app
   await waitUntil('CloudWatch has the log of the start', () => cloudWatchText(site).includes('agent is ready'))
 
   site.setPassword('pw-Second@9Lm4')
+  cloud.secrets.rotateSecret('panorama/shared/probed', ofCamera('pw-Refused_2Hv9'))
   await command(site, ['refresh', 'dock-1'], places)
+  await command(site, ['refresh', 'probed'], places)
   await command(site, ['refresh', 'broken'], places)
   await command(site, ['refresh', 'denied'], places)
   await command(site, ['status'], places)
@@ -70,9 +78,11 @@ it('shows no password, token or key anywhere but in the files of cameras and app
   const keyLines = privateKey.split('\n').filter((line) => line.length > 20 && !line.startsWith('-----'))
   expect(issued.length).toBeGreaterThanOrEqual(4)
   expect(keyLines.length).toBeGreaterThanOrEqual(1)
-  const secrets = [...passwords, ...issued, ...keyLines, authorization, wrong]
+  const secrets = [...passwords, ...asked, ...issued, ...keyLines, authorization, wrong]
   expect(placesOf(secrets, places)).toEqual([])
 
+  expect(camera.attempts()).toEqual({ accepted: 2, refused: 1 }) // the one in the file, again after the refusal
+  expect([...places.keys()].filter((place) => place.includes('refusals.json')).length).toBeGreaterThan(0)
   expect([...places.keys()].join('\n')).toMatch(/cmdline[^]*environ[^]*output/)
   expect([...places.keys()].filter((place) => place.includes('/current/a at the end'))).toHaveLength(1)
   const empty = [...places].filter(([, text]) => text === '').map(([place]) => place)
@@ -95,9 +105,10 @@ async function ask(port: number, authorization: string): Promise<void> {
 
 function verbose({ folder, port }: { readonly folder: string; readonly port: number }): Record<string, unknown> {
   const streams = [
-    { name: 'dock-1', secretId: 'panorama/shared/dock-1' },
+    { name: 'dock-1', secretId: 'panorama/shared/dock-1', probe: false },
     { name: 'broken', secretId: 'panorama/shared/broken' },
     { name: 'denied', secretId: 'elsewhere/denied' },
+    { name: 'probed', secretId: 'panorama/shared/probed' },
   ]
   const sources = [{ kind: 'file', path: join(folder, 'logs', '*.log') }]
   return {

@@ -77,7 +77,7 @@ async function ask({ runtimeFolder }: ApplianceFiles, path: string): Promise<voi
 function workersConfig({ names }: Cloud): Record<string, unknown> {
   return {
     artifacts: [{ name: artifactName, accessPoint: names.accessPointArn, prefix, pollSeconds: 10 }],
-    cameras: { refreshSeconds: 30, streams: [{ name: cameraName, secretId }] },
+    cameras: { refreshSeconds: 30, streams: [{ name: cameraName, secretId, probe: false }] },
   }
 }
 

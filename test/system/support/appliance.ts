@@ -170,8 +170,8 @@ export class Appliance implements AsyncDisposable {
 }
 
 /** The camera of every appliance, as `cameras.streams[]` has it. */
-export function cameraConfig(): { readonly name: string; readonly secretId: string } {
-  return { name: cameraName, secretId }
+export function cameraConfig(): { readonly name: string; readonly secretId: string; readonly probe: boolean } {
+  return { name: cameraName, secretId, probe: false } // there is no camera
 }
 
 /** Everything that the agent has to do is done. */

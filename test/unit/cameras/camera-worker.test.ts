@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 
 import { CameraFiles } from '../../../agent/cameras/camera-files.ts'
-import { CameraWorker, type CameraStatus } from '../../../agent/cameras/camera-worker.ts'
+import type { CameraStatus } from '../../../agent/cameras/camera-states.ts'
+import { CameraWorker, type CameraWorkerDeps } from '../../../agent/cameras/camera-worker.ts'
 import type { SecretVersion } from '../../../agent/cameras/secret-reader.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
 import { camerasConfig } from '../../support/cameras-config.ts'
@@ -21,19 +22,44 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-const aside = { hooks: { changed: () => undefined }, cloudNow: () => Date.UTC(2027, 0, 1) }
+/** What no test here is about: cameras take every credential. */
+function aside(folder: TempFolder) {
+  return {
+    thingName: 'dock',
+    probe: async () => await Promise.resolve({ kind: 'accepted' } as const),
+    ledgerPath: join(folder.path, 'state', 'refusals.json'),
+    hooks: { changed: () => undefined },
+    cloudNow: () => Date.UTC(2027, 0, 1),
+  }
+}
 
 function version(versionId: string, password = 'hunter2'): SecretVersion {
   return { versionId, text: JSON.stringify({ username: 'admin', password, streamUrl: 'rtsp://10.0.0.5/' }) }
 }
 
 /** A worker for cameras given as `{ name: secretId }`. */
-function make(folder: TempFolder, streams: Readonly<Record<string, string>>, reader = new FakeSecretReader()) {
+function make(
+  folder: TempFolder,
+  streams: Readonly<Record<string, string>>,
+  {
+    reader = new FakeSecretReader(),
+    ...more
+  }: Partial<Pick<CameraWorkerDeps, 'cloudNow' | 'probe'>> & { readonly reader?: FakeSecretReader } = {},
+) {
   const log = new RecordingLog()
   const cameras = camerasConfig({ streams: Object.entries(streams).map(([name, secretId]) => ({ name, secretId })) })
   const files = new CameraFiles(folder.path)
   const copies = new FakeCopies()
-  const worker = new CameraWorker({ cameras, reader, files, groups: fakeCameraGroups(), log, copies, ...aside })
+  const worker = new CameraWorker({
+    cameras,
+    reader,
+    files,
+    groups: fakeCameraGroups(),
+    log,
+    copies,
+    ...aside(folder),
+    ...more,
+  })
   const status = (name: string): CameraStatus | undefined => worker.status().find((camera) => camera.name === name)
   return { worker, reader, log, status, copies }
 }
@@ -91,16 +117,18 @@ test('writes nothing while the version stays, and says nothing', async () => {
 
 test('follows a rotation and tells when it changed', async () => {
   await using folder = await tempFolder()
-  const { worker, reader, status } = make(folder, { 'dock-3': 'secret-a' })
+  let nowMs = Date.UTC(2027, 0, 1)
+  const { worker, reader, status } = make(folder, { 'dock-3': 'secret-a' }, { cloudNow: () => nowMs })
   reader.set('secret-a', version('v1'))
   await using _ = running(worker.worker)
   await worker.refreshNow(undefined)
-  const changedMs = status('dock-3')?.changedMs ?? Infinity
+  expect(status('dock-3')?.changedAt).toBe('2027-01-01T00:00:00.000Z')
+  nowMs += 1000
   reader.set('secret-a', version('v2', 'rotated'))
   await worker.refreshNow(undefined)
   expect(await fileOf(folder, 'dock-3')).toMatchObject({ password: 'rotated', versionId: 'v2' })
   expect(status('dock-3')?.versionId).toBe('v2')
-  expect(status('dock-3')?.changedMs).toBeGreaterThan(changedMs)
+  expect(status('dock-3')?.changedAt).toBe('2027-01-01T00:00:01.000Z')
 })
 
 test('keeps the last good file when the secret is malformed, and shows no value', async () => {
@@ -213,7 +241,7 @@ test('removes the file of a camera that is not configured any more', async () =>
   const run = running(first.worker.worker)
   await first.worker.refreshNow(undefined)
   await run.stop()
-  const second = make(folder, { kept: 'secret-a' }, first.reader)
+  const second = make(folder, { kept: 'secret-a' }, { reader: first.reader })
   await using _ = running(second.worker.worker)
   await second.worker.refreshNow(undefined)
   expect(await readdir(folder.path)).toEqual(['kept.json'])
@@ -285,7 +313,7 @@ describe('a camera with a group', () => {
     const groups = fakeCameraGroups({ viewers, others })
     const files = new CameraFiles(folder.path)
     const copies = new FakeCopies()
-    const worker = new CameraWorker({ cameras, reader, files, groups, log, copies, ...aside })
+    const worker = new CameraWorker({ cameras, reader, files, groups, log, copies, ...aside(folder) })
     await using _ = running(worker.worker)
     await worker.refreshNow(undefined).catch(() => undefined)
     return { log, statuses: worker.status() }

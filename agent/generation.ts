@@ -63,23 +63,7 @@ export function createGeneration(options: GenerationOptions): Generation {
   const { config, session, log, ring } = options
   const { clients, call, clock } = session
   const cloudNow = (): number => clock.now()
-  const transfers = new Transfers({ limits: config.downloads, artifacts: config.artifacts.length, cloudNow })
-  const artifacts = config.artifacts.map((artifact) =>
-    createArtifactWorker({
-      artifact,
-      source: createS3ArtifactSource({
-        client: clients.s3,
-        call,
-        accessPoint: artifact.accessPoint,
-        prefix: artifact.prefix,
-      }),
-      folder: join(config.paths.state, 'artifacts', artifact.name),
-      transfers,
-      cloudNow,
-      runHook: createHookRunner(session.rootRequests),
-      log,
-    }),
-  )
+  const artifacts = createArtifacts(options)
   const { cameras, cameraHooks, serveLast } = createCameras(options)
   const applications = createApplications(options)
   const names = deviceNames(config.device)
@@ -121,6 +105,28 @@ export function createGeneration(options: GenerationOptions): Generation {
     retryNow,
     serveLastCredentials: serveLast,
   }
+}
+
+function createArtifacts({ config, session, log }: GenerationOptions): readonly ArtifactWorker[] {
+  const { clients, call, clock } = session
+  const cloudNow = (): number => clock.now()
+  const transfers = new Transfers({ limits: config.downloads, artifacts: config.artifacts.length, cloudNow })
+  return config.artifacts.map((artifact) =>
+    createArtifactWorker({
+      artifact,
+      source: createS3ArtifactSource({
+        client: clients.s3,
+        call,
+        accessPoint: artifact.accessPoint,
+        prefix: artifact.prefix,
+      }),
+      folder: join(config.paths.state, 'artifacts', artifact.name),
+      transfers,
+      cloudNow,
+      runHook: createHookRunner(session.rootRequests),
+      log,
+    }),
+  )
 }
 
 interface Cameras {

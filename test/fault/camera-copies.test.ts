@@ -20,7 +20,7 @@ const secretOf = (name: string): string => `panorama/shared/${name}`
 
 /** A site with cameras of its own, whose secrets are there. */
 async function siteWith(names: readonly string[]): Promise<AgentSite> {
-  const streams = names.map((name) => ({ name, secretId: secretOf(name) }))
+  const streams = names.map((name) => ({ name, secretId: secretOf(name), probe: false }))
   const site = await createAgentSite({ config: () => ({ artifacts: [], cameras: { streams } }) })
   for (const name of names) {
     const document = { username: 'viewer', password: `password of ${name}`, streamUrl: `rtsp://${name}.example/1` }
@@ -147,7 +147,7 @@ describe('a reader in a loop', () => {
       site.appliance.configFile,
       JSON.stringify({
         ...site.appliance.config,
-        cameras: { streams: [{ name: 'dock-1', secretId: secretOf('dock-1') }] },
+        cameras: { streams: [{ name: 'dock-1', secretId: secretOf('dock-1'), probe: false }] },
       }),
     )
     agent.kill('SIGHUP')

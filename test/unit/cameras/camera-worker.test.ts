@@ -15,6 +15,7 @@ import { FakeSecretReader } from '../../support/fake-secret-reader.ts'
 import { RecordingLog } from '../../support/recording-log.ts'
 import { running } from '../../support/running-worker.ts'
 import { tempFolder, type TempFolder } from '../../support/temp-folder.ts'
+import { until } from '../../support/wait-until.ts'
 
 const denied = new AgentError('access denied', { hint: 'allow secretsmanager:GetSecretValue' })
 
@@ -254,9 +255,7 @@ test('asks once for a secret that many cameras share', async () => {
   const { worker, reader } = make(folder, streams)
   reader.set('shared', version('v1'))
   await using _ = running(worker.worker)
-  await vi.waitFor(() => {
-    expect(worker.worker.health().passes).toBe(1)
-  })
+  await until(() => worker.worker.health().passes === 1)
   expect(reader.calls).toEqual(['shared'])
   expect(await readdir(folder.path)).toHaveLength(50)
 })

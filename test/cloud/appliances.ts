@@ -72,6 +72,10 @@ export class Appliances {
     this.#thingTypes.set(thingName, thingTypeName)
   }
 
+  hasThing(thingName: string): boolean {
+    return this.#thingTypes.has(thingName)
+  }
+
   /** Registers an active certificate that belongs to no thing and has no policy. */
   async createCertificate(): Promise<DeviceCertificate> {
     const issued = await issueDeviceCertificate(this.#options.authority, this.#options.now())

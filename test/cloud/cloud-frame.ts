@@ -65,6 +65,8 @@ export interface CloudFrame extends AsyncDisposable {
   readonly lookup: LookupFunction
   /** What trust policies see of aws:SourceAccount and aws:SourceArn; `none` until set. */
   readonly setTrustSource: (source: TrustSource) => void
+  /** Opens one more server, for a protocol that is not HTTP. */
+  readonly openDoor: Doors['open']
   /** Refuses connections and destroys those that are open, until `reachable`. */
   readonly unreachable: () => Promise<void>
   /** Accepts connections and answers nothing, until `reachable`. */
@@ -112,6 +114,7 @@ export async function startFrame(options: FrameOptions): Promise<CloudFrame> {
     setTrustSource: (source) => {
       trust.source = source
     },
+    openDoor: doors.open,
     unreachable: () => doors.each((listener) => listener.unreachable()),
     blackhole: () => doors.each((listener) => listener.blackhole()),
     reachable: () => doors.each((listener) => listener.reachable()),

@@ -1,4 +1,7 @@
-import { issueServerChain, type Authority } from './certificates.ts'
+import { createServer as createHttpsServer } from 'node:https'
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
+
+import { issueServerChain, type Authority, type KeyAndCertificate } from './certificates.ts'
 import type { CloudClock } from './cloud-clock.ts'
 import type { Faults } from './faults.ts'
 import { FrontDoor, type FrontDoorOptions } from './front-door.ts'
@@ -20,13 +23,24 @@ export interface Door {
   readonly route: FrontDoorOptions['route']
 }
 
-/** The two HTTPS servers of the cloud: the credentials provider's, with client certificates, and the services'. */
+/** A server of the cloud for a protocol that is not HTTP. Client certificates are asked for, and not looked at. */
+export interface PlainDoor {
+  /** 0: any free port. */
+  readonly port: number
+  /** What clients may ask for by ALPN; one that asks for something else is refused. */
+  readonly protocols: readonly string[]
+  readonly onConnection: (socket: TLSSocket) => void
+}
+
+/** The HTTPS servers of the cloud: the credentials provider's, with client certificates, and the services'. */
 export interface Doors extends AsyncDisposable {
   readonly credentialsPort: number
   readonly servicesPort: number
-  /** Does something to both servers. */
+  /** Opens one more server. It shares the fate of the others, and is closed with them. */
+  readonly open: (door: PlainDoor) => Promise<Listener>
+  /** Does something to all servers. */
   readonly each: (act: (listener: Listener) => Promise<void> | void) => Promise<void>
-  /** Gives both servers certificates for the time that the cloud has now. */
+  /** Gives all servers certificates for the time that the cloud has now. */
   readonly renewCertificates: () => Promise<void>
 }
 
@@ -55,13 +69,19 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
     openDoor({ door, options, resources, listen: { certificate, ...listen }, onDefect: (error) => defects.push(error) })
   const credentials = await open(options.credentials, { requestClientCertificate: true, serverNames: credentialsNames })
   const services = await open(options.services, {})
+  const listeners = new Set([credentials, services])
   const each: Doors['each'] = async (act) => {
-    await Promise.all([credentials, services].map(async (listener) => act(listener)))
+    await Promise.all([...listeners].map(async (listener) => act(listener)))
   }
   const owned = resources.move()
   return {
     credentialsPort: credentials.port,
     servicesPort: services.port,
+    open: async (door) => {
+      const listener = owned.use(await openPlainDoor(door, await issue()))
+      listeners.add(listener)
+      return listener
+    },
     each,
     renewCertificates: async () => {
       const renewed = await issue()
@@ -88,6 +108,25 @@ async function openDoor({
 }): Promise<Listener> {
   const connections = (): Listener => listener
   const door = resources.use(new FrontDoor({ route, now: clock.now, faults, requests, connections, onDefect }))
-  const listener = await Listener.open({ requestClientCertificate: false, ...listen, port, handler: door.handler })
+  const listener = await Listener.open({
+    requestClientCertificate: false,
+    ...listen,
+    port,
+    createServer: (tls) =>
+      createHttpsServer({ ...tls, keepAliveTimeout: 60_000, requestTimeout: 60_000 }, door.handler),
+  })
   return resources.use(listener)
+}
+
+async function openPlainDoor(
+  { port, protocols, onConnection }: PlainDoor,
+  certificate: KeyAndCertificate,
+): Promise<Listener> {
+  return Listener.open({
+    certificate,
+    requestClientCertificate: true,
+    serverNames: ['localhost'],
+    port,
+    createServer: (tls) => createTlsServer({ ...tls, ALPNProtocols: [...protocols] }, onConnection),
+  })
 }

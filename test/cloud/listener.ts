@@ -1,9 +1,7 @@
 import { once } from 'node:events'
-import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
-import type { RequestListener } from 'node:http'
 import { constants } from 'node:crypto'
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net'
-import type { SecureContextOptions } from 'node:tls'
+import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import type { SecureContextOptions, Server as TlsServer, TlsOptions } from 'node:tls'
 
 import type { KeyAndCertificate } from './certificates.ts'
 
@@ -15,7 +13,8 @@ export interface ListenerOptions {
   readonly serverNames?: readonly string[]
   /** Default 0: any free port. */
   readonly port?: number
-  readonly handler: RequestListener
+  /** Makes the server that speaks the protocol; it is handed each connection, and never listens itself. */
+  readonly createServer: (options: TlsOptions) => TlsServer
 }
 
 type Mode = 'reachable' | 'unreachable' | 'blackhole'
@@ -24,36 +23,31 @@ const listenTries = 50
 const listenRetryMs = 100
 
 /**
- * One HTTPS server on a loopback port that it keeps for life, and that can go away or turn into a black hole. TCP is
- * accepted apart from HTTPS, because only the TCP socket can be reset.
+ * One TLS server on a loopback port that it keeps for life, and that can go away or turn into a black hole. TCP is
+ * accepted apart from TLS, because only the TCP socket can be reset.
  */
 export class Listener implements AsyncDisposable {
-  readonly #https: HttpsServer
+  readonly #tls: TlsServer
   readonly #tcp: Server
   readonly #sockets = new Map<number, Socket>()
   #mode: Mode = 'unreachable'
   #port: number
 
-  private constructor({ certificate, requestClientCertificate, serverNames, port = 0, handler }: ListenerOptions) {
+  private constructor({ certificate, requestClientCertificate, serverNames, port = 0, createServer }: ListenerOptions) {
     this.#port = port
-    this.#https = createHttpsServer(
-      {
-        ...secureContext(certificate),
-        requestCert: requestClientCertificate,
-        rejectUnauthorized: false,
-        keepAliveTimeout: 60_000,
-        requestTimeout: 60_000,
-      },
-      handler,
-    )
-    this.#https.on('secureConnection', (socket) => {
+    this.#tls = createServer({
+      ...secureContext(certificate),
+      requestCert: requestClientCertificate,
+      rejectUnauthorized: false,
+    })
+    this.#tls.prependListener('secureConnection', (socket) => {
       const { servername } = socket
       if (serverNames !== undefined && !serverNames.some((name) => name === servername)) socket.destroy()
     })
-    this.#https.on('tlsClientError', (_error, socket) => {
+    this.#tls.on('tlsClientError', (_error, socket) => {
       socket.destroy()
     })
-    this.#tcp = createServer((socket) => {
+    this.#tcp = createTcpServer((socket) => {
       this.#accept(socket)
     })
   }
@@ -74,7 +68,7 @@ export class Listener implements AsyncDisposable {
 
   /** New connections are shown this certificate. */
   setCertificate(certificate: KeyAndCertificate): void {
-    this.#https.setSecureContext(secureContext(certificate))
+    this.#tls.setSecureContext(secureContext(certificate))
   }
 
   /** Listens, on the same port as before, and ends what was stuck in the black hole. */
@@ -108,7 +102,6 @@ export class Listener implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.unreachable()
-    this.#https.closeAllConnections()
   }
 
   #accept(socket: Socket): void {
@@ -124,7 +117,7 @@ export class Listener implements AsyncDisposable {
     socket.once('close', () => {
       this.#sockets.delete(remotePort)
     })
-    if (this.#mode !== 'blackhole') this.#https.emit('connection', socket)
+    if (this.#mode !== 'blackhole') this.#tls.emit('connection', socket)
   }
 
   async #listen(): Promise<void> {

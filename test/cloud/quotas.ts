@@ -1,6 +1,11 @@
 /** What AWS allows an account in one region, in requests a second, by `service:action`. */
 const defaultQuotas: Readonly<Record<string, number>> = {
   'credentials:AssumeRoleWithCertificate': 100,
+  'iot:Connect': 500,
+  'iot-jobs:DescribeJobExecution': 200,
+  'iot-jobs:GetPendingJobExecutions': 200,
+  'iot-jobs:StartNextPendingJobExecution': 200,
+  'iot-jobs:UpdateJobExecution': 200,
   'logs:CreateLogGroup': 10,
   'logs:CreateLogStream': 50,
   'logs:PutLogEvents': 5000,
@@ -42,7 +47,16 @@ export class Quotas {
     const key = `${service}:${action}`
     const quota = this.#perSecond.get(key)
     if (!this.#enforced || quota === undefined) return true
-    const bucket = this.#fill(key, quota * this.#scale)
+    return this.#takeFrom(key, quota * this.#scale)
+  }
+
+  /** As `take`, for a limit that AWS raises for nobody and that therefore is not scaled. */
+  takeFixed(key: string, perSecond: number): boolean {
+    return !this.#enforced || this.#takeFrom(key, perSecond)
+  }
+
+  #takeFrom(key: string, perSecond: number): boolean {
+    const bucket = this.#fill(key, perSecond)
     if (bucket.tokens < 1) return false
     bucket.tokens -= 1
     return true

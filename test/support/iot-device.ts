@@ -10,6 +10,8 @@ export interface DeviceOptions {
   readonly clientId: string
   readonly keepAliveSeconds?: number
   readonly minReconnectDelayMs?: number
+  /** Default 5. */
+  readonly operationTimeoutSeconds?: number
 }
 
 /** The AWS IoT Device SDK as a device uses it. Disposing of it closes all that it opened. */
@@ -31,8 +33,6 @@ export interface ConnectAttempt {
   readonly reasonCode: number | undefined
   readonly serverKeepAlive: number | undefined
 }
-
-const operationTimeoutSeconds = 5
 
 /** Builds a client and starts it; whether it connects, `attempts` tells. */
 export function startDevice(cloud: IotCloud, options: DeviceOptions): IotDevice {
@@ -56,7 +56,7 @@ export function startDevice(cloud: IotCloud, options: DeviceOptions): IotDevice 
   const requests = {
     maxRequestResponseSubscriptions: 8,
     maxStreamingSubscriptions: 8,
-    operationTimeoutInSeconds: operationTimeoutSeconds,
+    operationTimeoutInSeconds: options.operationTimeoutSeconds ?? 5,
   }
   const jobs = iotjobs.IotJobsClientv2.newFromMqtt5(client, requests)
   const shadows = iotshadow.IotShadowClientv2.newFromMqtt5(client, requests)

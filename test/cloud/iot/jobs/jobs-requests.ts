@@ -60,7 +60,13 @@ const stepMinutes = z.int().min(1).max(10_080)
 
 // Ten pairs are remembered as a quota, and are not in today's documents: the stricter reading.
 const statusDetails = z
-  .record(z.string().regex(/^[a-zA-Z0-9:_-]{1,128}$/), z.string().regex(/^[^\p{C}]{1,1024}$/u))
+  .record(
+    z.string().regex(/^[a-zA-Z0-9:_-]{1,128}$/),
+    z
+      .string()
+      .regex(/^[^\p{C}]+$/u)
+      .refine((text) => text.length <= 1024),
+  )
   .refine((details) => Object.keys(details).length <= 10, 'at most 10 pairs')
   .optional()
 

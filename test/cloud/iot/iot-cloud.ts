@@ -3,13 +3,15 @@ import { join } from 'node:path'
 import { startCloud, type Cloud, type CloudOptions } from '../cloud.ts'
 import { IotServices } from './iot-services.ts'
 import { Jobs } from './jobs/jobs.ts'
-import { notifyMessage, notifyNextMessage } from './jobs/job-messages.ts'
+import { notifyMessage, notifyNextMessage, seconds } from './jobs/job-messages.ts'
 import { compareQueues } from './jobs/job-queue.ts'
 import type { JobExecution } from './jobs/job-execution.ts'
 import { createJobsTopics } from './jobs/jobs-topics.ts'
 import type { Denial } from './gate-connection.ts'
 import { findMosquitto, Mosquitto } from './mosquitto.ts'
 import { MqttGate, type ConnectedClient } from './mqtt-gate.ts'
+import { createShadowTopics, updateMessages } from './shadows/shadow-topics.ts'
+import { Shadows, type ShadowUpdateResult } from './shadows/shadows.ts'
 
 export interface IotCloudOptions extends CloudOptions {
   /** Default: as the environment's PATH has it. */
@@ -21,6 +23,7 @@ export interface IotCloudOptions extends CloudOptions {
 /** AWS IoT Core of the local cloud. */
 export interface IotAdmin {
   readonly jobs: Jobs
+  readonly shadows: Shadows
   /** Who is connected. */
   readonly clients: () => readonly ConnectedClient[]
   /** Resets the connections of a client id, or all; answers how many. */
@@ -69,11 +72,18 @@ export async function startIotCloud(options: IotCloudOptions = {}): Promise<IotC
       notify(services, jobs, { nowMs: cloud.now(), change })
     },
   })
+  const nowSeconds = (): number => seconds(cloud.now())
+  const shadows = new Shadows(nowSeconds, (...update) => {
+    announceUpdate(services, update, nowSeconds())
+  })
   const services = resources.use(
     await IotServices.start({
       account: cloud,
       broker,
-      services: [createJobsTopics({ jobs, now: cloud.now, thingExists })],
+      services: [
+        createJobsTopics({ jobs, now: cloud.now, thingExists }),
+        createShadowTopics({ shadows, nowSeconds, thingExists }),
+      ],
       onDefect,
     }),
   )
@@ -89,7 +99,7 @@ export async function startIotCloud(options: IotCloudOptions = {}): Promise<IotC
   return {
     ...cloud,
     endpoints: { ...cloud.endpoints, mqtt: `localhost:${gate.port}` },
-    iot: { jobs, ...administer({ gate, broker, services }) },
+    iot: { jobs, shadows, ...administer({ gate, broker, services }) },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }
@@ -102,7 +112,7 @@ function administer({
   readonly gate: MqttGate
   readonly broker: Mosquitto
   readonly services: IotServices
-}): Omit<IotAdmin, 'jobs'> {
+}): Omit<IotAdmin, 'jobs' | 'shadows'> {
   const startBroker = async (): Promise<void> => {
     await broker.resume()
     await services.connect()
@@ -143,5 +153,17 @@ function notify(
   if (nextChanged) {
     const documentOf = (jobId: string): unknown => jobs.documentOf(jobId)
     services.publish(`${topic}/notify-next`, notifyNextMessage(after, { nowMs, documentOf }))
+  }
+}
+
+/** Tells a thing what an update of a shadow made of it, and what it has yet to do. */
+function announceUpdate(
+  services: IotServices,
+  [thingName, shadowName, result]: readonly [string, string, ShadowUpdateResult],
+  timestamp: number,
+): void {
+  const topic = `$aws/things/${thingName}/shadow/name/${shadowName}/update`
+  for (const [level, message] of Object.entries(updateMessages(result, timestamp))) {
+    if (message !== undefined) services.publish(`${topic}/${level}`, message)
   }
 }

@@ -19,7 +19,7 @@ export interface CloudOptions {
   /** How far the cloud's time is ahead of this machine's. Default 0. */
   readonly timeOffsetMs?: number
   /** Default: any free ports. */
-  readonly ports?: FrameOptions['ports']
+  readonly ports?: FrameOptions['ports'] | undefined
   /** A customer managed key that the role may decrypt with. Default: none. */
   readonly kmsKeyArn?: string
 }

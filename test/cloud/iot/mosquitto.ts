@@ -12,15 +12,7 @@ const systemFolders = ['/usr/sbin', '/usr/local/sbin']
 
 /** Where mosquitto is; undefined when it is not installed. `path` is that of the environment. */
 export async function findMosquitto(path: string): Promise<string | undefined> {
-  for (const folder of [...path.split(delimiter), ...systemFolders]) {
-    const file = join(folder, 'mosquitto')
-    const found = await access(file, constants.X_OK).then(
-      () => true,
-      () => false,
-    )
-    if (found) return file
-  }
-  return undefined
+  return findProgram('mosquitto', [...path.split(delimiter), ...systemFolders])
 }
 
 export interface MosquittoOptions {
@@ -74,8 +66,16 @@ export class Mosquitto implements AsyncDisposable {
     return this.stop()
   }
 
+  /** With util-linux's setpriv, the broker ends with this process, however that ends. */
+  async #command(): Promise<readonly [string, ...string[]]> {
+    const setpriv = await findProgram('setpriv', ['/usr/bin', '/bin'])
+    const run = [this.#binary, '-c', this.#config] as const
+    return setpriv === undefined ? run : [setpriv, '--pdeathsig', 'KILL', ...run]
+  }
+
   async #start(): Promise<void> {
-    const child = spawn(this.#binary, ['-c', this.#config], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const command = await this.#command()
+    const child = spawn(command[0], command.slice(1), { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (text: Buffer) => {
@@ -128,4 +128,16 @@ async function accepts(path: string): Promise<boolean> {
   } finally {
     socket.destroy()
   }
+}
+
+async function findProgram(name: string, folders: readonly string[]): Promise<string | undefined> {
+  for (const folder of folders) {
+    const file = join(folder, name)
+    const found = await access(file, constants.X_OK).then(
+      () => true,
+      () => false,
+    )
+    if (found) return file
+  }
+  return undefined
 }

@@ -1,10 +1,11 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
 import { once } from 'node:events'
-import { access, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
 
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
@@ -12,8 +13,12 @@ import { z } from 'zod'
 import { configSchema, type Config } from '../../../agent/config/config-schema.ts'
 import { createLookup } from '../../cloud/cloud-lookup.ts'
 import { Faults } from '../../cloud/faults.ts'
+import { lacksMosquitto } from '../../support/mosquitto.ts'
 import { askCredentials } from './credentials-client.ts'
+import { textMatching } from './text-matching.ts'
 
+const scriptFile = new URL('../../../scripts/cloud.ts', import.meta.url).pathname
+const withoutIot = await lacksMosquitto('npm run cloud -- jobs')
 const announced = z.object({ identity: z.string(), endpoints: z.object({ credentials: z.string(), s3: z.string() }) })
 
 describe('npm run cloud', () => {
@@ -44,6 +49,39 @@ describe('npm run cloud', () => {
     expect(config.device.thingName).toBe('dock-7')
     expect(config.endpoints.s3).toBe(running.announced.endpoints.s3)
   })
+
+  it.skipIf(withoutIot)('makes, lists and cancels jobs of a running cloud', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'cloud-script-'))
+    await using cleanup = new AsyncDisposableStack()
+    cleanup.defer(() => rm(folder, { recursive: true }))
+    const running = cleanup.use(await runCloud(['--folder', folder, '--thing', 'dock-7']))
+    await writeFile(join(folder, 'job.json'), '{"version":"1.0","operation":"reboot"}')
+    const jobs = (verb: string, ...options: readonly string[]) => askCloud('jobs', verb, '--folder', folder, ...options)
+    const job = ['--job', 'job-1', '--thing', 'dock-7', '--document', join(folder, 'job.json')]
+
+    expect(await jobs('create', ...job)).toMatchObject({ code: 0, answer: { jobId: 'job-1' } })
+    expect(await jobs('list')).toMatchObject({
+      code: 0,
+      answer: { jobs: [{ jobId: 'job-1', executions: [{ thingName: 'dock-7', status: 'QUEUED' }] }] },
+    })
+    expect(await jobs('create', ...job)).toMatchObject({
+      code: 1,
+      error: textMatching(/ResourceAlreadyExists.*job-1/),
+    })
+    expect(await jobs('cancel', '--job', 'job-1')).toMatchObject({ code: 0 })
+    expect(await jobs('list')).toMatchObject({ answer: { jobs: [{ status: 'CANCELED' }] } })
+    expect(await jobs('forget')).toMatchObject({ code: 1, error: textMatching(/"jobs forget" is not known/) })
+    expect((await readConfig(folder)).endpoints.mqtt).toMatch(/^localhost:\d+$/)
+    expect(await running.interrupt()).toBe(0)
+  })
+
+  it('says so when no cloud runs with the folder', async () => {
+    expect(await askCloud('jobs', 'list', '--folder', '/nowhere')).toMatchObject({
+      code: 1,
+      error: textMatching(/no local cloud .* answers at \/nowhere\/cloud\.sock/),
+    })
+    expect(await askCloud('jobs', 'list')).toMatchObject({ code: 1, error: textMatching(/--folder.* is missing/) })
+  })
 })
 
 interface RunningCloud extends AsyncDisposable {
@@ -52,9 +90,17 @@ interface RunningCloud extends AsyncDisposable {
   readonly interrupt: () => Promise<unknown>
 }
 
+/** Runs the script to its end. */
+async function askCloud(
+  ...options: readonly string[]
+): Promise<{ readonly code: unknown; readonly answer: unknown; readonly error: string }> {
+  const child = spawn(process.execPath, [scriptFile, ...options], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const [output, error] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')])
+  return { code: child.exitCode, answer: output === '' ? undefined : JSON.parse(output), error }
+}
+
 async function runCloud(options: readonly string[]): Promise<RunningCloud> {
-  const script = new URL('../../../scripts/cloud.ts', import.meta.url).pathname
-  const child = spawn(process.execPath, [script, ...options], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [scriptFile, ...options], { stdio: ['ignore', 'pipe', 'inherit'] })
   const exited = once(child, 'exit')
   const interrupt = async (): Promise<unknown> => {
     child.kill('SIGINT')

@@ -1,0 +1,85 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+
+import { startCloud, type Cloud } from '../test/cloud/cloud.ts'
+import { mosquittoHint, startIotCloud, type IotCloudOptions } from '../test/cloud/iot/iot-cloud.ts'
+import { openJobsDoor } from '../test/cloud/iot/jobs/jobs-door.ts'
+import { findMosquitto } from '../test/cloud/iot/mosquitto.ts'
+import { jobsSocket } from './cloud-jobs.ts'
+
+export interface RunOptions {
+  readonly folder?: string | undefined
+  readonly thing: string
+  readonly 'services-port': string
+  readonly 'credentials-port': string
+  readonly 'mqtt-port': string
+}
+
+/** Runs the local cloud until the process is interrupted. */
+export async function runCloud(options: RunOptions): Promise<void> {
+  const interrupted = untilSignal()
+  await using resources = new AsyncDisposableStack()
+  const ports = { services: portOf(options, 'services-port'), credentials: portOf(options, 'credentials-port') }
+  const folder = options.folder === undefined ? await temporaryFolder(resources) : resolve(options.folder)
+  await mkdir(folder, { recursive: true, mode: 0o700 })
+  const mqttPort = portOf(options, 'mqtt-port')
+  const cloud = await start(resources, { ports, mqttPort, socketPath: jobsSocket(folder) })
+  await writeIdentity(cloud, folder, options.thing)
+  const { endpoints, names } = cloud
+  process.stdout.write(`${JSON.stringify({ endpoints, names, identity: folder }, null, 2)}\n`)
+  await interrupted
+}
+
+/** With AWS IoT Core where there is a mosquitto; says so where there is none. */
+async function start(
+  resources: AsyncDisposableStack,
+  { socketPath, ...options }: Pick<IotCloudOptions, 'ports' | 'mqttPort'> & { readonly socketPath: string },
+): Promise<Cloud> {
+  const mosquitto = await findMosquitto(process.env['PATH'] ?? '')
+  if (mosquitto === undefined) {
+    process.stderr.write(`cloud: without AWS IoT Core, because ${mosquittoHint}\n`)
+    return resources.use(await startCloud(options))
+  }
+  const cloud = resources.use(await startIotCloud({ ...options, mosquitto }))
+  resources.use(await openJobsDoor(cloud.iot.jobs, socketPath))
+  return cloud
+}
+
+function untilSignal(): Promise<unknown> {
+  const { promise, resolve: stop } = Promise.withResolvers<unknown>()
+  process.once('SIGINT', stop).once('SIGTERM', stop)
+  return promise
+}
+
+async function temporaryFolder(resources: AsyncDisposableStack): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'appliance-identity-'))
+  resources.defer(() => rm(folder, { recursive: true, force: true }))
+  return folder
+}
+
+async function writeIdentity(cloud: Cloud, folder: string, thingName: string): Promise<void> {
+  const { certificatePem, privateKeyPem } = await cloud.appliances.createAppliance({ thingName })
+  const identity = {
+    certificate: join(folder, 'certificate.pem'),
+    privateKey: join(folder, 'private.key'),
+    rootCa: join(folder, 'root-ca.pem'),
+  }
+  await writeFile(identity.certificate, certificatePem)
+  await writeFile(identity.privateKey, privateKeyPem, { mode: 0o600 })
+  await writeFile(identity.rootCa, cloud.rootCaPem)
+  const config = {
+    device: { thingName, region: cloud.region },
+    identity,
+    endpoints: cloud.endpoints,
+    role: { alias: cloud.names.roleAlias },
+    artifacts: [{ name: 'demo', accessPoint: cloud.names.accessPointArn }],
+  }
+  await writeFile(join(folder, 'agent.json'), `${JSON.stringify(config, null, 2)}\n`)
+}
+
+function portOf(options: RunOptions, name: 'services-port' | 'credentials-port' | 'mqtt-port'): number {
+  const port = Number(options[name])
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) throw new RangeError(`--${name} must be 0 to 65535`)
+  return port
+}

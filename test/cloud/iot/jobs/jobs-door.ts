@@ -1,0 +1,111 @@
+import { once } from 'node:events'
+import { chmod, rm } from 'node:fs/promises'
+import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { connect } from 'node:net'
+
+import { z } from 'zod'
+
+import type { Jobs } from './jobs.ts'
+import { JobsControlError } from './jobs-control.ts'
+
+/** What another process may ask of a cloud that runs: one JSON object, posted. */
+export const jobsCommand = z.discriminatedUnion('command', [
+  z.strictObject({
+    command: z.literal('create'),
+    jobId: z.string(),
+    targets: z.array(z.string()),
+    document: z.string(),
+    inProgressTimeoutInMinutes: z.number().optional(),
+  }),
+  z.strictObject({ command: z.literal('cancel'), jobId: z.string(), force: z.boolean() }),
+  z.strictObject({ command: z.literal('list') }),
+])
+
+export type JobsCommand = z.infer<typeof jobsCommand>
+
+const maxBodyBytes = 262_144
+
+/**
+ * Lets other processes of this user make, cancel and list jobs, by HTTP on a Unix socket. Throws an Error when a cloud
+ * that runs has this socket already; one that a dead cloud left behind is replaced.
+ */
+export async function openJobsDoor(jobs: Jobs, socketPath: string): Promise<AsyncDisposable> {
+  if (await isAnswered(socketPath)) throw new Error(`another local cloud has ${socketPath}`)
+  await rm(socketPath, { force: true })
+  const server = createServer((request, response) => {
+    void answer(jobs, request).then(({ status, body }) => {
+      response.writeHead(status, { 'content-type': 'application/json', connection: 'close' }).end(JSON.stringify(body))
+    })
+  })
+  server.listen(socketPath)
+  await once(server, 'listening')
+  await chmod(socketPath, 0o600)
+  return { [Symbol.asyncDispose]: () => close(server) }
+}
+
+async function answer(
+  jobs: Jobs,
+  request: IncomingMessage,
+): Promise<{ readonly status: number; readonly body: unknown }> {
+  try {
+    return { status: 200, body: obey(jobs, jobsCommand.parse(JSON.parse(await readText(request)))) }
+  } catch (error) {
+    const known = error instanceof JobsControlError || error instanceof z.ZodError || error instanceof SyntaxError
+    return { status: known ? 400 : 500, body: { message: error instanceof Error ? error.message : String(error) } }
+  }
+}
+
+function obey(jobs: Jobs, command: JobsCommand): unknown {
+  switch (command.command) {
+    case 'create': {
+      const { jobId, targets, document, inProgressTimeoutInMinutes: minutes } = command
+      jobs.createJob({
+        jobId,
+        targets,
+        document,
+        ...(minutes === undefined ? {} : { inProgressTimeoutInMinutes: minutes }),
+      })
+      return { jobId }
+    }
+    case 'cancel':
+      jobs.cancelJob(command.jobId, { force: command.force })
+      return { jobId: command.jobId }
+    case 'list':
+      return { jobs: jobs.listJobs() }
+  }
+}
+
+async function readText(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of request) {
+    if (!Buffer.isBuffer(chunk)) continue
+    bytes += chunk.length
+    if (bytes > maxBodyBytes) throw new SyntaxError('the request is too large')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+async function isAnswered(socketPath: string): Promise<boolean> {
+  const socket = connect(socketPath)
+  const { promise, resolve } = Promise.withResolvers<boolean>()
+  socket.once('connect', () => {
+    resolve(true)
+  })
+  socket.once('error', () => {
+    resolve(false)
+  })
+  try {
+    return await promise
+  } finally {
+    socket.destroy()
+  }
+}
+
+async function close(server: Server): Promise<void> {
+  const closed = once(server, 'close')
+  server.close()
+  server.closeAllConnections()
+  await closed
+}

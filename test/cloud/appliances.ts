@@ -120,7 +120,11 @@ export class Appliances {
 
   /** The certificate of a connection, by its SHA-256; undefined when this account has never seen it. */
   find(certificate: X509Certificate): RegisteredCertificate | undefined {
-    const certificateId = certificateIdOf(certificate)
+    return this.findById(certificateIdOf(certificate))
+  }
+
+  /** As `find`, for who has taken the SHA-256 already. */
+  findById(certificateId: string): RegisteredCertificate | undefined {
     const entry = this.#certificates.get(certificateId)
     if (entry === undefined) return undefined
     return {
@@ -147,6 +151,7 @@ export class Appliances {
   }
 }
 
-function certificateIdOf(certificate: X509Certificate): string {
+/** The SHA-256 of a certificate in hex. */
+export function certificateIdOf(certificate: X509Certificate): string {
   return certificate.fingerprint256.replaceAll(':', '').toLowerCase()
 }

@@ -3,6 +3,7 @@ export type Fault =
   | { readonly kind: 'latency'; readonly delayMs: number }
   | {
       readonly kind: 'error'
+      /** Of MQTT packets, the reason code. */
       readonly status: number
       /** Such as `SlowDown`; it is put in the shape of the service's protocol. */
       readonly code: string
@@ -21,7 +22,10 @@ export type Fault =
   | { readonly kind: 'dns'; readonly code: 'ENOTFOUND' | 'EAI_AGAIN'; readonly host?: string }
 
 export interface FaultOptions {
-  /** `credentials`, `s3`, `secretsmanager`, `logs` or `sts`. Default: all of them. */
+  /**
+   * `credentials`, `s3`, `secretsmanager`, `logs` or `sts`; `iot` for MQTT packets (Connect, Publish, Subscribe, Receive),
+   * `iot-jobs` and `iot-shadow` for requests by topic. Default: all of them.
+   */
   readonly service?: string
   readonly action?: string
   /** Gone after so many hits. Default: lasts until disposed. */

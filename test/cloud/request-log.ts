@@ -5,7 +5,7 @@ export interface RequestRecord {
   readonly action: string
   /** The cloud's time in milliseconds when the request had arrived. */
   readonly atMs: number
-  /** 0 when the connection ended without an answer. */
+  /** 0 when the connection ended without an answer. A refused MQTT packet has its reason code. */
   readonly status: number
   readonly requestBytes: number
   /** Bytes of the answer's body that were handed to the connection so far. */

@@ -39,7 +39,11 @@ export class BrokerClient implements AsyncDisposable {
       this.#ready.reject(new Error('the broker closed the connection of a service'))
     })
     this.#socket.on('data', (chunk: Buffer) => {
-      for (const { packet } of this.#frames.push(chunk)) this.#handle(packet)
+      try {
+        for (const { packet } of this.#frames.push(chunk)) this.#handle(packet)
+      } catch (error) {
+        options.onDefect(error)
+      }
     })
   }
 
@@ -92,17 +96,9 @@ export class BrokerClient implements AsyncDisposable {
         if (packet.qos === 1 && packet.messageId !== undefined) {
           this.#send({ cmd: 'puback', messageId: packet.messageId, reasonCode: 0 })
         }
-        this.#deliver(packet.topic, Buffer.from(packet.payload))
+        this.#options.onMessage(packet.topic, Buffer.from(packet.payload))
         return
       default:
-    }
-  }
-
-  #deliver(topic: string, payload: Buffer): void {
-    try {
-      this.#options.onMessage(topic, payload)
-    } catch (error) {
-      this.#options.onDefect(error)
     }
   }
 

@@ -50,6 +50,7 @@ export function refusedConnack(version: MqttVersion, reasonCode: number): IConna
 
 const notAuthorized = 5
 const olderCodes: ReadonlyMap<number, number> = new Map([
+  [reasonCodes.unsupportedProtocolVersion, 1],
   [reasonCodes.clientIdNotValid, 2],
   [reasonCodes.serverUnavailable, 3],
   [reasonCodes.quotaExceeded, 3],

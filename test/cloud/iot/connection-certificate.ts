@@ -1,11 +1,11 @@
 import type { X509Certificate } from 'node:crypto'
 
-import type { Appliances, RegisteredCertificate } from '../appliances.ts'
+import { certificateIdOf, type Appliances, type RegisteredCertificate } from '../appliances.ts'
 import type { IotPrincipal } from './iot-policy.ts'
 
 /** The certificate that a client showed, as the account has it at each moment: status, policy and things can change. */
 export class ConnectionCertificate {
-  readonly #x509: X509Certificate
+  readonly #certificateId: string
   readonly #appliances: Appliances
   readonly #now: () => number
 
@@ -13,14 +13,14 @@ export class ConnectionCertificate {
     x509: X509Certificate,
     { appliances, now }: { readonly appliances: Appliances; readonly now: () => number },
   ) {
-    this.#x509 = x509
+    this.#certificateId = certificateIdOf(x509)
     this.#appliances = appliances
     this.#now = now
   }
 
   /** Known to the account, active, and not expired. */
   get isGood(): boolean {
-    const certificate = this.#appliances.find(this.#x509)
+    const certificate = this.#appliances.findById(this.#certificateId)
     return certificate?.status === 'ACTIVE' && certificate.notAfterMs >= this.#now()
   }
 
@@ -33,7 +33,7 @@ export class ConnectionCertificate {
   }
 
   #registered(): RegisteredCertificate {
-    const certificate = this.#appliances.find(this.#x509)
+    const certificate = this.#appliances.findById(this.#certificateId)
     if (certificate === undefined) throw new Error('the certificate is not registered')
     return certificate
   }

@@ -2,17 +2,11 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 
-import {
-  generate,
-  type IConnectPacket,
-  type IPublishPacket,
-  type ISubackPacket,
-  type ISubscribePacket,
-  type Packet,
-} from 'mqtt-packet'
+import { generate, type IConnectPacket, type IPublishPacket, type ISubscribePacket, type Packet } from 'mqtt-packet'
 
 import type { ConnectionCertificate } from './connection-certificate.ts'
 import { acceptedConnack, connectForBroker, refusedConnack, versionOf } from './connect-packets.ts'
+import { forVersion, resolveAlias, withRefusals, writtenAs, type GateSession } from './gate-session.ts'
 import type { IotTraffic } from './iot-traffic.ts'
 import { MqttFrames, MqttViolation, type Frame, type MqttVersion } from './mqtt-frames.ts'
 import { decideConnect, decidePublish, decideSubscription, mayReceive, reasonCodes } from './packet-decisions.ts'
@@ -39,17 +33,6 @@ export interface GateConnectionOptions {
   readonly onDefect: (error: unknown) => void
 }
 
-interface Session {
-  readonly version: MqttVersion
-  readonly clientId: string
-  readonly connect: IConnectPacket
-  readonly broker: Socket
-  readonly filters: Set<string>
-  readonly aliases: Map<number, string>
-  /** By message id, what each filter of a SUBSCRIBE gets that the broker never sees. */
-  readonly refusedFilters: Map<number, readonly (number | undefined)[]>
-}
-
 const connectTimeoutMs = 10_000
 const maxBrokerPacketBytes = 1_048_576
 
@@ -58,7 +41,7 @@ export class GateConnection {
   readonly #options: GateConnectionOptions
   readonly #frames = new MqttFrames(brokerLimits.maxPacketBytes)
   readonly #gone = new AbortController()
-  #session: Session | undefined
+  #session: GateSession | undefined
   #fromBroker: Promise<void> | undefined
   #ended = false
 
@@ -150,33 +133,36 @@ export class GateConnection {
   }
 
   async #connect(packet: IConnectPacket, bytes: number): Promise<void> {
-    const { certificate, traffic, brokerPath, takeConnect } = this.#options
+    const { certificate, traffic, brokerPath, client } = this.#options
+    const { clientId } = packet
+    this.#frames.useVersion(versionOf(packet))
+    const hit = await traffic.faultsOf('Connect', client, this.#gone.signal)
+    const path = brokerPath()
+    const refusal = hit.reasonCode ?? this.#connectRefusal(packet)
+    const reasonCode = refusal ?? (path === undefined ? reasonCodes.serverUnavailable : undefined)
+    const status = hit.swallowed ? 0 : (reasonCode ?? 200)
+    traffic.record({ action: 'Connect', path: clientId, status, bytes, ...certificate.principal(clientId) })
+    if (hit.swallowed) return
+    if (reasonCode === undefined && path !== undefined) await this.#openSession(packet, path)
+    else this.#refuseConnect(versionOf(packet), reasonCode ?? reasonCodes.serverUnavailable)
+  }
+
+  #connectRefusal(packet: IConnectPacket): number | undefined {
+    const { certificate, takeConnect } = this.#options
+    if (!takeConnect(packet.clientId)) return reasonCodes.quotaExceeded
+    const decision = decideConnect(packet, certificate.principal(packet.clientId))
+    return decision.kind === 'pass' ? undefined : decision.reasonCode
+  }
+
+  async #openSession(packet: IConnectPacket, brokerPath: string): Promise<void> {
     const version = versionOf(packet)
     const { clientId } = packet
-    this.#frames.useVersion(version)
-    const hit = await traffic.faultsOf('Connect', this.#options.client, this.#gone.signal)
-    const path = brokerPath()
-    const refusal = (): number | undefined => {
-      if (!takeConnect(clientId)) return reasonCodes.quotaExceeded
-      const decision = decideConnect(packet, certificate.principal(clientId))
-      if (decision.kind !== 'pass') return decision.reasonCode
-      return path === undefined ? reasonCodes.serverUnavailable : undefined
-    }
-    const reasonCode = hit.swallowed ? undefined : (hit.reasonCode ?? refusal())
-    const { thingName } = certificate.principal(clientId)
-    const status = hit.swallowed ? 0 : (reasonCode ?? 200)
-    traffic.record({ action: 'Connect', path: clientId, status, bytes, thingName })
-    if (hit.swallowed) return
-    if (reasonCode !== undefined || path === undefined) {
-      this.#refuseConnect(version, reasonCode ?? reasonCodes.serverUnavailable)
-      return
-    }
     this.#options.takeOver(clientId)
-    const broker = connect(path)
+    const broker = connect(brokerPath)
     broker.on('error', () => {
       broker.destroy()
     })
-    const session: Session = {
+    const session: GateSession = {
       version,
       clientId,
       connect: packet,
@@ -192,7 +178,7 @@ export class GateConnection {
       broker.destroy()
       this.#options.client.destroySoon()
     })
-    await this.#write(broker, generate(connectForBroker(packet), { protocolVersion: version }))
+    await this.#write(broker, generate(connectForBroker(packet), writtenAs(session)))
   }
 
   #refuseConnect(version: MqttVersion, reasonCode: number): void {
@@ -200,7 +186,7 @@ export class GateConnection {
     this.#end(silent ? undefined : generate(refusedConnack(version, reasonCode), { protocolVersion: version }))
   }
 
-  async #publish(session: Session, packet: IPublishPacket, bytes: Buffer): Promise<void> {
+  async #publish(session: GateSession, packet: IPublishPacket, bytes: Buffer): Promise<void> {
     const topic = resolveAlias(session.aliases, packet)
     const hit = await this.#options.traffic.faultsOf('Publish', this.#options.client, this.#gone.signal)
     const decision = decidePublish({ ...packet, topic }, this.#options.certificate.principal(session.clientId))
@@ -214,7 +200,7 @@ export class GateConnection {
     else await this.#answer(session, { cmd: 'puback', messageId: packet.messageId ?? 0, reasonCode })
   }
 
-  async #subscribe(session: Session, packet: ISubscribePacket, bytes: Buffer): Promise<void> {
+  async #subscribe(session: GateSession, packet: ISubscribePacket, bytes: Buffer): Promise<void> {
     const { subscriptions, messageId = 0 } = packet
     const hit = await this.#options.traffic.faultsOf('Subscribe', this.#options.client, this.#gone.signal)
     const refusals = subscriptions.map((subscription) => hit.reasonCode ?? this.#refusalOf(session, subscription.topic))
@@ -244,7 +230,7 @@ export class GateConnection {
   }
 
   /** Takes note of a filter that passes. */
-  #refusalOf({ clientId, filters }: Session, filter: string): number | undefined {
+  #refusalOf({ clientId, filters }: GateSession, filter: string): number | undefined {
     const decision = decideSubscription({ topic: filter }, this.#options.certificate.principal(clientId))
     if (decision.kind === 'disconnect') this.#disconnect(decision.reasonCode)
     if (decision.kind !== 'pass') return decision.reasonCode
@@ -253,7 +239,7 @@ export class GateConnection {
     return undefined
   }
 
-  async #handleBroker(session: Session, { packet, bytes }: Frame): Promise<void> {
+  async #handleBroker(session: GateSession, { packet, bytes }: Frame): Promise<void> {
     switch (packet.cmd) {
       case 'connack':
         return this.#answer(session, acceptedConnack(packet, session.connect))
@@ -266,7 +252,7 @@ export class GateConnection {
     }
   }
 
-  async #deliver(session: Session, packet: IPublishPacket, bytes: Buffer): Promise<void> {
+  async #deliver(session: GateSession, packet: IPublishPacket, bytes: Buffer): Promise<void> {
     const { certificate, traffic, client } = this.#options
     const allowed = mayReceive(packet.topic, certificate.principal(session.clientId))
     const hit = await traffic.faultsOf('Receive', client, this.#gone.signal)
@@ -275,7 +261,7 @@ export class GateConnection {
       return this.#write(client, bytes)
     }
     if (packet.qos === 1 && packet.messageId !== undefined) {
-      const puback = generate({ cmd: 'puback', messageId: packet.messageId, reasonCode: 0 }, brokerVersion(session))
+      const puback = generate({ cmd: 'puback', messageId: packet.messageId, reasonCode: 0 }, writtenAs(session))
       await this.#write(session.broker, puback)
     }
   }
@@ -290,8 +276,8 @@ export class GateConnection {
     this.#options.traffic.record({ action, path, status, bytes, thingName })
   }
 
-  async #answer(session: Session, packet: Packet): Promise<void> {
-    await this.#write(this.#options.client, generate(packet, brokerVersion(session)))
+  async #answer(session: GateSession, packet: Packet): Promise<void> {
+    await this.#write(this.#options.client, generate(packet, writtenAs(session)))
   }
 
   async #write(socket: Socket, bytes: Buffer): Promise<void> {
@@ -302,7 +288,7 @@ export class GateConnection {
   #disconnect(reasonCode: number): void {
     const session = this.#session
     if (session?.version !== 5 || this.#closesOn(reasonCode)) this.#end(undefined)
-    else this.#end(generate({ cmd: 'disconnect', reasonCode }, brokerVersion(session)))
+    else this.#end(generate({ cmd: 'disconnect', reasonCode }, writtenAs(session)))
   }
 
   #end(lastWords: Buffer | undefined): void {
@@ -321,40 +307,8 @@ interface RecordDetails {
   readonly bytes?: number
 }
 
-function brokerVersion({ version }: Session): { readonly protocolVersion: MqttVersion } {
-  return { protocolVersion: version }
-}
-
 function tooMuch(what: string): MqttViolation {
   return new MqttViolation(reasonCodes.quotaExceeded, `too many ${what}`)
-}
-
-/** The topic of a message that may name it by an alias (MQTT 5, section 3.3.2.3.4). */
-function resolveAlias(aliases: Map<number, string>, { topic, properties }: IPublishPacket): string {
-  const alias = properties?.topicAlias
-  if (alias === undefined) return topic
-  if (alias < 1 || alias > brokerLimits.maxTopicAliases) {
-    throw new MqttViolation(reasonCodes.topicAliasInvalid, `the topic alias ${alias} is out of range`)
-  }
-  const known = topic === '' ? aliases.get(alias) : topic
-  if (known === undefined) throw new MqttViolation(reasonCodes.protocolError, `the topic alias ${alias} is not known`)
-  aliases.set(alias, known)
-  return known
-}
-
-/** The broker's SUBACK with the filters that it never saw. */
-function withRefusals({ refusedFilters, version }: Session, packet: ISubackPacket, bytes: Buffer): Buffer {
-  const refusals = refusedFilters.get(packet.messageId ?? 0)
-  if (refusals === undefined) return bytes
-  refusedFilters.delete(packet.messageId ?? 0)
-  const granted = packet.granted.values()
-  const codes = refusals.map((refused) => refused ?? Number(granted.next().value))
-  return generate({ ...packet, granted: forVersion(codes, version) }, { protocolVersion: version })
-}
-
-/** MQTT 3.1.1 knows one code of failure only. */
-function forVersion(codes: readonly number[], version: MqttVersion): number[] {
-  return codes.map((code) => (version === 5 || code < 0x80 ? code : 0x80))
 }
 
 function isSocketError(error: unknown): boolean {

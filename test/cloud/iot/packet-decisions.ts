@@ -9,6 +9,7 @@ export const reasonCodes = {
   success: 0x00,
   malformedPacket: 0x81,
   protocolError: 0x82,
+  unsupportedProtocolVersion: 0x84,
   clientIdNotValid: 0x85,
   notAuthorized: 0x87,
   serverUnavailable: 0x88,
@@ -33,7 +34,8 @@ const pass: Decision = { kind: 'pass' }
 
 /** Everything about a CONNECT but its rate and the certificate. A will needs what its publish would need. */
 export function decideConnect(packet: IConnectPacket, principal: IotPrincipal): Decision {
-  const { clientId, will } = packet
+  const { clientId, will, protocolVersion } = packet
+  if (protocolVersion === 3) return { kind: 'refuse', reasonCode: reasonCodes.unsupportedProtocolVersion }
   const bytes = Buffer.byteLength(clientId)
   if (bytes === 0 || bytes > brokerLimits.maxClientIdBytes || clientId.startsWith('$')) {
     return { kind: 'refuse', reasonCode: reasonCodes.clientIdNotValid }

@@ -104,6 +104,12 @@ describe('decideConnect', () => {
     expect(decideConnect({ ...packet, clientId }, everything)).toEqual(decision)
   })
 
+  it('refuses MQTT 3.1', () => {
+    expect(decideConnect({ ...packet, protocolVersion: 3 }, everything)).toEqual(
+      refuse(reasonCodes.unsupportedProtocolVersion),
+    )
+  })
+
   it('refuses a will that could not be published', () => {
     const will = { topic: `${jobs}/notify`, payload: 'gone' }
     const connectOnly = principal(policy({ actions: ['iot:Connect'], resources: ['*'] }))

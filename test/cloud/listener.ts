@@ -47,7 +47,7 @@ export class Listener implements AsyncDisposable {
     this.#tls.on('tlsClientError', (_error, socket) => {
       socket.destroy()
     })
-    this.#tcp = createTcpServer((socket) => {
+    this.#tcp = createTcpServer({ noDelay: true }, (socket) => {
       this.#accept(socket)
     })
   }

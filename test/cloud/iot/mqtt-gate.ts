@@ -102,7 +102,6 @@ export class MqttGate implements AsyncDisposable {
       client.destroy()
       return
     }
-    client.setNoDelay(true)
     const connection = new GateConnection({
       client,
       certificate,

@@ -1,3 +1,5 @@
+import { access, readdir, readFile } from 'node:fs/promises'
+
 import type { IPublishPacket, ISubscription } from 'mqtt-packet'
 import { beforeEach, describe, expect, it } from 'vitest'
 
@@ -352,6 +354,17 @@ describe.skipIf(await lacksMosquitto('the gate of AWS IoT Core'))('the gate of A
     expect(await client.next('connack')).toMatchObject({ reasonCode: 0x88 })
   })
 
+  it('leaves no broker behind', async () => {
+    const another = await startIotCloud()
+    const { folder } = another
+    expect(await processesOf(folder)).toHaveLength(1)
+
+    await another[Symbol.asyncDispose]()
+
+    expect(await processesOf(folder)).toEqual([])
+    await expect(access(folder)).rejects.toMatchObject({ code: 'ENOENT' })
+  })
+
   function setStatus(status: 'INACTIVE' | 'REVOKED'): void {
     cloud.appliances.setCertificateStatus(identity.certificateId, status)
   }
@@ -361,6 +374,13 @@ describe.skipIf(await lacksMosquitto('the gate of AWS IoT Core'))('the gate of A
     return await elsewhere.appliances.createAppliance({ thingName })
   }
 })
+
+/** The processes that have the folder in their arguments. */
+async function processesOf(folder: string): Promise<readonly string[]> {
+  const ids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  const lines = await Promise.all(ids.map((id) => readFile(`/proc/${id}/cmdline`, 'utf8').catch(() => '')))
+  return lines.filter((line) => line.includes(folder))
+}
 
 function publish(topic: string): IPublishPacket {
   return { cmd: 'publish', topic, payload: 'hello', qos: 1, dup: false, retain: false, messageId: 7 }

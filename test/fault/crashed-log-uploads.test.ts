@@ -33,7 +33,9 @@ it.each(Array.from({ length: sites }, (_, index) => index))(
     using _ = site.cloud.logs.listen(({ stream, events }) => {
       if (stream === 'flood') arrived.add(events.map(({ message }) => message))
     })
-    await using flood = startFlood(join(site.appliance.logsFolder, 'flood.log'))
+    const path = join(site.appliance.logsFolder, 'flood.log')
+    await makeKnown(site, { path, isKnown: () => arrived.distinct === 1 })
+    await using flood = startFlood(path)
     for (let point = nth * pointsPerSite; point < Math.min(points, (nth + 1) * pointsPerSite); point += 1) {
       const cuts = await runAndKill(flooded)
       const again = arrived.takeAgain()
@@ -122,6 +124,21 @@ async function openFloodedSite(): Promise<FloodedSite> {
   await writeFile(site.appliance.configFile, JSON.stringify({ ...site.appliance.config, endpoints }))
   const owned = resources.move()
   return { site, link, [Symbol.asyncDispose]: () => owned.disposeAsync() }
+}
+
+/**
+ * Has the agent send a first line. What was rotated before an agent saw its file for the first time is no source of it,
+ * and a busy machine may take longer over a start than the flood takes to its first rotation.
+ */
+async function makeKnown(
+  site: AgentSite,
+  { path, isKnown }: { readonly path: string; readonly isKnown: () => boolean },
+): Promise<void> {
+  await writeFile(path, 'the first line 0 \n')
+  const agent = site.start()
+  await waitUntil('the first line arrived', isKnown)
+  agent.kill('SIGKILL')
+  await exitOf(agent)
 }
 
 /** Runs the agent for a while, perhaps with a broken network, and kills it; answers how often the network was cut. */

@@ -80,7 +80,7 @@ export function translateAwsError(error: unknown, request: AwsRequest): unknown 
     failure: classify(code, status),
     code,
     status,
-    text: error.message === code ? '' : error.message,
+    text: textOf(error, code),
     retryAfterMs: retryAfterMsOf(error),
   })
 }
@@ -132,6 +132,12 @@ const codeFailures: Readonly<Record<string, AwsFailure>> = {
   ThrottlingException: 'throttled',
   TimeoutError: 'network',
   TooManyRequestsException: 'throttled',
+}
+
+/** What a parser says of an answer that it cannot read shows a piece of it, and answers hold secrets. */
+function textOf({ name, message }: Error, code: string): string {
+  if (name === 'SyntaxError') return 'the answer cannot be read'
+  return message === code ? '' : message
 }
 
 function statusOf(error: Error): number | undefined {

@@ -137,3 +137,10 @@ test.each([
 test('asks nobody to wait for what only this request ran into', () => {
   expect(translated(answered('NoSuchKey', 404))).toMatchObject({ isOverloaded: false, retryAfterMs: undefined })
 })
+
+test('shows nothing of an answer that is no JSON, which may be a piece of a secret', () => {
+  const message = `Unexpected token 'r', "rd":"marked-password"}" is not valid JSON` // V8's words
+  const error = answered('SyntaxError', 200, message)
+  expect(translated(error)).toMatchObject({ failure: 'unknown', retryable: true, text: 'the answer cannot be read' })
+  expect(translated(error).message).not.toContain('marked')
+})

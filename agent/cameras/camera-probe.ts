@@ -25,8 +25,9 @@ export type ProbeOutcome =
 export interface ProbeHooks {
   /**
    * Awaited right before a request that carries a credential is sent, never before one without. False: nothing more is
-   * sent, and the outcome is `unclear`. What it throws is what the probe rejects with. Once per attempt: a request
-   * repeated with a newer nonce (stale=true), or because the connection was found to be over, is the same attempt.
+   * sent, and the outcome is `unclear` or `unreachable`. What it throws is what the probe rejects with. Awaited again
+   * before the credential is sent again, with a newer nonce (stale=true) or because the connection was found to be over:
+   * the camera may count each, and nobody can tell from here.
    */
   readonly beforeAttempt: () => Promise<boolean>
 }

@@ -33,16 +33,19 @@ export class CameraLink implements Disposable {
 
   /**
    * Sends a request, and once more where a connection that had been used turns out to be over: the camera ended it
-   * after its last answer. Throws an RtspFault or the signal's reason.
+   * after its last answer, or has no other answer to give. `mayRepeat` is asked before that. Throws an RtspFault, the
+   * signal's reason, or what `mayRepeat` throws.
    */
-  async request(request: Omit<RtspRequest, 'cseq'>): Promise<RtspAnswer> {
+  async request(request: Omit<RtspRequest, 'cseq'>, mayRepeat: () => Promise<boolean> = always): Promise<RtspAnswer> {
     const connection = await this.connect()
     const wasUsed = this.#isUsed
     try {
       return await this.#send(connection, request)
     } catch (fault) {
       if (!wasUsed || !(fault instanceof RtspFault) || !fault.isWithoutAnswer) throw fault
-      return await this.#send(await this.connect(), request)
+      const next = await this.connect()
+      if (!(await mayRepeat())) throw fault
+      return await this.#send(next, request)
     }
   }
 
@@ -55,4 +58,8 @@ export class CameraLink implements Disposable {
     this.#cseq += 1
     return await connection.request({ ...request, cseq: this.#cseq })
   }
+}
+
+async function always(): Promise<boolean> {
+  return await Promise.resolve(true)
 }

@@ -129,20 +129,32 @@ async function attempt(
     return unclear('it asks for a credential in no way that is known: Digest with SHA-256 or MD5, or Basic')
   }
   await link.connect() // first, so that an attempt is not spent on a camera that went away
-  if (!(await hooks.beforeAttempt())) return unclear('the attempts that the camera is given are used up')
-  signal.throwIfAborted()
-  const answer = await describe(link, url, reply)
+  const mayAttempt = async (): Promise<boolean> => {
+    const isGiven = await hooks.beforeAttempt()
+    signal.throwIfAborted()
+    return isGiven
+  }
+  if (!(await mayAttempt())) return usedUp()
+  const answer = await describe(link, url, { reply, mayAttempt })
   if (!(answer.status === 401 && reply.scheme === 'digest' && isStale(challengesOf(answer)))) return verdict(answer)
   const newReply = answerChallenges(challengesOf(answer), target)
   if (newReply?.scheme !== 'digest') return unclear('it calls a nonce stale and gives no other')
-  const newAnswer = await describe(link, url, newReply)
+  await link.connect()
+  if (!(await mayAttempt())) return usedUp()
+  const newAnswer = await describe(link, url, { reply: newReply, mayAttempt })
   if (newAnswer.status === 401 && isStale(challengesOf(newAnswer))) return unclear('it calls every nonce stale')
   return verdict(newAnswer)
 }
 
-async function describe(link: CameraLink, url: string, reply: ChallengeAnswer): Promise<RtspAnswer> {
+interface Attempting {
+  readonly reply: ChallengeAnswer
+  /** Asked before the credential is sent once more: the camera may count what it did not answer. */
+  readonly mayAttempt: () => Promise<boolean>
+}
+
+async function describe(link: CameraLink, url: string, { reply, mayAttempt }: Attempting): Promise<RtspAnswer> {
   const headers = { Accept: 'application/sdp', Authorization: reply.authorization({ method: 'DESCRIBE', url }) }
-  return await link.request({ method: 'DESCRIBE', url, headers })
+  return await link.request({ method: 'DESCRIBE', url, headers }, mayAttempt)
 }
 
 /**
@@ -179,6 +191,10 @@ function redirected(answer: RtspAnswer): Step {
 
 function hasControls(text: string): boolean {
   return /\p{Cc}/u.test(text)
+}
+
+function usedUp(): ProbeOutcome {
+  return unclear('the attempts that the camera is given are used up')
 }
 
 function unclear(detail: string): ProbeOutcome {

@@ -9,6 +9,7 @@ import {
   startScriptedCamera,
   type ScriptedCamera,
 } from '../../../support/scripted-camera.ts'
+import { until } from '../../../support/wait-until.ts'
 
 const basic = 'Basic realm="cam"'
 const digest = 'Digest realm="cam", nonce="n1", qop="auth"'
@@ -56,7 +57,12 @@ describe('a camera that ends the connection', () => {
       socket.end(filledIn(rtspAnswer(401, `WWW-Authenticate: ${digest}`), request))
       return undefined
     })
-    expect(await probe(camera)).toEqual({ outcome: accepted, attempts: 1 })
+    const beforeAttempt = async (): Promise<boolean> => {
+      await until(() => camera.openConnections() === 0) // it is known before the credential is sent
+      return true
+    }
+    const target = { streamUrl: camera.streamUrl, username: 'admin', password: 'secret' }
+    expect(await rtspProbe()(target, { beforeAttempt }, new AbortController().signal)).toEqual(accepted)
     expect(camera.connections()).toBe(3)
   })
 
@@ -71,7 +77,7 @@ describe('a camera that ends the connection', () => {
     expect(camera.received.map(({ method }) => method)).toEqual(['OPTIONS', 'DESCRIBE', 'DESCRIBE'])
   })
 
-  test('when the credential comes on the old one is sent it again, which is the same attempt', async () => {
+  test('when the credential comes on the old one is sent it again, which is another attempt', async () => {
     await using camera = await startScriptedCamera(
       challenging([digest], ({ connection }, socket) => {
         if (connection === 1) return rtspAnswer(200)
@@ -79,7 +85,7 @@ describe('a camera that ends the connection', () => {
         return undefined
       }),
     )
-    expect(await probe(camera)).toEqual({ outcome: accepted, attempts: 1 })
+    expect(await probe(camera)).toEqual({ outcome: accepted, attempts: 2 })
     expect(camera.received.filter(({ authorization }) => authorization !== undefined)).toHaveLength(2)
   })
 
@@ -91,8 +97,20 @@ describe('a camera that ends the connection', () => {
       }),
     )
     const detail = 'the connection ended before its answer'
-    expect(await probe(camera)).toEqual({ outcome: { kind: 'unreachable', detail }, attempts: 1 })
+    expect(await probe(camera)).toEqual({ outcome: { kind: 'unreachable', detail }, attempts: 2 })
     expect(camera.received.filter(({ authorization }) => authorization !== undefined)).toHaveLength(2)
+  })
+
+  test('when the credential comes is not sent it again when it has had its attempts', async () => {
+    await using camera = await startScriptedCamera(
+      challenging([digest], (_request, socket) => {
+        socket.destroy()
+        return undefined
+      }),
+    )
+    const probed = await probe(camera, { given: 1 })
+    expect(probed).toMatchObject({ outcome: { kind: 'unreachable' }, attempts: 1 })
+    expect(camera.received.filter(({ authorization }) => authorization !== undefined)).toHaveLength(1)
   })
 
   test('within an answer tells nothing', async () => {
@@ -109,13 +127,20 @@ describe('a nonce that is stale', () => {
   const stale = (nonce: string): string =>
     rtspAnswer(401, `WWW-Authenticate: Digest realm="cam", nonce="${nonce}", stale=TRUE`)
 
-  test('is followed by the new one, within the same attempt', async () => {
+  test('is followed by the new one, which is another attempt', async () => {
     await using camera = await startScriptedCamera(
       challenging([digest], ({ authorization = '' }) =>
         authorization.includes('"n2"') ? rtspAnswer(200) : stale('n2'),
       ),
     )
-    expect(await probe(camera)).toEqual({ outcome: accepted, attempts: 1 })
+    expect(await probe(camera)).toEqual({ outcome: accepted, attempts: 2 })
+  })
+
+  test('is the end of it when the camera has had its attempts', async () => {
+    await using camera = await startScriptedCamera(challenging([digest], () => stale('n2')))
+    const outcome = unclear('the attempts that the camera is given are used up')
+    expect(await probe(camera, { given: 1 })).toEqual({ outcome, attempts: 1 })
+    expect(camera.received.filter(({ authorization }) => authorization !== undefined)).toHaveLength(1)
   })
 
   test('ends with a refusal when the credential is refused with the new one', async () => {
@@ -128,7 +153,7 @@ describe('a nonce that is stale', () => {
 
   test('tells nothing when every nonce is, and is not tried for ever', async () => {
     await using camera = await startScriptedCamera(challenging([digest], () => stale('n')))
-    expect(await probe(camera)).toEqual({ outcome: unclear('it calls every nonce stale'), attempts: 1 })
+    expect(await probe(camera)).toEqual({ outcome: unclear('it calls every nonce stale'), attempts: 2 })
     expect(camera.received).toHaveLength(4)
   })
 
@@ -267,13 +292,16 @@ interface Credential {
   readonly streamUrl?: string
   readonly username?: string
   readonly password?: string
+  /** How many attempts there are. */
+  readonly given?: number
 }
 
-async function probe(camera: ScriptedCamera, credential: Credential = {}): Promise<Probed> {
+async function probe(camera: ScriptedCamera, { given = 2, ...credential }: Credential = {}): Promise<Probed> {
   let attempts = 0
   const beforeAttempt = async (): Promise<boolean> => {
+    if (attempts === given) return await Promise.resolve(false)
     attempts += 1
-    return await Promise.resolve(true)
+    return true
   }
   const target = { streamUrl: camera.streamUrl, username: 'admin', password: 'secret', ...credential }
   const outcome = await rtspProbe()(target, { beforeAttempt }, new AbortController().signal)

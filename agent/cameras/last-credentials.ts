@@ -41,12 +41,15 @@ export async function serveLastCredentials(deps: LastCredentialsDeps, signal: Ab
 /** How many were written. */
 async function serve({ cameras, files, copies, groups, log }: LastCredentialsDeps, signal: AbortSignal) {
   let served = 0
+  const isLate = (): boolean => signal.aborted
   await forEachConcurrent(cameras.streams, concurrency, async ({ name, group }) => {
-    if (signal.aborted || (await files.read(name)) !== undefined) return
+    if (isLate() || (await files.read(name)) !== undefined) return
     const copy = await copies.read(name)
     if (copy === undefined) return
     try {
-      await files.write(name, copy, group === undefined ? undefined : await groups.idOf(group))
+      const gid = group === undefined ? undefined : await groups.idOf(group)
+      if (isLate()) return // what was too slow must not replace what came meanwhile
+      await files.write(name, copy, gid)
       served += 1
     } catch (error) {
       log.warn('a camera does not get its last credentials', { camera: name, error })

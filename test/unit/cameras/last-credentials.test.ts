@@ -152,3 +152,18 @@ test('writes nothing once it is to stop, nor where the folder cannot be made', a
   await blocked.serve(['dock-3'])
   expect(blocked.log.messages('warn')).toEqual(['the folder of camera files cannot be made'])
 })
+
+test('writes nothing any more when the copy was read too late', async () => {
+  await using at = await bench()
+  const { files, copies, log } = at
+  await copies.write('dock-3', cameraFile({ password: 'old' }))
+  const stop = new AbortController()
+  const idOf = async (): Promise<number> => {
+    await files.write('dock-3', cameraFile({ password: 'new' }))
+    stop.abort()
+    return own
+  }
+  const cameras = camerasConfig({ streams: [{ name: 'dock-3', secretId: 'dock-3', group: 'viewers' }] })
+  await serveLastCredentials({ cameras, files, copies, groups: { idOf }, log }, stop.signal)
+  expect(await files.read('dock-3')).toEqual(cameraFile({ password: 'new' }))
+})

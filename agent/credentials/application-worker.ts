@@ -91,6 +91,7 @@ export class ApplicationWorker {
   /** A port that is taken is a fault of all applications, and of nothing else in the agent. */
   async #serve(): Promise<void> {
     const { applications, files, server, port } = this.#deps
+    this.#serveNoOthers()
     await files.prepare(applications.map(({ name }) => name))
     const served: ServedApplication[] = []
     for (const application of applications) {
@@ -99,6 +100,13 @@ export class ApplicationWorker {
     }
     server.serve(served)
     await (applications.length === 0 ? server.close() : server.listen(port))
+  }
+
+  /** Whatever becomes of the files: who left the configuration gets nothing more, and nobody the role that he had before. */
+  #serveNoOthers(): void {
+    const { applications, server } = this.#deps
+    const known = applications.map(({ name }) => ({ name, token: server.tokenOf(name) }))
+    server.serve(known.flatMap(({ name, token }) => (token === undefined ? [] : [this.#served(name, token)])))
   }
 
   /** Undefined for an application that cannot be served. What may pass by itself leaves the token that it had. */

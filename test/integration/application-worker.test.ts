@@ -248,3 +248,13 @@ test('puts files back that somebody removed', async () => {
   await worker.worker.requestPass()
   expect(await here.statusFor('people-counter')).toBe(200)
 })
+
+test('serves nothing to an application that left the configuration, also while its files cannot be removed', async () => {
+  await using at = await bench()
+  await at.take([counter, gate])
+  expect(await at.statusFor('gate')).toBe(200)
+  at.failures.set('the folder', new Error('EACCES'))
+  await at.take([counter])
+  expect(await at.statusFor('gate')).toBe(401)
+  expect(await at.statusFor('people-counter')).toBe(200)
+})

@@ -119,8 +119,15 @@ function checked(secret: CameraSecret): CameraSecret {
       ...(/\p{Cc}/u.test(text) || !text.isWellFormed() ? [`${field} holds a control character`] : []),
     ]
   })
+  if (isBrokenUrl(secret.streamUrl)) faults.push('streamUrl is no URL of a camera: look at its host and port')
   if (faults.length > 0) throw new Malformed(faults)
   return secret
+}
+
+/** No camera could be asked there, so that the slip of a pen would replace what the camera takes. */
+function isBrokenUrl(streamUrl: string): boolean {
+  const isRtsp = /^\s*rtsps?:[\x20-\x7e]*$/i.test(streamUrl) // others, and names beyond ASCII, are not for us to judge
+  return isRtsp && parseStreamUrl(streamUrl) === undefined
 }
 
 /** Retryable: it may be mended at any time. */

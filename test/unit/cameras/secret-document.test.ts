@@ -33,6 +33,13 @@ test('takes a secret without a stream, and lets other fields pass without keepin
   expect(parse(text)).toEqual({ username: 'admin', password: '', streamUrl: '' })
 })
 
+test.each(['hunter2', 'http://hunter2:70000/', 'rtsp://k\u00fcche:554/', 'rtsp://[fe80::1%25eth0]:554/a b'])(
+  'takes %j for a stream URL, which may be right for others',
+  (streamUrl) => {
+    expect(parse(JSON.stringify({ ...secret, streamUrl }))).toEqual({ ...secret, streamUrl })
+  },
+)
+
 test('takes empty strings, as a camera has them that needs no credentials', () => {
   const text = JSON.stringify({ Username: '', Password: '', StreamUrl: 'rtsp://10.0.0.5/' })
   expect(parse(text)).toEqual({ username: '', password: '', streamUrl: 'rtsp://10.0.0.5/' })
@@ -81,6 +88,10 @@ test.each([
   [{ username: 'admin', password: 'hunter2'.repeat(147) }, 'password is longer than 1024 characters'],
   [{ ...secret, streamUrl: `rtsp://a/${'hunter2'.repeat(600)}` }, 'streamUrl is longer than 4096 characters'],
   [{ username: 'admin\r', password: 'hunter2\n' }, 'username holds a control character, password holds a control'],
+  [{ ...secret, streamUrl: 'rtsp:/hunter2/' }, 'streamUrl is no URL of a camera: look at its host and port'],
+  [{ ...secret, streamUrl: ' RTSPS://hunter2:70000/' }, 'streamUrl is no URL of a camera'],
+  [{ ...secret, streamUrl: 'rtsp://[fe80::hunter2]/' }, 'streamUrl is no URL of a camera'],
+  [{ ...secret, streamUrl: 'rtsp://10.0.0.5 hunter2/' }, 'streamUrl is no URL of a camera'],
   [{ ...secret, streamUrl: 'rtsp://a/\u0000' }, 'streamUrl holds a control character'],
   [{ ...secret, password: 'hunter2\u009f' }, 'password holds a control character'],
   [{ username: '', password: '', streamUrl: 'rtsp://a:hunter2%0A@b/' }, 'password holds a control character'],

@@ -167,7 +167,7 @@ function createApplicationRoles(
       requestHandler,
       clockOffsetMs: () => clock.offsetMs(),
     }),
-    ofAppliance: async () => await Promise.all(ofAppliance.map(async (each) => await each.get())),
+    ofAppliance: ofAppliance.map((each) => async () => await each.get()),
     log: log.child({ worker: 'applications' }),
   })
   return new ApplicationRoles(({ name, roleAlias }) =>

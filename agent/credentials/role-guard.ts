@@ -8,8 +8,8 @@ export type RoleLookup = (credentials: FetchedCredentials, signal: AbortSignal) 
 
 export interface RoleGuardOptions {
   readonly lookUp: RoleLookup
-  /** The appliance's own: the base role's credentials, and the chained role's. Rejects while there are none. */
-  readonly ofAppliance: () => Promise<readonly FetchedCredentials[]>
+  /** The appliance's own: the base role's credentials, and the chained role's. Each rejects while there are none. */
+  readonly ofAppliance: readonly (() => Promise<FetchedCredentials>)[]
   readonly log: Log
 }
 
@@ -22,8 +22,11 @@ const withinMs = 20_000
  */
 export class RoleGuard {
   readonly #options: RoleGuardOptions
-  /** The roles behind the appliance's credentials, by access key id. */
-  readonly #known = new Map<string, string>()
+  /** The roles behind the appliance's credentials, as they were last. */
+  readonly #known = new Map<
+    () => Promise<FetchedCredentials>,
+    { readonly accessKeyId: string; readonly role: string }
+  >()
   #isUnknown = false
 
   constructor(options: RoleGuardOptions) {
@@ -47,15 +50,18 @@ export class RoleGuard {
     fetched: FetchedCredentials,
     signal: AbortSignal,
   ): Promise<{ readonly name: string; readonly forbidden: boolean } | undefined> {
-    const { lookUp, log } = this.#options
+    const { lookUp, ofAppliance, log } = this.#options
     try {
-      const deadline = { signal, withinMs, what: 'finding out the role' }
-      const [name, own] = await withDeadline(
-        deadline,
-        async (inner) => await Promise.all([lookUp(fetched, inner), this.#ownRoles(inner)]),
-      )
+      const deadline = { signal, withinMs, what: "finding out the application's role" }
+      const [name, ...own] = await Promise.all([
+        withDeadline(deadline, async (inner) => await lookUp(fetched, inner)),
+        ...ofAppliance.map(async (get) => await this.#ownRole(get, signal)),
+      ])
+      const forbidden = own.includes(name)
+      const unknown = own.find((role) => role instanceof Error)
+      if (!forbidden && unknown !== undefined) throw unknown
       this.#isUnknown = false
-      return { name, forbidden: own.includes(name) }
+      return { name, forbidden }
     } catch (error) {
       signal.throwIfAborted()
       if (!this.#isUnknown) log.warn("whether an application's role is the appliance's cannot be known", { error })
@@ -64,17 +70,21 @@ export class RoleGuard {
     }
   }
 
-  /** Asks once for each of the appliance's credentials. */
-  async #ownRoles(signal: AbortSignal): Promise<readonly string[]> {
-    const held = await this.#options.ofAppliance()
-    const keyIds = held.map(({ accessKeyId }) => accessKeyId)
-    for (const keyId of this.#known.keys()) if (!keyIds.includes(keyId)) this.#known.delete(keyId)
-    for (const credentials of held) {
-      const { accessKeyId } = credentials
-      if (this.#known.has(accessKeyId)) continue
-      this.#known.set(accessKeyId, await this.#options.lookUp(credentials, signal))
+  /** Asks once for each of the appliance's credentials. An error where it cannot be known: another one still may be. */
+  async #ownRole(get: () => Promise<FetchedCredentials>, signal: AbortSignal): Promise<string | Error> {
+    const deadline = { signal, withinMs, what: "finding out the appliance's role" }
+    try {
+      return await withDeadline(deadline, async (inner) => {
+        const credentials = await get()
+        const known = this.#known.get(get)
+        if (known?.accessKeyId === credentials.accessKeyId) return known.role
+        const role = await this.#options.lookUp(credentials, inner)
+        this.#known.set(get, { accessKeyId: credentials.accessKeyId, role })
+        return role
+      })
+    } catch (error) {
+      return error instanceof Error ? error : new Error('the role cannot be known', { cause: error })
     }
-    return keyIds.flatMap((keyId) => this.#known.get(keyId) ?? [])
   }
 }
 

@@ -11,6 +11,11 @@ function credentials(accessKeyId: string): FetchedCredentials {
   return { accessKeyId, secretAccessKey: 'secret', sessionToken: 'session', lifetimeMs: 3_600_000 }
 }
 
+async function held(own: FetchedCredentials | undefined): Promise<FetchedCredentials> {
+  if (own === undefined) throw new AgentError('no credentials', { retryable: true })
+  return await Promise.resolve(own)
+}
+
 class Bench {
   /** The role behind each access key id; undefined where STS cannot be reached. */
   readonly roles = new Map([
@@ -20,7 +25,9 @@ class Bench {
   ])
   readonly asked: string[] = []
   readonly log = new RecordingLog()
-  own: readonly FetchedCredentials[] | undefined = [credentials('base-key'), credentials('chained-key')]
+  /** Undefined while there are none. */
+  base: FetchedCredentials | undefined = credentials('base-key')
+  chained: FetchedCredentials | undefined = credentials('chained-key')
   fetched = credentials('app-key')
   readonly #guard = new RoleGuard({
     lookUp: async ({ accessKeyId }) => {
@@ -29,10 +36,7 @@ class Bench {
       if (role === undefined) throw new AgentError('STS cannot be reached', { retryable: true })
       return await Promise.resolve(role)
     },
-    ofAppliance: async () => {
-      if (this.own === undefined) throw new AgentError('no credentials', { retryable: true })
-      return await Promise.resolve(this.own)
-    },
+    ofAppliance: [async () => await held(this.base), async () => await held(this.chained)],
     log: this.log,
   })
 
@@ -58,12 +62,22 @@ test.each(['base-role', 'appliance-role'])('never hands out the role of the appl
   })
 })
 
+test.each([
+  { what: 'the other one', change: (bench: Bench) => void (bench.chained = undefined) },
+  { what: "the other one's role", change: (bench: Bench) => void bench.roles.delete('chained-key') },
+])('refuses one role of the appliance also while $what cannot be had', async ({ change }) => {
+  const bench = new Bench()
+  bench.roles.set('app-key', 'base-role')
+  change(bench)
+  await expect(bench.fetch()).rejects.toThrow('the role of the appliance itself')
+})
+
 test("asks once for each of the appliance's credentials", async () => {
   const bench = new Bench()
   await bench.fetch()
   await bench.fetch()
   expect(bench.asked.filter((keyId) => keyId !== 'app-key')).toEqual(['base-key', 'chained-key'])
-  bench.own = [credentials('renewed-key')]
+  bench.base = credentials('renewed-key')
   bench.roles.set('renewed-key', 'app-role')
   await expect(bench.fetch()).rejects.toThrow('the role of the appliance itself')
 })
@@ -71,7 +85,7 @@ test("asks once for each of the appliance's credentials", async () => {
 test.each([
   { what: 'the role of the application', change: (bench: Bench) => void bench.roles.delete('app-key') },
   { what: 'the role of the appliance', change: (bench: Bench) => void bench.roles.delete('base-key') },
-  { what: 'what the appliance holds', change: (bench: Bench) => void (bench.own = undefined) },
+  { what: 'what the appliance holds', change: (bench: Bench) => void (bench.chained = undefined) },
 ])('passes, with one warning, what cannot be compared: $what is unknown', async ({ change }) => {
   const bench = new Bench()
   change(bench)
@@ -83,7 +97,7 @@ test.each([
 test('does not take an abort for something unknown', async () => {
   const guard = new RoleGuard({
     lookUp: async () => await new Promise(() => undefined),
-    ofAppliance: async () => await Promise.resolve([]),
+    ofAppliance: [],
     log: new RecordingLog(),
   })
   const stop = new AbortController()

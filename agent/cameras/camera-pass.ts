@@ -72,8 +72,10 @@ class PassRun {
   readonly #deps: CameraPassDeps
   readonly #options: CameraPassOptions
   readonly #files = new KeyedLanes(fileLanes)
-  /** One request at a time for a host. */
+  /** One request at a time for a host, whose few attempts go first to what was not refused yet. */
   readonly #cameras = new KeyedLanes(cameraLanes)
+  /** Cameras that refused their credential before. */
+  readonly #again: { readonly refusals: number; readonly ask: () => void }[] = []
   readonly #outcomes = new PassOutcomes()
   readonly #startedMs = monotonicMs()
 
@@ -92,6 +94,7 @@ class PassRun {
 
   async idle(): Promise<void> {
     await this.#files.idle()
+    for (const { ask } of this.#again.toSorted((one, other) => one.refusals - other.refusals)) ask()
     await this.#cameras.idle()
   }
 
@@ -118,7 +121,17 @@ class PassRun {
       await this.#settle(prepared)
       return
     }
-    this.#cameras.add(cameraHost(prepared.subject.current.streamUrl) ?? '', async () => {
+    const refusals = this.#deps.swap.refusals(prepared.subject)
+    const ask = (): void => {
+      this.#ask(prepared)
+    }
+    if (refusals === 0) ask()
+    else this.#again.push({ refusals, ask })
+  }
+
+  #ask(prepared: Prepared): void {
+    const { camera, subject } = prepared
+    this.#cameras.add(cameraHost(subject.current.streamUrl) ?? '', async () => {
       await this.#guarded(camera, async () => {
         if (monotonicMs() - this.#startedMs < askingMs) await this.#settle(prepared)
         else this.#postpone(camera.name)

@@ -62,6 +62,11 @@ export class CredentialSwap {
     return step.do === 'probe' || step.do === 'read-previous'
   }
 
+  /** How often the camera refused what the secret says. */
+  refusals({ camera, current }: SwapSubject): number {
+    return this.#deps.ledger.camera(camera).refusals.get(current.versionId)?.count ?? 0
+  }
+
   /**
    * What comes of it is remembered durably before this resolves. Throws an AgentError where the camera cannot be asked
    * at all, such as for want of its CA file; rejects with the signal's reason on abort.

@@ -153,3 +153,31 @@ test('forgets what a camera refused that leaves the configuration, and warns of 
   await worker.refreshNow(undefined)
   expect(await ledger()).not.toContain('"right":')
 })
+
+test('lets what was not refused yet go first, so that wrong passwords of a recorder hold up no right one', async () => {
+  vi.useFakeTimers({ toFake: ['performance', 'Date'] })
+  try {
+    await using folder = await tempFolder()
+    const wrong = ['wrong-1', 'wrong-2', 'wrong-3', 'wrong-4', 'wrong-5']
+    const { cameras, rotate, start } = make(folder, [...wrong, 'right'])
+    cameras.put('recorder', 'one')
+    for (const name of [...wrong, 'right']) rotate(name, 'one', 'recorder')
+    const worker = start()
+    await using _ = running(worker.worker)
+    await worker.refreshNow(undefined)
+    for (const name of wrong) rotate(name, name, 'recorder')
+    for (let quarters = 0; quarters < 8; quarters += 1) {
+      await worker.refreshNow(undefined).catch(() => undefined)
+      vi.advanceTimersByTime(15 * 60_000)
+    }
+    cameras.put('recorder', 'two')
+    rotate('right', 'two', 'recorder')
+    for (let quarters = 0; quarters < 3; quarters += 1) {
+      await worker.refreshNow(undefined).catch(() => undefined)
+      vi.advanceTimersByTime(15 * 60_000)
+    }
+    expect(await fileOf(folder, 'right')).toMatchObject({ password: 'two' })
+  } finally {
+    vi.useRealTimers()
+  }
+})

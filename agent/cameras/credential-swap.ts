@@ -108,7 +108,7 @@ export class CredentialSwap {
     }
     if (host === undefined) return facts
     const isAlone = ledger.hostWaitMs(host) > 0
-    const goesOnWith = verdict?.versionId === current.versionId ? verdict.goesOnWith : undefined
+    const goesOnWith = verdict?.versionId === current.versionId ? goesOn(verdict, subject.held) : undefined
     if (goesOnWith !== undefined) {
       if (isAlone) return { ...facts, current: 'not-due' }
       return { ...facts, current: 'refused', ...(goesOnWith === 'previous' ? { heldTried: 'refused' } : {}) }
@@ -193,11 +193,16 @@ export class CredentialSwap {
     const { subject, previous } = round
     const { camera, current } = subject
     const isProven = because !== 'unreachable' && because !== 'untold'
-    const verdict = to === 'previous' ? verdictOf(current.versionId, 'previous-accepted', round) : undefined
+    const verdict = to === 'previous' ? this.#previousVerdict(round) : undefined
     await this.#deps.ledger.conclude(camera, { verdict, unproven: isProven ? undefined : current.versionId })
     const use = to === 'previous' ? previous : current
     if (verdict !== undefined) return { use, ...this.#waiting(subject, verdict) }
     return { use, ...(isProven ? allWell : this.#unproven(round)) }
+  }
+
+  #previousVerdict(round: Round): SwapVerdict | undefined {
+    const verdict = verdictOf(round.subject.current.versionId, 'previous-accepted', round)
+    return verdict === undefined ? undefined : { ...verdict, uses: round.previous?.versionId }
   }
 
   async #keep(because: KeepReason, round: Round): Promise<SwapResult> {
@@ -259,6 +264,11 @@ interface Previous {
 const allWell: Waiting = { state: 'ok', text: undefined, waitMs: undefined }
 const refusedBefore = 'rotation pending on camera: it refused the new credential before'
 const leftAlone = 'its host is left alone for a while'
+
+/** What was to be written may not have been: a crash or a full disk came in between. */
+function goesOn({ uses, goesOnWith }: SwapVerdict, held: Credential | undefined): SwapVerdict['goesOnWith'] {
+  return uses !== undefined && held?.versionId !== uses ? 'previous' : goesOnWith
+}
 
 function withTried(facts: SwapFacts, what: 'current' | 'held' | 'previous', tried: Tried): SwapFacts {
   switch (what) {

@@ -40,6 +40,8 @@ export interface SwapVerdict {
   readonly text: string
   /** Where the next round goes on, because the camera's host had had its refused attempts. */
   readonly goesOnWith?: 'held' | 'previous' | undefined
+  /** The version, other than the secret's, that belongs into the file. */
+  readonly uses?: string | undefined
 }
 
 export interface RefusalRecord {
@@ -129,6 +131,7 @@ const recordSchema = z.object({
           state: z.enum(['pending', 'failing']),
           text: z.string(),
           goesOnWith: z.enum(['held', 'previous']).optional(),
+          uses: z.string().optional(),
         })
         .optional(),
     }),

@@ -27,13 +27,14 @@ function make(folder: TempFolder, names: readonly string[]) {
     cameras.put(name, 'one')
     rotate(name, 'one')
   }
+  const files = new CameraFiles(join(folder.path, 'run'))
   const start = (configured = names): CameraWorker =>
     new CameraWorker({
       cameras: camerasConfig({ streams: configured.map((name) => ({ name, secretId: name })) }),
       thingName: 'dock',
       reader,
       probe: cameras.probe,
-      files: new CameraFiles(join(folder.path, 'run')),
+      files,
       copies: new FakeCopies(),
       groups: fakeCameraGroups(),
       hooks: { changed: () => undefined },
@@ -41,7 +42,7 @@ function make(folder: TempFolder, names: readonly string[]) {
       cloudNow: () => Date.now(),
       log,
     })
-  return { reader, cameras, log, rotate, start }
+  return { reader, cameras, files, log, rotate, start }
 }
 
 function stateOf(worker: CameraWorker, name: string): CameraStatus['state'] | undefined {
@@ -180,4 +181,22 @@ test('lets what was not refused yet go first, so that wrong passwords of a recor
   } finally {
     vi.useRealTimers()
   }
+})
+
+test('writes AWSPREVIOUS at the next pass, where the camera took it and the file could not be written', async () => {
+  await using folder = await tempFolder()
+  const { cameras, files, reader, rotate, start } = make(folder, ['door'])
+  cameras.put('door', 'two')
+  rotate('door', 'two')
+  rotate('door', 'three')
+  const write = vi.spyOn(files, 'write').mockRejectedValueOnce(new AgentError('the disk is full', { retryable: true }))
+  const worker = start()
+  await using _ = running(worker.worker)
+  await vi.waitFor(() => {
+    expect(write).toHaveBeenCalled()
+  })
+  await expect(worker.refreshNow('door')).rejects.toThrow('takes AWSPREVIOUS, which is in the file')
+  expect(await fileOf(folder, 'door')).toMatchObject({ password: 'two' })
+  await worker.refreshNow('door').catch(() => undefined)
+  expect([write.mock.calls.length, reader.previousCalls.length]).toEqual([2, 2])
 })

@@ -161,6 +161,7 @@ function cameraStoreParts({
 > {
   if (config.cameras.streams.length === 0) return {}
   const { key, fault: message, hint } = session.sealedCameras.status()
+  const wellState = key === 'none' ? 'starting' : 'ok' // without a fault it was only not asked for yet
   const error =
     message === undefined
       ? {}
@@ -173,7 +174,7 @@ function cameraStoreParts({
     ...(nextAttemptMs === undefined ? {} : { nextAttemptAt: at(nextAttemptMs) }),
   }))
   return {
-    cameraSealing: { state: message === undefined ? 'ok' : 'failing', ...error, key },
+    cameraSealing: { state: message === undefined ? wellState : 'failing', ...error, key },
     ...(hooks.length === 0 ? {} : { cameraHooks: hooks }),
   }
 }

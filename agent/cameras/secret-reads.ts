@@ -47,6 +47,9 @@ export class SecretReads {
   readonly #denied = new Map<number, DeniedBatches>()
   /** What did not answer in time when it was last read. */
   readonly #slow = new Set<string>()
+  /** In which reading each was last asked for by itself, so that none is passed over for ever. */
+  readonly #asked = new Map<string, number>()
+  #readings = 0
 
   constructor(options: SecretReadsOptions) {
     this.#options = options
@@ -57,8 +60,11 @@ export class SecretReads {
 
   /** Resolves when all is known. Rejects with the signal's reason on abort. */
   async read(request: ReadRequest): Promise<void> {
-    const singles = new SingleReads({ reader: this.#options.reader, slow: this.#slow, request })
-    await forEachConcurrent([...this.#batches.entries()], batchLanes, async ([place, secretIds]) => {
+    this.#readings += 1
+    const reading = this.#readings
+    const onAsked = (secretId: string): void => void this.#asked.set(secretId, reading)
+    const singles = new SingleReads({ reader: this.#options.reader, slow: this.#slow, request, onAsked })
+    await forEachConcurrent(this.#longestLeft(), batchLanes, async ([place, secretIds]) => {
       const wanted = secretIds.filter((secretId) => request.wanted.has(secretId))
       await this.#readBatch(place, wanted, singles)
     })
@@ -69,6 +75,15 @@ export class SecretReads {
   /** Undefined while batches are allowed. */
   denied(): DeniedBatches | undefined {
     return this.#denied.values().next().value
+  }
+
+  /** The batches and what is in them, those first that were asked for one by one the longest ago. */
+  #longestLeft(): readonly (readonly [number, readonly string[]])[] {
+    const askedIn = (secretId = ''): number => this.#asked.get(secretId) ?? 0
+    const batches = this.#batches.map((secretIds, place) => {
+      return [place, secretIds.toSorted((one, other) => askedIn(one) - askedIn(other))] as const
+    })
+    return batches.toSorted(([, [one]], [, [other]]) => askedIn(one) - askedIn(other))
   }
 
   async #readBatch(place: number, wanted: readonly string[], singles: SingleReads): Promise<void> {
@@ -115,6 +130,7 @@ export class SecretReads {
 interface SingleReadsOptions {
   readonly reader: Pick<SecretReader, 'current'>
   readonly slow: Set<string>
+  readonly onAsked: (secretId: string) => void
   readonly request: ReadRequest
 }
 
@@ -156,13 +172,14 @@ class SingleReads {
   }
 
   async #read(secretId: string): Promise<void> {
-    const { reader, slow } = this.#options
+    const { reader, slow, onAsked } = this.#options
     const { signal } = this.request
     if (signal.aborted) return
     if (this.#answers === 0 && this.#failures >= outageFailures && this.#lastFailure !== undefined) {
       this.report(secretId, { kind: 'failed', error: this.#lastFailure })
       return
     }
+    onAsked(secretId)
     try {
       const version = await reader.current(secretId, signal)
       slow.delete(secretId)

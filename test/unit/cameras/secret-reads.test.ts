@@ -147,6 +147,16 @@ test('gives up reading one by one when nothing at all gets through', async () =>
   expect([...outcomes.values()].filter(({ kind }) => kind === 'failed')).toHaveLength(100)
 })
 
+test('comes to a secret that can be read, however many that fail are before it', async () => {
+  const { reader, read, readIds } = make(60)
+  reader.isBatchDenied = () => true
+  reader.beforeAnswer = (secretId) => {
+    if (secretId !== 'secret-59') throw new AgentError('it fails', { retryable: true })
+  }
+  for (let readings = 0; readings < 9 && readIds().length === 0; readings += 1) await read()
+  expect(readIds()).toEqual(['secret-59'])
+})
+
 test('reads all others while some hang, and keeps those apart from then on', async () => {
   const { reader, read, readIds } = make(60)
   reader.isBatchDenied = () => true

@@ -159,7 +159,7 @@ function createApplicationRoles(
   context: CredentialsContext,
   ofAppliance: readonly RoleCredentials[],
 ): ApplicationRoles {
-  const { config, clock, log, requestHandler } = context
+  const { config, clock, requestHandler } = context
   const guard = new RoleGuard({
     lookUp: createCallerRole({
       region: config.device.region,
@@ -168,7 +168,6 @@ function createApplicationRoles(
       clockOffsetMs: () => clock.offsetMs(),
     }),
     ofAppliance: ofAppliance.map((each) => async () => await each.get()),
-    log: log.child({ worker: 'applications' }),
   })
   return new ApplicationRoles(({ name, roleAlias }) =>
     roleCredentials(`applications:${name}`, context, guard.guard(aliasSource(context, roleAlias), roleAlias)),

@@ -1,6 +1,5 @@
 import { withDeadline } from '../lib/abort.ts'
 import { AgentError } from '../lib/errors.ts'
-import type { Log } from '../lib/log.ts'
 import type { CredentialSource, FetchedCredentials } from './credential-source.ts'
 
 /** The role that credentials are of. Rejects when that cannot be known now; settles soon after the signal aborts. */
@@ -10,15 +9,14 @@ export interface RoleGuardOptions {
   readonly lookUp: RoleLookup
   /** The appliance's own: the base role's credentials, and the chained role's. Each rejects while there are none. */
   readonly ofAppliance: readonly (() => Promise<FetchedCredentials>)[]
-  readonly log: Log
 }
 
 /** The appliance's own credentials may be on their way. */
 const withinMs = 20_000
 
 /**
- * Sees to it that no application gets the role of the appliance, by whatever role alias. Where it cannot be known which
- * role a role alias leads to, such as without a way to STS, the credentials pass.
+ * Sees to it that no application gets the role of the appliance, by whatever role alias. What cannot be known to be
+ * another role, such as without a way to STS, is not handed out: what an application holds by then serves to its end.
  */
 export class RoleGuard {
   readonly #options: RoleGuardOptions
@@ -27,7 +25,6 @@ export class RoleGuard {
     () => Promise<FetchedCredentials>,
     { readonly accessKeyId: string; readonly role: string }
   >()
-  #isUnknown = false
 
   constructor(options: RoleGuardOptions) {
     this.#options = options
@@ -38,39 +35,34 @@ export class RoleGuard {
     return {
       fetch: async (signal) => {
         const fetched = await source.fetch(signal)
-        const role = await this.#roleOf(fetched, signal)
-        if (role === undefined) return fetched
-        if (role.forbidden) throw ofTheAppliance(roleAlias, role.name)
-        return { ...fetched, role: role.name }
+        const { name, own } = await this.#rolesOf(fetched, signal)
+        if (name instanceof Error) throw unknownRole(roleAlias, name)
+        if (own.includes(name)) throw ofTheAppliance(roleAlias, name)
+        const unknown = own.find((role) => role instanceof Error)
+        if (unknown !== undefined) throw unknownRole(roleAlias, unknown)
+        return { ...fetched, role: name }
       },
     }
   }
 
-  async #roleOf(
+  async #rolesOf(
     fetched: FetchedCredentials,
     signal: AbortSignal,
-  ): Promise<{ readonly name: string; readonly forbidden: boolean } | undefined> {
-    const { lookUp, ofAppliance, log } = this.#options
-    try {
-      const deadline = { signal, withinMs, what: "finding out the application's role" }
-      const [name, ...own] = await Promise.all([
-        withDeadline(deadline, async (inner) => await lookUp(fetched, inner)),
-        ...ofAppliance.map(async (get) => await this.#ownRole(get, signal)),
-      ])
-      const forbidden = own.includes(name)
-      const unknown = own.find((role) => role instanceof Error)
-      if (!forbidden && unknown !== undefined) throw unknown
-      this.#isUnknown = false
-      return { name, forbidden }
-    } catch (error) {
-      signal.throwIfAborted()
-      if (!this.#isUnknown) log.warn("whether an application's role is the appliance's cannot be known", { error })
-      this.#isUnknown = true
-      return undefined
-    }
+  ): Promise<{ readonly name: string | Error; readonly own: readonly (string | Error)[] }> {
+    const { lookUp, ofAppliance } = this.#options
+    const deadline = { signal, withinMs, what: "finding out the application's role" }
+    const [name, own] = await Promise.all([
+      withDeadline(deadline, async (inner) => await lookUp(fetched, inner)).catch(asError),
+      Promise.all(ofAppliance.map(async (get) => await this.#ownRole(get, signal))),
+    ])
+    signal.throwIfAborted()
+    return { name, own }
   }
 
-  /** Asks once for each of the appliance's credentials. An error where it cannot be known: another one still may be. */
+  /**
+   * Asks once for each of the appliance's credentials; while it holds none, those before tell. An error where it cannot be
+   * known: another one still may be.
+   */
   async #ownRole(get: () => Promise<FetchedCredentials>, signal: AbortSignal): Promise<string | Error> {
     const deadline = { signal, withinMs, what: "finding out the appliance's role" }
     try {
@@ -83,9 +75,24 @@ export class RoleGuard {
         return role
       })
     } catch (error) {
-      return error instanceof Error ? error : new Error('the role cannot be known', { cause: error })
+      return this.#known.get(get)?.role ?? asError(error)
     }
   }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error('the role cannot be known', { cause: error })
+}
+
+function unknownRole(roleAlias: string, cause: Error): AgentError {
+  return new AgentError(
+    `whether the role alias ${roleAlias} leads to the role of the appliance itself cannot be known`,
+    {
+      retryable: true,
+      hint: 'let the appliance reach STS: GetCallerIdentity needs no permission, and endpoints.sts may name a VPC endpoint',
+      cause,
+    },
+  )
 }
 
 function ofTheAppliance(roleAlias: string, role: string): AgentError {

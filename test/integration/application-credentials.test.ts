@@ -311,13 +311,20 @@ describe('the agent', () => {
     expect(await ask(here)).toBe(503)
   })
 
-  it('serves a role of which STS cannot be asked', async () => {
+  it('serves no role of which STS cannot be asked, and says what is missing', async () => {
     await using here = await place()
     const error = { kind: 'error', status: 503, code: 'ServiceUnavailable' } as const
-    using _ = here.site.cloud.faults.inject(error, { service: 'sts' })
+    using faults = new DisposableStack()
+    faults.use(here.site.cloud.faults.inject(error, { service: 'sts' }))
     const agent = here.site.start()
-    const { applications } = await agent.until(isServed)
-    expect(applications[0]?.role).toBeUndefined()
+    const { applications } = await agent.until((status) => status.applications[0]?.state === 'failing')
+    expect(applications[0]?.lastError).toMatchObject({
+      message: expect.stringContaining('cannot be known') as unknown,
+      hint: expect.stringContaining('let the appliance reach STS') as unknown,
+    })
+    expect(await ask(here)).toBe(503)
+    faults.dispose()
+    await agent.until(isServed)
     expect(await ask(here)).toBe(200)
   })
 })

@@ -3,7 +3,6 @@ import { expect, test } from 'vitest'
 import type { FetchedCredentials } from '../../../agent/credentials/credential-source.ts'
 import { RoleGuard } from '../../../agent/credentials/role-guard.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
-import { RecordingLog } from '../../support/recording-log.ts'
 
 const signal = new AbortController().signal
 
@@ -24,7 +23,6 @@ class Bench {
     ['app-key', 'app-role'],
   ])
   readonly asked: string[] = []
-  readonly log = new RecordingLog()
   /** Undefined while there are none. */
   base: FetchedCredentials | undefined = credentials('base-key')
   chained: FetchedCredentials | undefined = credentials('chained-key')
@@ -37,7 +35,6 @@ class Bench {
       return await Promise.resolve(role)
     },
     ofAppliance: [async () => await held(this.base), async () => await held(this.chained)],
-    log: this.log,
   })
 
   async fetch(): Promise<FetchedCredentials> {
@@ -49,7 +46,6 @@ class Bench {
 test('lets the role of an application pass, and says which it is', async () => {
   const bench = new Bench()
   expect(await bench.fetch()).toEqual({ ...credentials('app-key'), role: 'app-role' })
-  expect(bench.log.entries).toEqual([])
 })
 
 test.each(['base-role', 'appliance-role'])('never hands out the role of the appliance: %s', async (role) => {
@@ -86,19 +82,29 @@ test.each([
   { what: 'the role of the application', change: (bench: Bench) => void bench.roles.delete('app-key') },
   { what: 'the role of the appliance', change: (bench: Bench) => void bench.roles.delete('base-key') },
   { what: 'what the appliance holds', change: (bench: Bench) => void (bench.chained = undefined) },
-])('passes, with one warning, what cannot be compared: $what is unknown', async ({ change }) => {
+])('hands out nothing that cannot be compared: $what is unknown', async ({ change }) => {
   const bench = new Bench()
   change(bench)
-  expect(await bench.fetch()).toEqual(credentials('app-key'))
+  await expect(bench.fetch()).rejects.toMatchObject({
+    retryable: true,
+    message: 'whether the role alias app-alias leads to the role of the appliance itself cannot be known',
+    hint: expect.stringContaining('let the appliance reach STS') as unknown,
+  })
+})
+
+test('goes by what the role of the appliance was while it holds no credentials', async () => {
+  const bench = new Bench()
   await bench.fetch()
-  expect(bench.log.messages('warn')).toHaveLength(1)
+  bench.base = undefined
+  expect(await bench.fetch()).toMatchObject({ role: 'app-role' })
+  bench.roles.set('app-key', 'base-role')
+  await expect(bench.fetch()).rejects.toThrow('the role of the appliance itself')
 })
 
 test('does not take an abort for something unknown', async () => {
   const guard = new RoleGuard({
     lookUp: async () => await new Promise(() => undefined),
     ofAppliance: [],
-    log: new RecordingLog(),
   })
   const stop = new AbortController()
   const fetched = guard

@@ -1,5 +1,6 @@
 import type { ArtifactProgress } from './artifacts/artifact-status.ts'
 import { agentVersion } from './build-info.ts'
+import type { SealingStatus } from './cameras/last-known-good.ts'
 import type { Config } from './config/config-schema.ts'
 import { deviceNames } from './config/device-names.ts'
 import type { RoleCredentials } from './credentials/role-credentials.ts'
@@ -11,6 +12,7 @@ import type {
   ApplicationPart,
   ArtifactPart,
   CameraPart,
+  CameraSealingPart,
   CredentialsPart,
   LogsPart,
   PartStatus,
@@ -160,8 +162,8 @@ function cameraStoreParts({
   'cameraSealing' | 'cameraHooks'
 > {
   if (config.cameras.streams.length === 0) return {}
-  const { key, fault: message, hint } = session.sealedCameras.status()
-  const wellState = key === 'none' ? 'starting' : 'ok' // without a fault it was only not asked for yet
+  const sealing = session.sealedCameras.status()
+  const { key, fault: message, hint } = sealing
   const error =
     message === undefined
       ? {}
@@ -174,9 +176,15 @@ function cameraStoreParts({
     ...(nextAttemptMs === undefined ? {} : { nextAttemptAt: at(nextAttemptMs) }),
   }))
   return {
-    cameraSealing: { state: message === undefined ? wellState : 'failing', ...error, key },
+    cameraSealing: { state: sealingState(sealing), ...error, key },
     ...(hooks.length === 0 ? {} : { cameraHooks: hooks }),
   }
+}
+
+/** A key that is not there is a fault, unless nobody has looked for one yet. */
+function sealingState({ key, fault }: SealingStatus): CameraSealingPart['state'] {
+  if (fault !== undefined) return 'failing'
+  return key === 'none' ? 'starting' : 'ok'
 }
 
 function logsPart({ logs, logGroup }: Generation, at: ToInstant): LogsPart {

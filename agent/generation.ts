@@ -5,6 +5,7 @@ import { Transfers } from './artifacts/transfers.ts'
 import { createCloudWatchLogDestination } from './aws/cloudwatch-log-destination.ts'
 import { createS3ArtifactSource } from './aws/s3-artifact-source.ts'
 import { createSecretsManagerReader } from './aws/secrets-manager-reader.ts'
+import type { CameraFile } from './cameras/camera-file.ts'
 import { CameraFiles } from './cameras/camera-files.ts'
 import { systemGroups } from './cameras/camera-groups.ts'
 import { HookCalls } from './cameras/camera-hooks.ts'
@@ -161,10 +162,13 @@ function createCameras({ config, session, log: parent }: GenerationOptions): Cam
     cloudNow: () => clock.now(),
     log,
   })
+  const onFile = (name: string, file: CameraFile): void => {
+    cameras.hasFile(name, file)
+  }
   const serveLast = async (signal: AbortSignal): Promise<void> => {
     const deadline = { signal, withinMs: serveWithinMs, what: 'serving the last credentials of cameras' }
     await withDeadline(deadline, (inner) =>
-      serveLastCredentials({ cameras: section, files, copies, groups, log }, inner),
+      serveLastCredentials({ cameras: section, files, copies, groups, onFile, log }, inner),
     ).catch((error: unknown) => {
       if (!signal.aborted) log.warn('cameras do not all have their last credentials', { error })
     })

@@ -4,6 +4,7 @@ import { AgentError, type ErrorReport } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
+import type { CameraFile } from './camera-file.ts'
 import type { CameraFiles } from './camera-files.ts'
 import type { CameraGroups } from './camera-groups.ts'
 import { CameraPass } from './camera-pass.ts'
@@ -73,6 +74,11 @@ export class CameraWorker {
 
   status(): readonly CameraStatus[] {
     return this.#states.all()
+  }
+
+  /** Takes note, before the first pass, of what is in a camera's file: `status` tells it from then on. */
+  hasFile(name: string, file: CameraFile): void {
+    this.#states.hasFile(name, file)
   }
 
   /** Undefined while secrets are read in batches. */

@@ -1,6 +1,7 @@
 import type { Config } from '../config/config-schema.ts'
 import { forEachConcurrent } from '../lib/for-each-concurrent.ts'
 import type { Log } from '../lib/log.ts'
+import type { CameraFile } from './camera-file.ts'
 import type { CameraFiles } from './camera-files.ts'
 import type { CameraGroups } from './camera-groups.ts'
 import type { SealedCameras } from './sealed-cameras.ts'
@@ -10,6 +11,8 @@ export interface LastCredentialsDeps {
   readonly files: CameraFiles
   readonly copies: SealedCameras
   readonly groups: CameraGroups
+  /** Called with what is in the file of each camera that has one, as soon as it is there. */
+  readonly onFile: (name: string, file: CameraFile) => void
   readonly log: Log
 }
 
@@ -39,11 +42,16 @@ export async function serveLastCredentials(deps: LastCredentialsDeps, signal: Ab
 }
 
 /** How many were written. */
-async function serve({ cameras, files, copies, groups, log }: LastCredentialsDeps, signal: AbortSignal) {
+async function serve({ cameras, files, copies, groups, onFile, log }: LastCredentialsDeps, signal: AbortSignal) {
   let served = 0
   const isLate = (): boolean => signal.aborted
   await forEachConcurrent(cameras.streams, concurrency, async ({ name, group }) => {
-    if (isLate() || (await files.read(name)) !== undefined) return
+    if (isLate()) return
+    const file = await files.read(name)
+    if (file !== undefined) {
+      onFile(name, file)
+      return
+    }
     const copy = await copies.read(name)
     if (copy === undefined) return
     try {
@@ -51,6 +59,7 @@ async function serve({ cameras, files, copies, groups, log }: LastCredentialsDep
       if (isLate()) return // what was too slow must not replace what came meanwhile
       await files.write(name, copy, gid)
       served += 1
+      onFile(name, copy)
     } catch (error) {
       log.warn('a camera does not get its last credentials', { camera: name, error })
     }

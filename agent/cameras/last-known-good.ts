@@ -17,7 +17,7 @@ export interface LastKnownGood {
   readonly status: () => SealingStatus
 }
 
-/** Where the key comes from; `none` when none can be had, so that nothing is kept. */
+/** Where the key comes from; `none`, without a fault, before it was looked for, and with one when it cannot be had. */
 export interface SealingStatus {
   readonly key: 'systemd-credential' | 'file' | 'none'
   /** What is wrong, cameras named; no secret in it. */

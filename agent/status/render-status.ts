@@ -35,7 +35,8 @@ function cameraText({ versionId, detail }: StatusDocument['cameras'][number]): s
   return `version ${versionId ?? 'none yet'}${detail === undefined ? '' : `, ${detail}`}`
 }
 
-function sealingText({ key }: NonNullable<StatusDocument['cameraSealing']>): string {
+function sealingText({ state, key }: NonNullable<StatusDocument['cameraSealing']>): string {
+  if (state === 'starting') return 'the key has not been looked for yet'
   switch (key) {
     case 'systemd-credential':
       return 'key from the systemd credential panorama-agent.sealing-key'

@@ -86,7 +86,7 @@ export interface ApplicationPart extends PartStatus {
 
 /** The copies that cameras have their credentials from after a reboot without network. */
 export interface CameraSealingPart extends PartStatus {
-  /** Where the key comes from: `systemd-credential`, `file`, or `none`. */
+  /** Where the key comes from: `systemd-credential`, `file`, or `none`, as well while `starting`: it is looked for then. */
   readonly key: string
 }
 

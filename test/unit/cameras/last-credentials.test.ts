@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path'
 
 import { expect, test } from 'vitest'
 
+import type { CameraFile } from '../../../agent/cameras/camera-file.ts'
 import { CameraFiles } from '../../../agent/cameras/camera-files.ts'
 import { serveLastCredentials } from '../../../agent/cameras/last-credentials.ts'
 import { SealedCameras } from '../../../agent/cameras/sealed-cameras.ts'
@@ -21,6 +22,8 @@ interface Bench extends AsyncDisposable {
   readonly files: CameraFiles
   readonly copies: SealedCameras
   readonly log: RecordingLog
+  /** What was told of the files of cameras, by name, in the last call of `serve`. */
+  readonly told: Map<string, CameraFile>
   /** For cameras with these names, or names and groups. */
   readonly serve: (streams: readonly (string | readonly [string, string])[], signal?: AbortSignal) => Promise<void>
 }
@@ -33,11 +36,13 @@ async function bench(): Promise<Bench> {
   const keySources = { identityFolder: root.path }
   const copies = new SealedCameras({ folder: at.state, thingName: 'thing', keySources, log })
   const groups = fakeCameraGroups({ viewers: own })
+  const told = new Map<string, CameraFile>()
   return {
     ...at,
     files,
     copies,
     log,
+    told,
     serve: async (streams, signal = never) => {
       const cameras = camerasConfig({
         streams: streams.map((each) => {
@@ -46,7 +51,11 @@ async function bench(): Promise<Bench> {
           return { name, secretId: name, group }
         }),
       })
-      await serveLastCredentials({ cameras, files, copies, groups, log }, signal)
+      told.clear()
+      const onFile = (name: string, file: CameraFile): void => {
+        told.set(name, file)
+      }
+      await serveLastCredentials({ cameras, files, copies, groups, onFile, log }, signal)
     },
     [Symbol.asyncDispose]: () => root[Symbol.asyncDispose](),
   }
@@ -65,6 +74,17 @@ test('writes the file of each camera that has none from its copy, for its reader
   expect(at.log.entries.filter(({ message }) => message.includes('from sealed copies'))).toMatchObject([
     { level: 'info', fields: { cameras: 2 } },
   ])
+})
+
+test('tells what is in each file, whether it was there or had to be written', async () => {
+  await using at = await bench()
+  await mkdir(at.runtime, { recursive: true })
+  await at.files.write('there', cameraFile({ versionId: 'newer' }))
+  for (const name of ['there', 'not-there', 'no-group'])
+    await at.copies.write(name, cameraFile({ versionId: 'copied' }))
+  await at.serve(['there', 'not-there', ['no-group', 'nobody'], 'no-copy'])
+  const versions = [...at.told].map(([name, { versionId }]) => `${name} ${versionId}`)
+  expect(versions.sort()).toEqual(['not-there copied', 'there newer'])
 })
 
 test('leaves a file that is there as it is, and makes its copy the same', async () => {
@@ -164,6 +184,7 @@ test('writes nothing any more when the copy was read too late', async () => {
     return own
   }
   const cameras = camerasConfig({ streams: [{ name: 'dock-3', secretId: 'dock-3', group: 'viewers' }] })
-  await serveLastCredentials({ cameras, files, copies, groups: { idOf }, log }, stop.signal)
+  const onFile = (): void => undefined
+  await serveLastCredentials({ cameras, files, copies, groups: { idOf }, onFile, log }, stop.signal)
   expect(await files.read('dock-3')).toEqual(cameraFile({ password: 'new' }))
 })

@@ -84,6 +84,8 @@ test('shows where the key of the sealed copies comes from, and what is wrong wit
   expect(shown('systemd-credential')).toContain(
     'cameras sealing ok key from the systemd credential panorama-agent.sealing-key',
   )
+  const early = { key: 'none', state: 'starting' }
+  expect(linesOf({ cameraSealing: early })).toContain('cameras sealing starting the key has not been looked for yet')
   const lastError = { name: 'SealingFault', message: 'the sealing key is no key', hint: 'put it back' }
   const lines = linesOf({ cameraSealing: { key: 'none', state: 'failing', lastError } })
   expect(lines).toContain('cameras sealing failing no key: nothing is kept for a reboot without network')

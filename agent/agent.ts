@@ -94,7 +94,6 @@ async function start(options: AgentRun, owned: AsyncDisposableStack): Promise<St
   const generations = new Generations({ ...options, session })
   const requests = localRequests({ session, generations })
   owned.use(await startStatusServer({ socketPath: socketPathIn(paths.runtime), requests, log }))
-  log.info('agent is ready', { thingName: config.device.thingName, pid: process.pid })
   return { session, generations }
 }
 

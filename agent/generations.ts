@@ -44,6 +44,7 @@ export class Generations implements Watched {
   readonly #options: GenerationsOptions
   #config: Config
   #current: Generation
+  #hasSaidReady = false
 
   constructor(options: GenerationsOptions) {
     this.#options = options
@@ -99,6 +100,7 @@ export class Generations implements Watched {
     await this.#current.serveLastCredentials(signal)
     const workers = superviseAll(this.#current.workers, end.controller.signal)
     await prepared
+    if (!signal.aborted) this.#sayReady()
     service?.ready(this)
     const next = await this.#nextConfig(signal)
     end.controller.abort()
@@ -126,6 +128,13 @@ export class Generations implements Watched {
     await withDeadline(deadline, async () => {
       await worker.requestPass()
     }).catch(() => undefined) // the worker reports it
+  }
+
+  /** Once for a session: a reload has its own line. */
+  #sayReady(): void {
+    if (this.#hasSaidReady) return
+    this.#hasSaidReady = true
+    this.#options.log.info('agent is ready', { thingName: this.#config.device.thingName, pid: process.pid })
   }
 
   #reportUnended(error: unknown): void {

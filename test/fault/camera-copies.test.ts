@@ -68,6 +68,7 @@ describe('after a reboot without network', () => {
     expect(cameraSealing).toMatchObject({ state: 'ok', key: 'file' })
     expect(parts.filter(({ versionId }) => versionId === undefined)).toEqual([])
     await agent.until(({ credentials }) => credentials[0]?.state === 'failing')
+    expect(agent.output).toMatch(/cameras have their last credentials, from sealed copies[^]*agent is ready/)
   })
 
   it('damaged, swapped and foreign copies are reported by name, and hold up no other', async () => {

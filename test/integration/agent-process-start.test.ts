@@ -93,7 +93,7 @@ describe('an agent that starts without network', () => {
     await site.cloud.unreachable()
     const agent = site.start()
     await agent.until(({ credentials }) => credentials[0]?.state === 'failing')
-    expect(agent.output).toContain('agent is ready')
+    await waitUntil('the agent is ready', () => agent.output.includes('agent is ready'))
     await site.cloud.reachable()
     const { agent: running, logs } = await agent.until(isWell)
     expect(running.pid).toBe(agent.pid)

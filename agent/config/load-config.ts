@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import type * as z from 'zod'
 
 import { AgentError, errorCode } from '../lib/errors.ts'
+import { pathText, type JsonPath } from '../lib/json-object.ts'
 import { configSchema, type Config } from './config-schema.ts'
 
 export interface ConfigFault {
@@ -33,6 +34,11 @@ const passing = new Set(['EAGAIN', 'EBUSY', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM',
  * file from being read may pass by itself.
  */
 export async function loadConfig(file: string): Promise<Config> {
+  return parseConfig(await readConfigDocument(file), file)
+}
+
+/** Reads a configuration file and checks only that it is JSON. Throws as `loadConfig` does. */
+export async function readConfigDocument(file: string): Promise<unknown> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     const code = errorCode(cause) ?? 'unknown error'
     if (passing.has(code)) throw new AgentError(`${file} cannot be read at the moment`, { retryable: true, cause })
@@ -42,14 +48,32 @@ export async function loadConfig(file: string): Promise<Config> {
         : `cannot be read (${code})`
     throw new ConfigError(file, [{ path: '', message }])
   })
-  return parseConfig(parseJson(text, file), file)
+  return parseJson(text, file)
 }
 
 /** Checks a configuration from anywhere; `file` names it in the ConfigError. */
 export function parseConfig(json: unknown, file: string): Config {
+  const checked = checkConfig(json)
+  if (checked.config !== undefined) return checked.config
+  throw new ConfigError(
+    file,
+    checked.issues.map(({ path, message }) => ({ path: pathText(path), message })),
+  )
+}
+
+export interface ConfigIssue {
+  readonly path: JsonPath
+  readonly message: string
+}
+
+export type CheckedConfig =
+  | { readonly config: Config; readonly issues?: undefined }
+  | { readonly config?: undefined; readonly issues: readonly ConfigIssue[] }
+
+/** Checks a configuration, and answers with it, completed, or with everything that is wrong in it. */
+export function checkConfig(json: unknown): CheckedConfig {
   const { success, data, error } = configSchema.safeParse(json)
-  if (success) return data
-  throw new ConfigError(file, error.issues.flatMap(describeIssue))
+  return success ? { config: data } : { issues: error.issues.flatMap(describeIssue) }
 }
 
 function parseJson(text: string, file: string): unknown {
@@ -61,20 +85,13 @@ function parseJson(text: string, file: string): unknown {
   }
 }
 
-function describeIssue(issue: z.core.$ZodIssue): readonly ConfigFault[] {
+function describeIssue(issue: z.core.$ZodIssue): readonly ConfigIssue[] {
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: pathText([...issue.path, key]), message: 'is not a known field' }))
+    return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'is not a known field' }))
   }
-  return [{ path: pathText(issue.path), message: isMissing(issue) ? 'is missing' : issue.message }]
+  return [{ path: issue.path, message: isMissing(issue) ? 'is missing' : issue.message }]
 }
 
 function isMissing(issue: z.core.$ZodIssue): boolean {
   return issue.code === 'invalid_type' && issue.message.endsWith('received undefined')
-}
-
-function pathText(path: readonly PropertyKey[]): string {
-  return path.reduce<string>((text, key) => {
-    if (typeof key === 'number') return `${text}[${key}]`
-    return text === '' ? String(key) : `${text}.${String(key)}`
-  }, '')
 }

@@ -167,11 +167,43 @@ export interface VerificationReport {
   readonly damaged: readonly string[]
 }
 
+/** Which configuration is in use. */
+export interface ConfigurationPart {
+  /** Of the remote overlay; 0 where the base file alone is in use. */
+  readonly version: number
+  /** SHA-256 of the overlay's canonical JSON. */
+  readonly digest: string
+  /** `fallback`: it is not the one that it should be, for the faults listed. */
+  readonly state: 'accepted' | 'trial' | 'fallback'
+  /** What brought the version. */
+  readonly job?: { readonly jobId: string; readonly executionNumber: number }
+  /** The first twenty. */
+  readonly faults: readonly { readonly path: string; readonly message: string }[]
+}
+
+/** One value of the configuration, and where it is from. */
+export interface ConfigurationValue {
+  /** Such as `artifacts[0].prefix`. */
+  readonly path: string
+  readonly value: unknown
+  readonly origin: 'base' | 'overlay' | 'default'
+}
+
+/** What `panorama-agent config show --json` prints. */
+export interface ConfigurationReport {
+  readonly version: 1
+  readonly configuration: ConfigurationPart
+  /** The configuration with every default filled in. */
+  readonly config: unknown
+  readonly values: readonly ConfigurationValue[]
+}
+
 /** What `panorama-agent status --json` prints. Fields are only ever added; `version` changes when one must go. */
 export interface StatusDocument {
   readonly version: 1
   readonly agent: { readonly version: string; readonly pid: number; readonly startedAt: string }
   readonly device: { readonly thingName: string; readonly id: string; readonly name: string; readonly region: string }
+  readonly configuration?: ConfigurationPart
   readonly clock: ClockPart
   readonly identity: PartStatus & { readonly origin?: string; readonly certificateExpiresAt?: string }
   readonly credentials: readonly CredentialsPart[]

@@ -40,6 +40,20 @@ export interface GenerationOptions {
   readonly number: number
   /** Of the agent, once the generation is in use. */
   readonly status: () => StatusDocument
+  /** What goes on from the generation before, because its part of the configuration is the same. */
+  readonly kept?: Partial<KeptParts> | undefined
+}
+
+/** What of a generation can go on in the next one of the same session, as it runs. */
+export interface KeptParts {
+  readonly artifacts: readonly ArtifactWorker[]
+  readonly cameras: Cameras
+}
+
+interface Cameras {
+  readonly cameras: CameraWorker
+  readonly cameraHooks: HookCalls
+  readonly serveLast: Generation['serveLastCredentials']
 }
 
 /** A disk that does not answer holds up neither the start nor a reload for longer. */
@@ -61,11 +75,11 @@ export interface Generation {
 }
 
 export function createGeneration(options: GenerationOptions): Generation {
-  const { config, session, log, ring } = options
+  const { config, session, log, ring, kept = {} } = options
   const { clients, call, clock } = session
   const cloudNow = (): number => clock.now()
-  const artifacts = createArtifacts(options)
-  const { cameras, cameraHooks, serveLast } = createCameras(options)
+  const artifacts = kept.artifacts ?? createArtifacts(options)
+  const { cameras, cameraHooks, serveLast } = kept.cameras ?? createCameras(options)
   const applications = createApplications(options)
   const names = deviceNames(config.device)
   const logGroup = `/aws/panorama/devices/${names.id}`
@@ -104,7 +118,7 @@ export function createGeneration(options: GenerationOptions): Generation {
     logGroup,
     workers,
     retryNow,
-    serveLastCredentials: serveLast,
+    serveLastCredentials: kept.cameras === undefined ? serveLast : () => Promise.resolve(), // they run
   }
 }
 
@@ -128,12 +142,6 @@ function createArtifacts({ config, session, log }: GenerationOptions): readonly 
       log,
     }),
   )
-}
-
-interface Cameras {
-  readonly cameras: CameraWorker
-  readonly cameraHooks: HookCalls
-  readonly serveLast: Generation['serveLastCredentials']
 }
 
 function createCameras({ config, session, log: parent }: GenerationOptions): Cameras {

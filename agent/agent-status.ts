@@ -13,6 +13,7 @@ import type {
   ArtifactPart,
   CameraPart,
   CameraSealingPart,
+  ConfigurationPart,
   CredentialsPart,
   LogsPart,
   PartStatus,
@@ -25,13 +26,15 @@ export interface StatusSources {
   readonly generation: Generation
   /** When the agent started, on the monotonic clock. */
   readonly startedMs: number
+  readonly configuration?: ConfigurationPart | undefined
 }
 
 /** Turns a moment on the monotonic clock into an instant in cloud time. */
 type ToInstant = (monotonicMs: number) => string
 
 /** Puts together what every part knows about itself. */
-export function composeStatus({ config, session, generation, startedMs }: StatusSources): StatusDocument {
+export function composeStatus(sources: StatusSources): StatusDocument {
+  const { config, session, generation, startedMs, configuration } = sources
   const { clock, credentials } = session
   const at: ToInstant = (monotonicMs) => new Date(clock.timeOf(monotonicMs)).toISOString()
   const workers = [...session.workers, ...session.applicationRoles.workers, ...generation.workers]
@@ -39,6 +42,7 @@ export function composeStatus({ config, session, generation, startedMs }: Status
     version: 1,
     agent: { version: agentVersion, pid: process.pid, startedAt: at(startedMs) },
     device: { thingName: config.device.thingName, ...deviceNames(config.device), region: config.device.region },
+    ...(configuration === undefined ? {} : { configuration }),
     clock: clockPart(session, at),
     identity: identityPart(session, at),
     credentials: credentials.map((each) => credentialsPart(each, at)),

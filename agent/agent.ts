@@ -2,6 +2,7 @@ import { mkdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 import type { Config } from './config/config-schema.ts'
+import type { Configurations } from './configurations.ts'
 import { CredentialsServer } from './credentials/credentials-server.ts'
 import { Generations, type GenerationsOptions } from './generations.ts'
 import { makeFolder } from './lib/durable-files.ts'
@@ -14,6 +15,7 @@ import { localRequests } from './local-requests.ts'
 import { createSession, type Session, type SessionOverrides } from './session.ts'
 import { socketPathIn } from './status/status-client.ts'
 import { startStatusServer } from './status/status-server.ts'
+import { sessionEvidence, type ControlEvidence } from './trial-evidence.ts'
 
 /** `ring` is where `log` keeps what CloudWatch has not got yet. */
 export interface AgentOptions extends Pick<
@@ -21,6 +23,10 @@ export interface AgentOptions extends Pick<
   'config' | 'log' | 'ring' | 'service' | 'reloads' | 'endWithinMs'
 > {
   readonly overrides?: SessionOverrides
+  /** Which configuration is in force, where there are versions of it; `config` is then that of the base file alone. */
+  readonly configurations?: Configurations
+  /** What confirms a configuration on trial, beside credentials: see ConfigTrial. */
+  readonly control?: (session: Session) => ControlEvidence
 }
 
 interface SessionRun {
@@ -32,7 +38,7 @@ interface SessionRun {
 
 /**
  * Runs the agent until `signal` aborts, then ends everything and resolves. Needs no network and no identity to start.
- * A changed configuration that leaves device, identity, endpoints, role and paths alone replaces the workers; any other
+ * A changed configuration that leaves device, identity, endpoints, role and paths alone replaces the workers that it is for; any other
  * replaces the session with them, and the one before is taken up again when the new one cannot even start. Rejects when
  * folders, lock or socket cannot be had, or when workers do not end at a reload.
  */
@@ -40,15 +46,18 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const log = options.log.child({ worker: 'applications' })
   await using credentialsServer = new CredentialsServer({ log })
   const shared = { startedMs: monotonicMs(), nextNumber: counter(), credentialsServer }
-  let run = await runSession({ ...options, ...shared }, signal)
-  while (run.next !== undefined && !signal.aborted) {
-    const { next: config, last } = run
+  let config: Config | undefined = options.config
+  let last: Config | undefined
+  while (config !== undefined) {
     try {
-      run = await runSession({ ...options, ...shared, config }, signal)
+      const run: SessionRun = await runSession({ ...options, ...shared, config }, signal)
+      last = run.last
+      config = signal.aborted ? undefined : run.next
     } catch (error) {
-      if (!(error instanceof StartError)) throw error
+      config = error instanceof StartError ? (options.configurations?.startFailed(error) ?? last) : undefined
+      if (config === undefined || config === last) last = undefined // a second failure is not gone back from
+      if (config === undefined) throw error
       options.log.error('the new configuration cannot be started: the one before is taken up again', { error })
-      run = await runSession({ ...options, ...shared, config: last }, signal)
     }
   }
 }
@@ -85,14 +94,16 @@ interface Started {
 
 /** Gets everything that may not be had before anything runs. */
 async function start(options: AgentRun, owned: AsyncDisposableStack): Promise<Started> {
-  const { config, log, overrides = {} } = options
-  const { paths } = config
-  await makeFolders(config, log)
+  const { log, overrides = {}, configurations, control } = options
+  const { paths } = options.config
+  await makeFolders(options.config, log)
   owned.use(await lockState(paths.state, log))
+  const config = (await configurations?.begin(options.config)) ?? options.config
   const { credentialsFolder } = options.service ?? {}
   const session = owned.use(await createSession({ config, log, overrides, credentialsFolder }))
-  const generations = new Generations({ ...options, session })
-  const requests = localRequests({ session, generations })
+  const evidence = sessionEvidence(session, control?.(session))
+  const generations = new Generations({ ...options, config, session, evidence })
+  const requests = localRequests({ session, generations, configurations })
   owned.use(await startStatusServer({ socketPath: socketPathIn(paths.runtime), requests, log }))
   return { session, generations }
 }

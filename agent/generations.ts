@@ -2,11 +2,13 @@ import { isDeepStrictEqual } from 'node:util'
 
 import { composeStatus } from './agent-status.ts'
 import type { Config } from './config/config-schema.ts'
+import type { TrialEvidence } from './config-trial.ts'
+import type { Configurations } from './configurations.ts'
 import type { CredentialsServer } from './credentials/credentials-server.ts'
-import { createGeneration, type Generation } from './generation.ts'
-import { linkedAbort, withDeadline } from './lib/abort.ts'
+import { createGeneration, type Generation, type KeptParts } from './generation.ts'
+import { GenerationWorkers, keptParts } from './generation-workers.ts'
+import { withDeadline } from './lib/abort.ts'
 import type { RootLog } from './lib/log.ts'
-import { superviseAll } from './lib/worker.ts'
 import type { LogRing } from './logs/log-ring.ts'
 import type { Service, Watched } from './service.ts'
 import type { Session } from './session.ts'
@@ -31,8 +33,19 @@ export interface GenerationsOptions {
   readonly nextNumber: () => number
   readonly service?: Pick<Service, 'ready' | 'kept' | 'stuck' | 'bootId' | 'credentialsFolder'> | undefined
   readonly reloads?: Reloads | undefined
+  /** Which configuration is in force, where there are versions of it. */
+  readonly configurations?: Pick<Configurations, 'running' | 'startFailed' | 'status'> | undefined
+  /** Of this session; see ConfigTrial. */
+  readonly evidence: TrialEvidence
   /** How long workers may take to end at a reload. Default 30 s; at a stop main.ts cuts off earlier. */
   readonly endWithinMs?: number | undefined
+}
+
+interface NextGeneration {
+  /** Undefined at a stop. */
+  readonly next: Config | undefined
+  /** What goes on in it. */
+  readonly kept: Partial<KeptParts>
 }
 
 const prepareWithinMs = 5_000
@@ -69,8 +82,9 @@ export class Generations implements Watched {
   }
 
   status(): StatusDocument {
-    const { session, startedMs } = this.#options
-    return composeStatus({ config: this.#config, session, generation: this.#current, startedMs })
+    const { session, startedMs, configurations } = this.#options
+    const configuration = configurations?.status()
+    return composeStatus({ config: this.#config, session, generation: this.#current, startedMs, configuration })
   }
 
   workers(): Generation['workers'] {
@@ -83,39 +97,54 @@ export class Generations implements Watched {
    * comes that needs another session, and then resolves with it. Rejects when workers do not end at a reload.
    */
   async run(signal: AbortSignal): Promise<Config | undefined> {
+    const workers = new GenerationWorkers(signal)
     for (;;) {
-      const next = await this.#runOne(signal)
+      const { next, kept } = await this.#runOne(workers, signal)
       if (next === undefined || signal.aborted) return undefined
       if (!isSameSession(this.#config, next)) return next
-      this.#config = next
-      this.#current = this.#create()
+      this.#replace(next, kept)
     }
   }
 
-  async #runOne(signal: AbortSignal): Promise<Config | undefined> {
+  /** Makes the generation of the next configuration, or, if there is no making that, one more of the present one. */
+  #replace(next: Config, kept: Partial<KeptParts>): void {
+    const { log, configurations } = this.#options
+    const before = this.#config
+    this.#config = next
+    try {
+      this.#current = this.#create(kept)
+    } catch (error) {
+      log.error('the new configuration cannot be started: the one before is taken up again', { error })
+      this.#config = before
+      this.#current = this.#create(kept)
+      configurations?.startFailed(error)
+    }
+  }
+
+  async #runOne(workers: GenerationWorkers, signal: AbortSignal): Promise<NextGeneration> {
     const { service, endWithinMs: withinMs = endWithinMs } = this.#options
     await using logs = this.#current.logs
-    using end = linkedAbort(signal)
     const prepared = this.#prepared(signal)
     await this.#current.serveLastCredentials(signal)
-    const workers = superviseAll(this.#current.workers, end.controller.signal)
+    workers.start(this.#current)
     await prepared
     if (!signal.aborted) this.#sayReady()
     service?.ready(this)
+    this.#isRunning(this.#config)
     const next = await this.#nextConfig(signal)
-    end.controller.abort()
+    const kept = next === undefined || signal.aborted ? {} : this.#keptFor(next)
     const stopped = async (): Promise<void> => {
-      await workers
+      await workers.end(kept)
       await logs.flushOnStop(AbortSignal.timeout(lastFlushMs))
     }
     const unending = new AbortController().signal
     try {
       await withDeadline({ signal: unending, withinMs, what: 'the end of the workers' }, stopped)
     } catch (error) {
-      this.#reportUnended(error)
+      this.#reportUnended(workers, error)
       throw error
     }
-    return next
+    return { next, kept }
   }
 
   /**
@@ -137,13 +166,21 @@ export class Generations implements Watched {
     this.#options.log.info('agent is ready', { thingName: this.#config.device.thingName, pid: process.pid })
   }
 
-  #reportUnended(error: unknown): void {
+  #keptFor(next: Config): Partial<KeptParts> {
+    return isSameSession(this.#config, next) ? keptParts(this.#current, this.#config, next) : {}
+  }
+
+  #reportUnended(workers: GenerationWorkers, error: unknown): void {
     const { service, log } = this.#options
-    const { workers, logs } = this.#current
-    const unended = workers.filter(({ hasStopped }) => !hasStopped)
-    const stuck = (unended.length > 0 ? unended : [logs.worker]).map(({ name }) => name) // or the last flush is
+    const unended = workers.unended()
+    const stuck = unended.length > 0 ? unended : [this.#current.logs.worker.name] // or the last flush is
     log.error('workers do not end: the agent gives up', { stuck, error })
     service?.stuck(stuck)
+  }
+
+  #isRunning(config: Config): void {
+    const { configurations, evidence } = this.#options
+    configurations?.running(config, evidence)
   }
 
   /** Waits for a configuration that differs from the one in use; undefined at a stop. */
@@ -157,11 +194,12 @@ export class Generations implements Watched {
       if (!isDeepStrictEqual(next, this.#config)) return next
       log.info('the configuration is what it was: nothing changes')
       service?.kept()
+      this.#isRunning(next)
     }
     return undefined
   }
 
-  #create(): Generation {
+  #create(kept: Partial<KeptParts> = {}): Generation {
     const { session, log, ring, credentialsServer, service, nextNumber } = this.#options
     log.setLevel(this.#config.logs.level)
     const status = (): StatusDocument => this.status()
@@ -174,6 +212,7 @@ export class Generations implements Watched {
       bootId: service?.bootId,
       number: nextNumber(),
       status,
+      kept,
     })
   }
 }

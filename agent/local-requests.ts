@@ -1,3 +1,5 @@
+import { configurationReport } from './configuration-report.ts'
+import type { Configurations } from './configurations.ts'
 import type { Generations } from './generations.ts'
 import type { ArtifactWorker } from './artifacts/artifact-worker.ts'
 import { AgentError } from './lib/errors.ts'
@@ -8,10 +10,11 @@ import type { LocalRequests } from './status/status-server.ts'
 export interface LocalRequestsOptions {
   readonly session: Session
   readonly generations: Pick<Generations, 'current' | 'status'>
+  readonly configurations?: Pick<Configurations, 'current'> | undefined
 }
 
 /** What a person at the appliance asks for. It is tried at once, also where credentials are in back-off. */
-export function localRequests({ session, generations }: LocalRequestsOptions): LocalRequests {
+export function localRequests({ session, generations, configurations }: LocalRequestsOptions): LocalRequests {
   const renewCredentials = async (): Promise<void> => {
     for (const credentials of session.credentials) await credentials.renewNow()
   }
@@ -22,6 +25,10 @@ export function localRequests({ session, generations }: LocalRequestsOptions): L
   }
   return {
     status: () => generations.status(),
+    configuration: () => {
+      if (configurations === undefined) throw new AgentError('this agent keeps no versions of its configuration')
+      return configurationReport(configurations.current)
+    },
     sync: async (name) => {
       const chosen = generations.current.artifacts.filter(
         (artifact) => name === undefined || artifact.status().name === name,

@@ -33,8 +33,8 @@ function stopOnSignal(stop: AbortController): void {
 
 /** Taken out of the environment, so that no child of the agent can speak for it. */
 function takeServiceEnvironment(): ServiceEnvironment {
-  const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, RUNTIME_DIRECTORY, PANORAMA_BOOT_ID, CREDENTIALS_DIRECTORY } =
-    process.env
+  const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, RUNTIME_DIRECTORY, STATE_DIRECTORY } = process.env
+  const { PANORAMA_BOOT_ID, CREDENTIALS_DIRECTORY } = process.env
   const own = ['NOTIFY_SOCKET', 'WATCHDOG_USEC', 'WATCHDOG_PID', 'CREDENTIALS_DIRECTORY']
   for (const name of own) Reflect.deleteProperty(process.env, name)
   const watchdogMs = Number(WATCHDOG_USEC) / 1_000
@@ -43,6 +43,7 @@ function takeServiceEnvironment(): ServiceEnvironment {
     ...(NOTIFY_SOCKET === undefined ? {} : { notifySocket: NOTIFY_SOCKET }),
     ...(isWatched ? { watchdogMs } : {}),
     ...(RUNTIME_DIRECTORY === undefined ? {} : { runtimeDirectory: RUNTIME_DIRECTORY }),
+    ...(STATE_DIRECTORY === undefined ? {} : { stateDirectory: STATE_DIRECTORY }),
     ...(PANORAMA_BOOT_ID === undefined ? {} : { bootId: PANORAMA_BOOT_ID }),
     ...(CREDENTIALS_DIRECTORY === undefined ? {} : { credentialsFolder: CREDENTIALS_DIRECTORY }),
   }

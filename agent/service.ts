@@ -14,6 +14,8 @@ export interface ServiceEnvironment {
   readonly watchdogMs?: number
   /** `$RUNTIME_DIRECTORY` */
   readonly runtimeDirectory?: string
+  /** `$STATE_DIRECTORY` */
+  readonly stateDirectory?: string
   /** `$PANORAMA_BOOT_ID`: of this boot (specifier `%b`), which the unit's view of /proc does not show. */
   readonly bootId?: string
   /** `$CREDENTIALS_DIRECTORY` */

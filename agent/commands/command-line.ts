@@ -7,6 +7,7 @@ import { checkConfig } from './check-config.ts'
 import type { CommandContext } from './command-context.ts'
 import type { PublishCommand } from './publish.ts'
 import { run } from './run.ts'
+import { showConfig } from './show-config.ts'
 
 const defaultConfig = '/etc/panorama-agent/config.json'
 
@@ -40,15 +41,7 @@ export function createProgram(context: CommandContext): Command {
     .action(async ({ json, ...options }: { json: boolean; config: string; socket?: string }) => {
       await status({ ...located(options), json }, context)
     })
-  program
-    .command('config')
-    .description('look at the configuration')
-    .command('check')
-    .description('check a configuration file; names every fault')
-    .addOption(config)
-    .action(async (options: { config: string }) => {
-      await checkConfig({ configFile: options.config }, context)
-    })
+  addConfigCommands(program, { config, socket }, context)
   addArtifactCommands(program, { config, socket }, context)
   for (const { name, argument, description, ask } of requests) {
     program
@@ -68,6 +61,34 @@ export function createProgram(context: CommandContext): Command {
 interface Located {
   readonly config: Option
   readonly socket: Option
+}
+
+function addConfigCommands(program: Command, { config, socket }: Located, context: CommandContext): void {
+  const commands = program.command('config').description('look at the configuration')
+  commands
+    .command('check')
+    .description('check a configuration file, with the remote overlay in force; names every fault')
+    .addOption(config)
+    .action(async (options: { config: string }) => {
+      await checkConfig({ configFile: options.config }, context)
+    })
+  commands
+    .command('show')
+    .description('show the configuration in use, remote overlay and defaults included')
+    .option('--origin', 'where each value is from, as well', false)
+    .option('--json', 'the whole document, on one line', false)
+    .addOption(config)
+    .addOption(socket)
+    .action(async ({ origin, json, ...options }: ShowOptions) => {
+      await showConfig({ ...located(options), origin, json }, context)
+    })
+}
+
+interface ShowOptions {
+  readonly origin: boolean
+  readonly json: boolean
+  readonly config: string
+  readonly socket?: string
 }
 
 function addArtifactCommands(program: Command, { config, socket }: Located, context: CommandContext): void {

@@ -1,7 +1,9 @@
 import { runAgent } from '../agent.ts'
 import { agentVersion } from '../build-info.ts'
-import { loadConfig } from '../config/load-config.ts'
-import { createLog, streamSink } from '../lib/log.ts'
+import { openBase, type BaseDocument } from '../config/base-document.ts'
+import { defaultStateFolder } from '../config/config-schema.ts'
+import { Configurations } from '../configurations.ts'
+import { createLog, streamSink, type Log } from '../lib/log.ts'
 import { LogRing } from '../logs/log-ring.ts'
 import { ConfigReloads } from '../config-reloads.ts'
 import { Service } from '../service.ts'
@@ -15,20 +17,31 @@ export interface RunOptions {
 /** `panorama-agent run`: the agent itself, until the signal aborts. SIGHUP reads the configuration anew. */
 export async function run({ configFile }: RunOptions, context: CommandContext): Promise<void> {
   const { signal, stdout, service: environment, onHangup } = context
-  const config = await loadConfig(configFile)
+  const base = await openBase(configFile, environment.stateDirectory ?? defaultStateFolder)
+  const { config } = base
   const ring = new LogRing()
   const log = createLog({ level: config.logs.level, sinks: [streamSink(stdout), ring.sink] })
   log.info('agent starts', { version: agentVersion, config: configFile })
+  reportBase(base, log)
   await reportLastRun({ ...environment, runtimeFolder: config.paths.runtime, log })
   using service = new Service(environment, log)
-  const reloads = new ConfigReloads({ load: async () => await loadConfig(configFile), service, log })
-  onHangup(() => {
+  const reloads = new ConfigReloads({ load: () => configurations.load(), service, log })
+  const requestReload = (): void => {
     reloads.request()
+  }
+  await using configurations = new Configurations({ file: configFile, base, log, requestReload })
+  onHangup(() => {
+    configurations.reloadBase()
   })
   const onAbort = (): void => {
     service.stopping()
   }
   signal.addEventListener('abort', onAbort, { once: true })
-  await runAgent({ config, log, ring, service, reloads }, signal)
+  await runAgent({ config, configurations, log, ring, service, reloads }, signal)
   log.info('agent stopped')
+}
+
+function reportBase({ fault }: BaseDocument, log: Log): void {
+  if (fault === undefined) return
+  log.error('the configuration file is at fault: the copy of the last one that was in use is used', { error: fault })
 }

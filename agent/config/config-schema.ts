@@ -11,6 +11,7 @@ import { uniqueNames } from './unique-names.ts'
 
 /** The configuration file, design decisions included: units in names, every default here, floors and ceilings. */
 
+export const defaultStateFolder = '/var/lib/panorama-agent'
 export const defaultRuntimeFolder = '/run/panorama-agent'
 
 const hostPort = z
@@ -163,7 +164,7 @@ const configFields = z.strictObject({
   applicationCredentials: applicationCredentialsSection,
   paths: z
     .strictObject({
-      state: absolutePath.default('/var/lib/panorama-agent'),
+      state: absolutePath.default(defaultStateFolder),
       runtime: absolutePath
         .max(90, 'must be at most 90 characters, because of the socket in it')
         .default(defaultRuntimeFolder),

@@ -11,6 +11,7 @@ export function renderStatus(status: StatusDocument): string {
   const rows = [
     row('agent', 'running', `version ${agent.version}, pid ${agent.pid}, since ${agent.startedAt}`),
     row('device', device.name, `thing ${device.thingName}, id ${device.id}, region ${device.region}`),
+    ...configurationRows(status.configuration),
     row('clock', clock.known ? 'known' : 'unconfirmed', `${clock.now}${offsetText(clock)}`),
     ...part('identity', identity, expiryText('certificate valid until', identity.certificateExpiresAt)),
     ...status.credentials.flatMap((each) =>
@@ -45,6 +46,15 @@ function sealingText({ state, key }: NonNullable<StatusDocument['cameraSealing']
     default:
       return 'no key: nothing is kept for a reboot without network'
   }
+}
+
+function configurationRows(configuration: StatusDocument['configuration']): readonly string[] {
+  if (configuration === undefined) return []
+  const { version, digest, state, job, faults } = configuration
+  const by = job === undefined ? '' : `, job ${job.jobId}`
+  const text = version === 0 ? 'the base file alone' : `version ${version}${by}, digest ${digest.slice(0, 12)}`
+  const errors = faults.map(({ path, message }) => row('', 'error', path === '' ? message : `${path}: ${message}`))
+  return [row('configuration', state, text), ...errors]
 }
 
 function logsText(logs: LogsPart): string {

@@ -23,7 +23,7 @@ export function socketPathIn(runtimeFolder: string): string {
 }
 
 /** Nobody listens at the socket. */
-class NoAgentError extends AgentError {
+export class NoAgentError extends AgentError {
   override readonly name = 'NoAgentError'
   /** Node's code, ENOENT or ECONNREFUSED. */
   readonly code: string

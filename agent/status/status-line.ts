@@ -30,6 +30,7 @@ export function statusLine(status: StatusDocument): string {
 /** In the order in which one thing needs the other: the first that fails is the likely cause. */
 function namedParts(status: StatusDocument): readonly (readonly [string, PartStatus])[] {
   return [
+    ...configurationParts(status),
     ['identity', status.identity],
     ...status.credentials.map((part) => [part.name, part] as const),
     ...status.artifacts.map((part) => [`artifact ${part.name}`, part] as const),
@@ -39,6 +40,13 @@ function namedParts(status: StatusDocument): readonly (readonly [string, PartSta
     ...(status.cameraHooks ?? []).map((part) => [`camera hook ${part.name}`, part] as const),
     ['logs', status.logs],
   ]
+}
+
+function configurationParts({ configuration }: StatusDocument): readonly (readonly [string, PartStatus])[] {
+  if (configuration?.state !== 'fallback') return []
+  const [{ path, message } = { path: '', message: 'it is not the one that it should be' }] = configuration.faults
+  const lastError = { name: 'ConfigError', message: path === '' ? message : `${path}: ${message}` }
+  return [['configuration', { state: configuration.state, lastError }]]
 }
 
 function namesText(names: readonly string[]): string {

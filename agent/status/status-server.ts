@@ -4,11 +4,13 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { AgentError, errorCode, reportError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { callAgent } from './status-client.ts'
-import type { ReleaseList, StatusDocument, VerificationReport } from './status-document.ts'
+import type { ConfigurationReport, ReleaseList, StatusDocument, VerificationReport } from './status-document.ts'
 
 /** What local users can ask of the agent. */
 export interface LocalRequests {
   readonly status: () => StatusDocument
+  /** The configuration in use, value by value. */
+  readonly configuration: () => ConfigurationReport
   /** Runs a pass of one artifact, or of all, now. Throws what the pass threw, or an AgentError for an unknown name. */
   readonly sync: (name: string | undefined) => Promise<void>
   /** Runs a refresh of the cameras now. Throws what it threw, or an AgentError for an unknown name. */
@@ -30,7 +32,7 @@ export interface StatusServerOptions {
 const mode = 0o660
 
 /**
- * Answers on a Unix socket that the agent's user and group may use: `GET /status`, `POST /sync[/NAME]`,
+ * Answers on a Unix socket that the agent's user and group may use: `GET /status`, `GET /configuration`, `POST /sync[/NAME]`,
  * `POST /refresh[/CAMERA]`, `GET /releases/NAME`, `POST /verify/NAME`, `POST /rollback/NAME[/RELEASE]`, all in JSON. Throws when another agent answers there already.
  */
 export async function startStatusServer({ socketPath, requests, log }: StatusServerOptions): Promise<AsyncDisposable> {
@@ -81,6 +83,8 @@ async function answer(request: IncomingMessage, requests: LocalRequests, left: A
   switch (`${request.method ?? ''} ${verb ?? ''}`) {
     case 'GET status':
       return { status: 200, body: requests.status() }
+    case 'GET configuration':
+      return { status: 200, body: requests.configuration() }
     case 'POST sync':
       await requests.sync(name)
       return { status: 200, body: requests.status() }

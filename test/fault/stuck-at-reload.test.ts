@@ -23,7 +23,7 @@ test('gives up when a worker does not end at a reload, and names it, also to the
   const lines: string[] = []
   const log = createLog({ level: 'info', sinks: [({ text }) => lines.push(text)] })
   using service = new Service({}, log)
-  const reloads = { next: () => Promise.resolve({ ...config, cameras: { ...config.cameras, streams: [] } }) }
+  const reloads = { next: () => Promise.resolve({ ...config, downloads: { ...config.downloads, minFreeBytes: 0 } }) }
   const options = { config, log, ring: new LogRing(), service, reloads, endWithinMs: 500 }
   try {
     await expect(runAgent(options, new AbortController().signal)).rejects.toThrow('the end of the workers')

@@ -23,7 +23,8 @@ test('status tells what cameras were served and with which key, before any worke
   const log = createLog({ level: 'error', sinks: [] })
   await using session = await createSession({ config, log })
   await using credentialsServer = new CredentialsServer({ log })
-  const shared = { log, ring: new LogRing(), credentialsServer, startedMs: 0, nextNumber: () => 1 }
+  const evidence = { credentials: () => Promise.resolve(), control: () => Promise.resolve() }
+  const shared = { evidence, log, ring: new LogRing(), credentialsServer, startedMs: 0, nextNumber: () => 1 }
   const generations = new Generations({ config, session, ...shared })
   await using _ = generations.current.logs
   expect(generations.status().cameraSealing).toEqual({ state: 'starting', key: 'none' })

@@ -80,7 +80,8 @@ export class AgentProcess implements AsyncDisposable {
     const endMs = performance.now() + withinMs
     let last: unknown
     while (performance.now() < endMs) {
-      if (this.#child.exitCode !== null) throw new Error(`the agent ended early\n${this.#output}`)
+      const hasEnded = this.#child.exitCode !== null || this.#child.signalCode !== null
+      if (hasEnded) throw new Error(`the agent ended early\n${this.#output}`)
       try {
         const status = await this.status()
         if (isReached(status)) return status

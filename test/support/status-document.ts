@@ -1,4 +1,4 @@
-import type { LogsPart, StatusDocument } from '../../agent/status/status-document.ts'
+import type { ConfigurationReport, LogsPart, StatusDocument } from '../../agent/status/status-document.ts'
 
 /** A status document in which all is well, with `change` on top. */
 export function statusDocument(change: Partial<StatusDocument> = {}): StatusDocument {
@@ -22,4 +22,15 @@ export function statusDocument(change: Partial<StatusDocument> = {}): StatusDocu
 export function logsPart(change: Partial<LogsPart> = {}): LogsPart {
   const nothing = { accepted: 0, lost: 0, lostBytes: 0, leftOut: 0, leftOutBytes: 0, pendingBytes: 0, gapsPending: 0 }
   return { state: 'ok', group: '/group', ...nothing, catchingUp: false, sources: [], ...change }
+}
+
+/** A configuration of one value, from a remote overlay. */
+export function configurationReport(change: Partial<ConfigurationReport> = {}): ConfigurationReport {
+  return {
+    version: 1,
+    configuration: { version: 3, digest: 'd1gest', state: 'accepted', faults: [] },
+    config: { logs: { flushSeconds: 5 } },
+    values: [{ path: 'logs.flushSeconds', value: 5, origin: 'overlay' }],
+    ...change,
+  }
 }

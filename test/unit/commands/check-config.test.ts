@@ -1,10 +1,12 @@
-import { writeFile } from 'node:fs/promises'
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 
 import { expect, test } from 'vitest'
 
 import { checkConfig } from '../../../agent/commands/check-config.ts'
+import { digestOf } from '../../../agent/config/overlay-version.ts'
+import type { JsonObject } from '../../../agent/lib/json-object.ts'
 import { configDocument } from '../../support/config-document.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 
@@ -23,3 +25,46 @@ test('config check warns of a log group that the policy does not cover, and find
     '',
   ])
 })
+
+test('config check lays the overlay in force over the file, and says whose a fault is', async () => {
+  await using folder = await tempFolder()
+  const configFile = join(folder.path, 'config.json')
+  const state = join(folder.path, 'state')
+  const document = { ...configDocument(), paths: { state, runtime: join(folder.path, 'run') } }
+  await writeFile(configFile, JSON.stringify(document))
+  await mkdir(join(state, 'config'), { recursive: true })
+  await writeVersion(state, 4, { endpoints: { fips: true } })
+  const stdout = new PassThrough({ encoding: 'utf8' })
+  await checkConfig({ configFile }, { stdout })
+  expect(String(stdout.read())).toBe(`${configFile}, with configuration version 4 over it, has no fault\n`)
+
+  const endpoints = { ...document.endpoints, s3: 'https://s3.example' }
+  await writeFile(configFile, JSON.stringify({ ...document, endpoints }))
+  await expect(checkConfig({ configFile }, { stdout })).rejects.toMatchObject({
+    faults: [{ path: 'endpoints.s3', message: 'cannot stand beside dualStack or fips (from the base file)' }],
+  })
+})
+
+test('config check warns of versions that it cannot read, and leaves them alone', async () => {
+  await using folder = await tempFolder()
+  const configFile = join(folder.path, 'config.json')
+  const state = join(folder.path, 'state')
+  await writeFile(configFile, JSON.stringify({ ...configDocument(), paths: { state } }))
+  await mkdir(join(state, 'config'), { recursive: true })
+  await writeFile(join(state, 'config', '2.json'), 'x')
+  await writeVersion(state, 1, { logs: { flushSeconds: 5 } })
+  const stdout = new PassThrough({ encoding: 'utf8' })
+  await checkConfig({ configFile }, { stdout })
+  expect(String(stdout.read()).split('\n')).toEqual([
+    expect.stringMatching(/^warning: .*config\/2\.json: cannot be read/),
+    `${configFile}, with configuration version 1 over it, has no fault`,
+    '',
+  ])
+  expect((await readdir(join(state, 'config'))).sort()).toEqual(['1.json', '2.json'])
+})
+
+async function writeVersion(state: string, number: number, overlay: JsonObject): Promise<void> {
+  const version = { version: 1, number, overlay, digest: digestOf(overlay), createdAt: '2027-01-01T00:00:00.000Z' }
+  const rest = { state: 'accepted', starts: 0, confirmSeconds: 300 }
+  await writeFile(join(state, 'config', `${number}.json`), JSON.stringify({ ...version, ...rest }))
+}

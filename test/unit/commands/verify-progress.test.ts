@@ -8,7 +8,7 @@ import { socketPathIn } from '../../../agent/status/status-client.ts'
 import type { StatusDocument, VerificationReport } from '../../../agent/status/status-document.ts'
 import { startStatusServer } from '../../../agent/status/status-server.ts'
 import { RecordingLog } from '../../support/recording-log.ts'
-import { statusDocument } from '../../support/status-document.ts'
+import { configurationReport, statusDocument } from '../../support/status-document.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 
 const report: VerificationReport = { version: 1, name: 'model', releaseId: 'r', files: 4, bytes: 40, damaged: [] }
@@ -74,6 +74,7 @@ async function verify({ isTerminal, endsAfter, failure, status = fileByFile }: V
       if (questions === endsAfter) enough.resolve(undefined)
       return status(questions)
     },
+    configuration: () => configurationReport(),
     sync: () => Promise.resolve(),
     refresh: () => Promise.resolve(),
     releases: (name: string) => ({ version: 1, name, releases: [] }) as const,

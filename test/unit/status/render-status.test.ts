@@ -158,3 +158,21 @@ test('shows a worker that is overdue', () => {
     'cameras OVERDUE it neither ended nor progressed by its own deadline',
   )
 })
+
+test('shows which configuration is in use, and what is wrong with the one that should be', () => {
+  const job = { jobId: 'job-1', executionNumber: 1 }
+  const configuration = { version: 3, digest: '0123456789abcdef', state: 'trial', job, faults: [] } as const
+  expect(linesOf({ configuration })).toContain('configuration trial version 3, job job-1, digest 0123456789ab')
+  const faults = [
+    { path: 'role.alias', message: 'is missing' },
+    { path: '', message: 'unreadable' },
+  ]
+  const lines = linesOf({ configuration: { version: 0, digest: 'd', state: 'fallback', faults } })
+  expect(lines).toEqual(
+    expect.arrayContaining([
+      'configuration fallback the base file alone',
+      'error role.alias: is missing',
+      'error unreadable',
+    ]),
+  )
+})

@@ -64,3 +64,14 @@ test('counts what it has no room for, so that it is never too long for systemd',
   const overdue = ['a', 'b', 'c', 'd', 'e', 'f']
   expect(statusLine(statusDocument({ overdue }))).toBe('Stuck: a, b, c, d, e and 1 more')
 })
+
+test('names a configuration that is not the one that it should be before anything else, and no trial', () => {
+  const faults = [{ path: 'role.alias', message: 'is missing' }]
+  const configuration = { version: 2, digest: 'd', state: 'fallback', faults } as const
+  const failing = { identity: { state: 'failing', lastError } }
+  expect(statusLine(statusDocument({ configuration, ...failing }))).toBe(
+    'Failing: configuration and 1 more: role.alias: is missing',
+  )
+  const trial = { ...configuration, state: 'trial', faults: [] } as const
+  expect(statusLine(statusDocument({ configuration: trial }))).toMatch(/^All well/)
+})

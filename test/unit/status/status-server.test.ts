@@ -9,12 +9,13 @@ import { AgentError } from '../../../agent/lib/errors.ts'
 import { callAgent, socketPathIn, type AgentAnswer, type AgentCall } from '../../../agent/status/status-client.ts'
 import { startStatusServer, type LocalRequests } from '../../../agent/status/status-server.ts'
 import { RecordingLog } from '../../support/recording-log.ts'
-import { statusDocument } from '../../support/status-document.ts'
+import { configurationReport, statusDocument } from '../../support/status-document.ts'
 import { tempFolder, type TempFolder } from '../../support/temp-folder.ts'
 
 function fakeRequests() {
   return {
     status: vi.fn<LocalRequests['status']>(() => statusDocument()),
+    configuration: vi.fn<LocalRequests['configuration']>(() => configurationReport()),
     sync: vi.fn<LocalRequests['sync']>(() => Promise.resolve()),
     refresh: vi.fn<LocalRequests['refresh']>(() => Promise.resolve()),
     releases: vi.fn<LocalRequests['releases']>((name) => ({ version: 1, name, releases: [] })),
@@ -40,6 +41,12 @@ async function listening(socketPath: string): Promise<Server> {
   await once(server, 'listening')
   return server
 }
+
+test('answers the configuration in use', async () => {
+  await using folder = await tempFolder()
+  await using _ = await serve(folder)
+  expect(await call(folder, 'GET', '/configuration')).toEqual({ status: 200, body: configurationReport() })
+})
 
 test('answers the status', async () => {
   await using folder = await tempFolder()

@@ -1,0 +1,81 @@
+/** What the operations of jobs need of the rest of the agent, which gives it to them. */
+
+export interface JobName {
+  readonly jobId: string
+  readonly executionNumber: number
+}
+
+export interface ConfigureRequest {
+  readonly job: JobName
+  readonly patch: Readonly<Record<string, unknown>>
+  readonly replace: boolean
+  readonly expectedVersion?: number | undefined
+  readonly confirmSeconds: number
+}
+
+export interface ChangedValue {
+  readonly path: string
+  readonly from: string
+  readonly to: string
+}
+
+export type ConfigureAnswer =
+  /** It is what is in force already. */
+  | { readonly kind: 'unchanged'; readonly number: number }
+  | { readonly kind: 'invalid'; readonly faults: readonly { readonly path: string; readonly message: string }[] }
+  /** Another version is in force than the one that was expected. */
+  | { readonly kind: 'conflict'; readonly number: number }
+  /** It is on disk, and on trial from now on. */
+  | { readonly kind: 'trial'; readonly number: number; readonly changes: readonly ChangedValue[] }
+
+export type ConfigureOutcome =
+  | { readonly kind: 'accepted'; readonly number: number }
+  | { readonly kind: 'reverted'; readonly number: number; readonly reason: string }
+
+export interface ConfigureActions {
+  readonly propose: (request: ConfigureRequest, signal: AbortSignal) => Promise<ConfigureAnswer>
+  /** As `propose`, and changes nothing. */
+  readonly dryRun: (request: ConfigureRequest, signal: AbortSignal) => Promise<ConfigureAnswer>
+  /** Resolves when the trial of this job has ended, at once where it ended before; undefined when there never was one. */
+  readonly settled: (job: JobName, signal: AbortSignal) => Promise<ConfigureOutcome | undefined>
+  /** Ends the trial of this job, if it is still on, by going back. */
+  readonly revert: (job: JobName, reason: string) => Promise<void>
+}
+
+export interface RootAnswer {
+  readonly result: 'done' | 'refused' | 'failed' | 'no answer'
+  readonly code: string
+}
+
+/**
+ * Each rejects with an AgentError that says what failed, or with the signal's reason on abort. Names that are not
+ * configured are errors.
+ */
+export interface JobActions {
+  readonly configure: ConfigureActions
+  /** All artifacts when no name is given. Answers the release of each. */
+  readonly syncArtifacts: (
+    names: readonly string[] | undefined,
+    signal: AbortSignal,
+  ) => Promise<Readonly<Record<string, string>>>
+  /** The release that a rollback would go to. */
+  readonly rollbackTarget: (artifact: string, to: string | undefined) => Promise<string>
+  readonly currentRelease: (artifact: string) => string | undefined
+  readonly rollBack: (artifact: string, to: string, signal: AbortSignal) => Promise<void>
+  readonly refreshCameras: (names: readonly string[] | undefined, signal: AbortSignal) => Promise<void>
+  /** Resolves with the name of the log stream once everything was accepted there. */
+  readonly collectDiagnostics: (
+    request: { readonly jobId: string; readonly logLines: number },
+    signal: AbortSignal,
+  ) => Promise<{ readonly stream: string; readonly events: number }>
+  readonly requestRoot: (
+    request: { readonly verb: 'reboot' | 'restart-unit'; readonly argument?: string },
+    signal: AbortSignal,
+  ) => Promise<RootAnswer>
+  /** Ends this process in an orderly way; only where a service manager starts it again. */
+  readonly restartAgent: (() => void) | undefined
+  /** Differs for each start of the process. */
+  readonly processId: string
+  /** Differs for each boot; undefined where it cannot be known. */
+  readonly bootId: string | undefined
+}

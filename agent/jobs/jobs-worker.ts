@@ -1,0 +1,228 @@
+import { AgentError } from '../lib/errors.ts'
+import type { Log } from '../lib/log.ts'
+import { monotonicMs } from '../lib/monotonic.ts'
+import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
+import { faultsText } from './configure-operation.ts'
+import type { JobActions } from './job-actions.ts'
+import { jobDetails } from './job-details.ts'
+import { parseJobDocument, type JobOperation, type ParsedDocument } from './job-document.ts'
+import type { JobLedger, JobOutcome, JobStep, LedgerEntry } from './job-ledger.ts'
+import { JobRun } from './job-run.ts'
+import type { JobExecution, JobsService } from './jobs-service.ts'
+import { failed, failedBy, WithdrawnError, type OperationOutcome } from './running-job.ts'
+
+export interface JobsWorkerDeps {
+  readonly service: JobsService
+  readonly ledger: Pick<JobLedger, 'find' | 'unreported' | 'put'>
+  readonly actions: JobActions
+  readonly log: Log
+  /** How long an operation that ignores its end is waited for. Default 10 s. */
+  readonly endWithinMs?: number
+}
+
+/** `atMs` is on the monotonic clock: since when it runs, or when it ended. */
+export interface JobPart {
+  readonly jobId: string
+  readonly operation: string
+  readonly status: string
+  readonly atMs: number
+}
+
+export interface JobsStatus {
+  readonly current: JobPart | undefined
+  readonly last: JobPart | undefined
+  /** Ended here, and not acknowledged by the cloud. */
+  readonly unreported: number
+}
+
+interface Running {
+  readonly part: JobPart
+  readonly run: JobRun
+}
+
+const stepMs = 120_000
+/** Notifications tell of new jobs; this only bounds what one that got lost can cost. */
+const askEveryMs = 6 * 3_600_000
+/** The service may still name a job that has just ended. */
+const askAgainMs = 2_000
+const endWithinMs = 10_000
+/** A job that the agent never gets to the end of is not what it should go on with for ever. */
+const maxAttempts = 5
+
+/**
+ * Takes the jobs of this appliance one after the other. Each is in the ledger before anything is done about it, so that none
+ * runs twice, and ends in a report that is made until the cloud has acknowledged it. Disposing stops listening.
+ */
+export class JobsWorker implements Disposable {
+  readonly worker: Worker
+  readonly #deps: JobsWorkerDeps
+  readonly #listening: Disposable
+  #running: Running | undefined
+  #last: JobPart | undefined
+  #unreported = 0
+
+  constructor(deps: JobsWorkerDeps) {
+    this.#deps = deps
+    this.worker = new Worker({ name: 'jobs', log: deps.log, stepMs, runPass: async (pass) => await this.#pass(pass) })
+    this.#listening = deps.service.onChanged(() => {
+      this.#changed()
+    })
+  }
+
+  [Symbol.dispose](): void {
+    this.#listening[Symbol.dispose]()
+  }
+
+  status(): JobsStatus {
+    return { current: this.#running?.part, last: this.#last, unreported: this.#unreported }
+  }
+
+  /**
+   * Resolves once the cloud has accepted an update of the running job that was made after the call: proof of the whole way
+   * there and back. Rejects when no job runs, when it was withdrawn, or when there is no connection.
+   */
+  async proveControl(signal: AbortSignal): Promise<void> {
+    const running = this.#running
+    if (running === undefined) throw new AgentError('no job runs', { retryable: true })
+    const { kind } = await running.run.renew(signal)
+    if (kind !== 'accepted') throw new WithdrawnError('the job was withdrawn in the cloud')
+  }
+
+  /** A pass that is at work asks again by itself when it is through. */
+  #changed(): void {
+    if (this.#running !== undefined) this.#running.run.lookUp()
+    else this.worker.requestPass().catch(() => undefined) // what it runs into is its own to report
+  }
+
+  async #pass(pass: Pass): Promise<PassOutcome> {
+    const { service, ledger } = this.#deps
+    for (const entry of await ledger.unreported()) await this.#report(entry, pass.signal)
+    for (;;) {
+      const execution = await service.next(pass.signal)
+      pass.beat(stepMs)
+      if (execution === undefined) return { nextInMs: askEveryMs }
+      const known = await ledger.find(execution)
+      if (known?.outcome !== undefined) {
+        await this.#report(known, pass.signal)
+        return { nextInMs: askAgainMs }
+      }
+      await this.#take(execution, known, pass)
+      pass.signal.throwIfAborted()
+    }
+  }
+
+  /** Brings one job to its end: done, failed, rejected or withdrawn. A stop of the agent leaves it for the next start. */
+  async #take(execution: JobExecution, known: LedgerEntry | undefined, pass: Pass): Promise<void> {
+    const { ledger, log } = this.#deps
+    const parsed = parseJobDocument(execution.document)
+    const entry = entryOf(execution, known, parsed)
+    const { jobId, operation } = entry
+    log.info(known === undefined ? 'job received' : 'job is taken up again', { jobId, operation })
+    const unsaved = await ledger.put(entry).then(
+      () => undefined,
+      (error: unknown) => new AgentError('the job cannot be written down, so it is not begun', { cause: error }),
+    )
+    if (unsaved !== undefined) {
+      await this.#refuse(execution, failedBy(unsaved), pass.signal)
+      throw unsaved
+    }
+    const outcome = await this.#outcomeOf({ execution, known, entry, parsed }, pass)
+    const done = { ...((await ledger.find(execution)) ?? entry), outcome }
+    await ledger.put(done)
+    this.#last = { jobId, operation, status: outcome.status, atMs: monotonicMs() }
+    const { status, details } = outcome
+    log[status === 'SUCCEEDED' ? 'info' : 'warn']('job ended', { jobId, operation, status, ...details })
+    await this.#report(done, pass.signal)
+  }
+
+  async #outcomeOf(job: TakenJob, pass: Pass): Promise<JobOutcome> {
+    const { execution, known, entry, parsed } = job
+    if (parsed.kind === 'rejected') return ended({ status: 'REJECTED', details: { faults: faultsText(parsed.faults) } })
+    if (known !== undefined && known.digest !== parsed.digest)
+      return ended(failed('its document has changed since it began'))
+    if (known === undefined && execution.status === 'IN_PROGRESS') {
+      return ended(failed('it was begun before, and the ledger that says how far it came is gone'))
+    }
+    if (entry.attempts >= maxAttempts)
+      return ended(failed(`it was cut off ${maxAttempts} times by the end of the agent`))
+    const run = this.#runOf(job, parsed.operation)
+    const { jobId, operation } = entry
+    this.#running = { part: { jobId, operation, status: 'IN_PROGRESS', atMs: monotonicMs() }, run }
+    try {
+      // without a connection nothing is begun, and the next pass takes the job up again
+      const { kind } = await run.renew(pass.signal)
+      return kind === 'accepted' ? await this.#run(run, entry, pass) : withdrawn
+    } finally {
+      this.#running = undefined
+    }
+  }
+
+  async #run(run: JobRun, entry: LedgerEntry, pass: Pass): Promise<JobOutcome> {
+    try {
+      await this.#deps.ledger.put({ ...entry, attempts: entry.attempts + 1 })
+      return ended(await run.run(pass))
+    } catch (error) {
+      pass.signal.throwIfAborted()
+      return error instanceof WithdrawnError ? withdrawn : ended(failedBy(error))
+    }
+  }
+
+  #runOf({ execution, known, entry }: TakenJob, operation: JobOperation): JobRun {
+    const { service, actions, log, ledger, endWithinMs: within = endWithinMs } = this.#deps
+    return new JobRun({
+      execution,
+      operation,
+      resumed: known?.step,
+      service,
+      actions,
+      saveStep: async (step: JobStep) => {
+        await ledger.put({ ...entry, attempts: entry.attempts + 1, step })
+      },
+      log,
+      endWithinMs: within,
+    })
+  }
+
+  /** Rejects while the cloud cannot be told; the pass is then made again, and so is the report. */
+  async #report(entry: LedgerEntry, signal: AbortSignal): Promise<void> {
+    const { service, ledger } = this.#deps
+    const { outcome, jobId, executionNumber, queuedAt } = entry
+    if (outcome === undefined) return
+    if (outcome.status !== 'WITHDRAWN') {
+      this.#unreported = 1
+      await service.update(
+        { execution: { jobId, executionNumber, queuedAt }, status: outcome.status, details: outcome.details },
+        signal,
+      )
+    }
+    this.#unreported = 0
+    if (!entry.reported) await ledger.put({ ...entry, reported: true })
+  }
+
+  async #refuse(execution: JobExecution, outcome: OperationOutcome, signal: AbortSignal): Promise<void> {
+    const { status, details } = ended(outcome)
+    if (status !== 'WITHDRAWN') await this.#deps.service.update({ execution, status, details }, signal)
+  }
+}
+
+interface TakenJob {
+  readonly execution: JobExecution
+  /** As the ledger had it before. */
+  readonly known: LedgerEntry | undefined
+  readonly entry: LedgerEntry
+  readonly parsed: ParsedDocument
+}
+
+function entryOf(execution: JobExecution, known: LedgerEntry | undefined, parsed: ParsedDocument): LedgerEntry {
+  if (known !== undefined) return known
+  const { jobId, executionNumber, queuedAt } = execution
+  const operation = parsed.kind === 'operation' ? parsed.operation.operation : 'unknown'
+  const step = { name: 'begun', data: {} }
+  return { jobId, executionNumber, queuedAt, digest: parsed.digest, operation, step, attempts: 0, reported: false }
+}
+
+const withdrawn: JobOutcome = { status: 'WITHDRAWN', details: {} }
+
+function ended({ status, details }: OperationOutcome): JobOutcome {
+  return { status, details: jobDetails(details) }
+}

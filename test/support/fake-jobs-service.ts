@@ -1,0 +1,120 @@
+import {
+  isTerminal,
+  type ExecutionKey,
+  type JobExecution,
+  type JobsService,
+  type JobStatus,
+  type JobUpdate,
+  type UpdateOutcome,
+} from '../../agent/jobs/jobs-service.ts'
+import { AgentError } from '../../agent/lib/errors.ts'
+
+interface StoredExecution {
+  readonly key: ExecutionKey
+  readonly document: unknown
+  status: JobStatus
+  versionNumber: number
+  details: Readonly<Record<string, string>>
+}
+
+/** The jobs of one thing in memory, with the state machine of AWS IoT Jobs. Updates that arrived are remembered in order. */
+export class FakeJobsService implements JobsService {
+  readonly updates: JobUpdate[] = []
+  isOnline = true
+  /** Runs before each update is looked at; may throw. */
+  beforeUpdate: (update: JobUpdate) => void = () => undefined
+  /** Runs after an update was taken and before its answer; may throw, as when the answer gets lost. */
+  afterUpdate: (update: JobUpdate) => void = () => undefined
+  readonly #executions: StoredExecution[] = []
+  readonly #listeners = new Set<() => void>()
+  #queued = 0
+
+  /** Queues a job and notifies. Answers the key of its execution. */
+  queue(jobId: string, document: unknown, executionNumber = 1): ExecutionKey {
+    this.#queued += 1
+    const key = { jobId, executionNumber, queuedAt: 1_790_000_000 + this.#queued }
+    this.#executions.push({ key, document, status: 'QUEUED', versionNumber: 1, details: {} })
+    this.notify()
+    return key
+  }
+
+  /** Has the service end an execution, as at a cancellation, and notifies. */
+  end(key: ExecutionKey, status: 'CANCELED' | 'TIMED_OUT' | 'REMOVED'): void {
+    const execution = this.#find(key)
+    if (execution !== undefined) execution.status = status
+    this.notify()
+  }
+
+  /** Deletes an execution and notifies. */
+  delete(key: ExecutionKey): void {
+    const execution = this.#find(key)
+    if (execution !== undefined) this.#executions.splice(this.#executions.indexOf(execution), 1)
+    this.notify()
+  }
+
+  notify(): void {
+    if (this.isOnline) for (const listener of this.#listeners) listener()
+  }
+
+  connect(): void {
+    this.isOnline = true
+    this.notify()
+  }
+
+  status(key: ExecutionKey): JobStatus | undefined {
+    return this.#find(key)?.status
+  }
+
+  details(key: ExecutionKey): Readonly<Record<string, string>> | undefined {
+    return this.#find(key)?.details
+  }
+
+  readonly onChanged = (listener: () => void): Disposable => {
+    this.#listeners.add(listener)
+    return {
+      [Symbol.dispose]: () => {
+        this.#listeners.delete(listener)
+      },
+    }
+  }
+
+  readonly next = async (signal: AbortSignal): Promise<JobExecution | undefined> => {
+    await this.#reach(signal)
+    const pending = this.#executions.filter(({ status }) => !isTerminal(status))
+    const found = pending.find(({ status }) => status === 'IN_PROGRESS') ?? pending[0]
+    if (found === undefined) return undefined
+    const { key, status, versionNumber, document } = found
+    return { ...key, status, versionNumber, document }
+  }
+
+  readonly statusOf = async (key: ExecutionKey, signal: AbortSignal): Promise<JobStatus | undefined> => {
+    await this.#reach(signal)
+    return this.status(key)
+  }
+
+  readonly update = async (update: JobUpdate, signal: AbortSignal): Promise<UpdateOutcome> => {
+    await this.#reach(signal)
+    this.beforeUpdate(update)
+    const found = this.#find(update.execution)
+    if (found === undefined) return { kind: 'gone' }
+    if (isTerminal(found.status)) return { kind: 'ended', status: found.status }
+    this.updates.push(update)
+    found.status = update.status
+    found.versionNumber += 1
+    found.details = update.details
+    this.afterUpdate(update)
+    return { kind: 'accepted' }
+  }
+
+  async #reach(signal: AbortSignal): Promise<void> {
+    await Promise.resolve()
+    signal.throwIfAborted()
+    if (!this.isOnline) throw new AgentError('there is no connection', { retryable: true })
+  }
+
+  #find({ jobId, executionNumber, queuedAt }: ExecutionKey): StoredExecution | undefined {
+    return this.#executions.find(
+      ({ key }) => key.jobId === jobId && key.executionNumber === executionNumber && key.queuedAt === queuedAt,
+    )
+  }
+}

@@ -3,6 +3,7 @@ import { agentVersion } from './build-info.ts'
 import type { SealingStatus } from './cameras/last-known-good.ts'
 import type { Config } from './config/config-schema.ts'
 import { deviceNames } from './config/device-names.ts'
+import type { Control } from './control.ts'
 import type { RoleCredentials } from './credentials/role-credentials.ts'
 import type { Generation } from './generation.ts'
 import { reportError, type ErrorReport } from './lib/errors.ts'
@@ -15,6 +16,7 @@ import type {
   CameraSealingPart,
   ConfigurationPart,
   CredentialsPart,
+  JobPart,
   LogsPart,
   PartStatus,
   StatusDocument,
@@ -27,6 +29,7 @@ export interface StatusSources {
   /** When the agent started, on the monotonic clock. */
   readonly startedMs: number
   readonly configuration?: ConfigurationPart | undefined
+  readonly control?: Control | undefined
 }
 
 /** Turns a moment on the monotonic clock into an instant in cloud time. */
@@ -34,10 +37,15 @@ type ToInstant = (monotonicMs: number) => string
 
 /** Puts together what every part knows about itself. */
 export function composeStatus(sources: StatusSources): StatusDocument {
-  const { config, session, generation, startedMs, configuration } = sources
+  const { config, session, generation, startedMs, configuration, control } = sources
   const { clock, credentials } = session
   const at: ToInstant = (monotonicMs) => new Date(clock.timeOf(monotonicMs)).toISOString()
-  const workers = [...session.workers, ...session.applicationRoles.workers, ...generation.workers]
+  const workers = [
+    ...session.workers,
+    ...session.applicationRoles.workers,
+    ...(control?.workers ?? []),
+    ...generation.workers,
+  ]
   return {
     version: 1,
     agent: { version: agentVersion, pid: process.pid, startedAt: at(startedMs) },
@@ -51,6 +59,7 @@ export function composeStatus(sources: StatusSources): StatusDocument {
     applications: applicationParts(generation, at),
     ...cameraSecretsPart(generation, at),
     ...cameraStoreParts({ config, session, generation, at }),
+    ...(control === undefined ? {} : controlParts(control, at)),
     logs: logsPart(generation, at),
     overdue: workers.filter((worker) => worker.overdueMs() > 0).map(({ name }) => name),
   }
@@ -189,6 +198,27 @@ function cameraStoreParts({
 function sealingState({ key, fault }: SealingStatus): CameraSealingPart['state'] {
   if (fault !== undefined) return 'failing'
   return key === 'none' ? 'starting' : 'ok'
+}
+
+function controlParts(
+  { connection, jobs }: Control,
+  at: ToInstant,
+): Required<Pick<StatusDocument, 'connection' | 'jobs'>> {
+  const { state, sinceMs, error } = connection()
+  const { current, last, unreported } = jobs.status()
+  const jobPart = (job: NonNullable<typeof current>): JobPart => {
+    const { jobId, operation, status, atMs } = job
+    return { jobId, operation, status, at: at(atMs) }
+  }
+  return {
+    connection: { state, since: at(sinceMs), ...(error === undefined ? {} : { lastError: reportError(error) }) },
+    jobs: {
+      ...workerPart(jobs.worker.health(), at),
+      ...(current === undefined ? {} : { current: jobPart(current) }),
+      ...(last === undefined ? {} : { last: jobPart(last) }),
+      unreported,
+    },
+  }
 }
 
 function logsPart({ logs, logGroup }: Generation, at: ToInstant): LogsPart {

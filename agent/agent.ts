@@ -3,6 +3,8 @@ import { dirname, join } from 'node:path'
 
 import type { Config } from './config/config-schema.ts'
 import type { Configurations } from './configurations.ts'
+import type { ControlActionsOptions } from './control-actions.ts'
+import { createControl, type Control } from './control.ts'
 import { CredentialsServer } from './credentials/credentials-server.ts'
 import { Generations, type GenerationsOptions } from './generations.ts'
 import { makeFolder } from './lib/durable-files.ts'
@@ -12,6 +14,7 @@ import type { Log } from './lib/log.ts'
 import { monotonicMs } from './lib/monotonic.ts'
 import { superviseAll } from './lib/worker.ts'
 import { localRequests } from './local-requests.ts'
+import { operatorActions } from './operator-actions.ts'
 import { createSession, type Session, type SessionOverrides } from './session.ts'
 import { socketPathIn } from './status/status-client.ts'
 import { startStatusServer } from './status/status-server.ts'
@@ -23,10 +26,14 @@ export interface AgentOptions extends Pick<
   'config' | 'log' | 'ring' | 'service' | 'reloads' | 'endWithinMs'
 > {
   readonly overrides?: SessionOverrides
+  /** In the place of AWS IoT Core, in tests: what confirms a configuration on trial, beside credentials. */
+  readonly control?: ((session: Session) => ControlEvidence) | undefined
   /** Which configuration is in force, where there are versions of it; `config` is then that of the base file alone. */
   readonly configurations?: Configurations
-  /** What confirms a configuration on trial, beside credentials: see ConfigTrial. */
-  readonly control?: (session: Session) => ControlEvidence
+  /** The last lines of the agent's own log, for whoever asks for diagnostics by a job. */
+  readonly recent?: ControlActionsOptions['recent']
+  /** Ends this process in an orderly way, where a service manager starts it again. */
+  readonly restart?: (() => void) | undefined
 }
 
 interface SessionRun {
@@ -72,12 +79,13 @@ class StartError extends AgentError {
 
 async function runSession(options: AgentRun, signal: AbortSignal): Promise<SessionRun> {
   await using owned = new AsyncDisposableStack()
-  const { session, generations } = await start(options, owned).catch((cause: unknown) => {
+  const { session, generations, control } = await start(options, owned).catch((cause: unknown) => {
     throw cause instanceof StartError ? cause : new StartError('the agent cannot be started', { cause })
   })
   // the session outlives the generation, because the last flush of the logs needs credentials
   const sessionEnd = new AbortController()
-  const sessionWorkers = superviseAll(session.workers, sessionEnd.signal)
+  const workers = [...session.workers, ...(control?.workers ?? [])]
+  const sessionWorkers = superviseAll(workers, sessionEnd.signal)
   try {
     const next = await generations.run(signal)
     return { next, last: generations.config }
@@ -90,23 +98,38 @@ async function runSession(options: AgentRun, signal: AbortSignal): Promise<Sessi
 interface Started {
   readonly session: Session
   readonly generations: Generations
+  readonly control: Control | undefined
 }
 
 /** Gets everything that may not be had before anything runs. */
 async function start(options: AgentRun, owned: AsyncDisposableStack): Promise<Started> {
-  const { log, overrides = {}, configurations, control } = options
+  const { log, overrides = {}, configurations } = options
   const { paths } = options.config
   await makeFolders(options.config, log)
   owned.use(await lockState(paths.state, log))
   const config = (await configurations?.begin(options.config)) ?? options.config
   const { credentialsFolder } = options.service ?? {}
   const session = owned.use(await createSession({ config, log, overrides, credentialsFolder }))
-  const evidence = sessionEvidence(session, control?.(session))
-  const generations = new Generations({ ...options, config, session, evidence })
-  const requests = localRequests({ session, generations, configurations })
+  const evidence = sessionEvidence(session, () => options.control?.(session) ?? control?.evidence)
+  const generations: Generations = new Generations({ ...options, config, session, evidence, control: () => control })
+  const operator = operatorActions({ session, generations })
+  const control = await startControl({ ...options, session, generations, operator })
+  owned.use(control)
+  const requests = localRequests({ operator, generations, configurations })
   owned.use(await startStatusServer({ socketPath: socketPathIn(paths.runtime), requests, log }))
-  return { session, generations }
+  return { session, generations, control }
 }
+
+/** Jobs need versions of the configuration to change. */
+async function startControl(options: AgentRun & ControlParts): Promise<Control | undefined> {
+  const { configurations, recent, restart, service, log } = options
+  if (configurations === undefined || recent === undefined) return undefined
+  const { session, generations, operator } = options
+  const { bootId } = service ?? {}
+  return await createControl({ session, generations, configurations, operator, recent, restart, bootId, log })
+}
+
+type ControlParts = Pick<ControlActionsOptions, 'session' | 'operator'> & { readonly generations: Generations }
 
 /**
  * Two agents on one state folder would undo each other's work. Where no lock file can be made, such as on a file system

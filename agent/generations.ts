@@ -4,6 +4,7 @@ import { composeStatus } from './agent-status.ts'
 import type { Config } from './config/config-schema.ts'
 import type { TrialEvidence } from './config-trial.ts'
 import type { Configurations } from './configurations.ts'
+import type { Control } from './control.ts'
 import type { CredentialsServer } from './credentials/credentials-server.ts'
 import { createGeneration, type Generation, type KeptParts } from './generation.ts'
 import { GenerationWorkers, keptParts } from './generation-workers.ts'
@@ -37,6 +38,8 @@ export interface GenerationsOptions {
   readonly configurations?: Pick<Configurations, 'running' | 'startFailed' | 'status'> | undefined
   /** Of this session; see ConfigTrial. */
   readonly evidence: TrialEvidence
+  /** What the session has of AWS IoT Core, once that is there. */
+  readonly control?: (() => Control | undefined) | undefined
   /** How long workers may take to end at a reload. Default 30 s; at a stop main.ts cuts off earlier. */
   readonly endWithinMs?: number | undefined
 }
@@ -82,14 +85,21 @@ export class Generations implements Watched {
   }
 
   status(): StatusDocument {
-    const { session, startedMs, configurations } = this.#options
-    const configuration = configurations?.status()
-    return composeStatus({ config: this.#config, session, generation: this.#current, startedMs, configuration })
+    const { session, startedMs, configurations, control } = this.#options
+    return composeStatus({
+      config: this.#config,
+      session,
+      generation: this.#current,
+      startedMs,
+      configuration: configurations?.status(),
+      control: control?.(),
+    })
   }
 
   workers(): Generation['workers'] {
     const { workers, applicationRoles } = this.#options.session
-    return [...workers, ...applicationRoles.workers, ...this.#current.workers]
+    const control = this.#options.control?.()
+    return [...workers, ...applicationRoles.workers, ...(control?.workers ?? []), ...this.#current.workers]
   }
 
   /**

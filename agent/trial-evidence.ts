@@ -11,16 +11,16 @@ const lookEveryMs = 250
  * The evidence of a session: its own credentials, in a new session those that it fetched itself, and what the control
  * connection shows. Without one, nothing is ever confirmed.
  */
-export function sessionEvidence({ credentials }: Session, control: ControlEvidence = noControl): TrialEvidence {
+export function sessionEvidence({ credentials }: Session, control: () => ControlEvidence | undefined): TrialEvidence {
   const inUse = credentials.at(-1)
   return {
     credentials: async (signal) => {
       while (inUse?.status().held === undefined) await sleep(lookEveryMs, signal)
     },
-    control: (signal) => control.control(signal),
+    control: (signal) => (control() ?? noControl).control(signal),
     why: () => {
       const failing = credentials.find(({ worker }) => worker.health().state === 'failing')
-      return failing?.worker.health().lastError?.message ?? control.why?.()
+      return failing?.worker.health().lastError?.message ?? (control() ?? noControl).why?.()
     },
   }
 }

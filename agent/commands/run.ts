@@ -3,12 +3,17 @@ import { agentVersion } from '../build-info.ts'
 import { openBase, type BaseDocument } from '../config/base-document.ts'
 import { defaultStateFolder } from '../config/config-schema.ts'
 import { Configurations } from '../configurations.ts'
+import { linkedAbort } from '../lib/abort.ts'
+import { AgentError } from '../lib/errors.ts'
 import { createLog, streamSink, type Log } from '../lib/log.ts'
 import { LogRing } from '../logs/log-ring.ts'
 import { ConfigReloads } from '../config-reloads.ts'
 import { Service } from '../service.ts'
 import { reportLastRun } from '../status/last-run.ts'
 import type { CommandContext } from './command-context.ts'
+
+/** For diagnostics: what was logged last, sent or not. */
+const recentBounds = { maxLines: 2_000, maxBytes: 262_144 }
 
 export interface RunOptions {
   readonly configFile: string
@@ -20,7 +25,8 @@ export async function run({ configFile }: RunOptions, context: CommandContext): 
   const base = await openBase(configFile, environment.stateDirectory ?? defaultStateFolder)
   const { config } = base
   const ring = new LogRing()
-  const log = createLog({ level: config.logs.level, sinks: [streamSink(stdout), ring.sink] })
+  const recent = new LogRing(recentBounds)
+  const log = createLog({ level: config.logs.level, sinks: [streamSink(stdout), ring.sink, recent.sink] })
   log.info('agent starts', { version: agentVersion, config: configFile })
   reportBase(base, log)
   await reportLastRun({ ...environment, runtimeFolder: config.paths.runtime, log })
@@ -36,8 +42,16 @@ export async function run({ configFile }: RunOptions, context: CommandContext): 
   const onAbort = (): void => {
     service.stopping()
   }
-  signal.addEventListener('abort', onAbort, { once: true })
-  await runAgent({ config, configurations, log, ring, service, reloads }, signal)
+  using end = linkedAbort(signal)
+  end.controller.signal.addEventListener('abort', onAbort, { once: true })
+  const restart = (): void => {
+    end.controller.abort(new AgentError('a job asks for a restart'))
+  }
+  const isManaged = environment.notifySocket !== undefined
+  await runAgent(
+    { config, configurations, log, ring, recent, service, reloads, restart: isManaged ? restart : undefined },
+    end.controller.signal,
+  )
   log.info('agent stopped')
 }
 

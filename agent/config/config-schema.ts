@@ -160,6 +160,12 @@ const configFields = z.strictObject({
   cameras: camerasSection,
   logs: logsSection,
   metrics: metricsSection,
+  jobs: z
+    .strictObject({
+      keepAliveSeconds: z.int().min(30).max(1_200).default(60).describe('Of the MQTT connection.'),
+    })
+    .prefault({})
+    .describe('AWS IoT Jobs and the reported state, over endpoints.mqtt; without that there are none.'),
   applications: applicationsSection,
   applicationCredentials: applicationCredentialsSection,
   paths: z

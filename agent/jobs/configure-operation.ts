@@ -1,7 +1,9 @@
 import { DeadlineError } from '../lib/errors.ts'
-import type { ConfigureAnswer, ConfigureOutcome, ConfigureRequest } from './job-actions.ts'
+import type { ConfigureOutcome, ConfigureRequest, DryRunAnswer, RefusedConfigure } from './job-actions.ts'
 import type { OperationOf } from './job-document.ts'
-import { WithdrawnError, type OperationOutcome, type RunningJob } from './running-job.ts'
+import type { OperationOutcome, RunningJob } from './running-job.ts'
+
+const proposing = 'proposing'
 
 /**
  * Puts a version of the configuration on trial and waits for what comes of it. A run that was cut off after that is finished
@@ -11,14 +13,14 @@ import { WithdrawnError, type OperationOutcome, type RunningJob } from './runnin
 export async function configure(operation: OperationOf<'configure'>, job: RunningJob): Promise<OperationOutcome> {
   const { jobId, executionNumber, actions, signal } = job
   const name = { jobId, executionNumber }
-  const before = job.resumed === undefined ? undefined : await settled(job)
+  const before = job.resumed?.name === proposing ? await settled(job) : undefined
   if (before !== undefined) return ofTrial(before)
   const { patch, replace, expectedVersion, confirmSeconds } = operation
   const request: ConfigureRequest = { job: name, patch, replace, expectedVersion, confirmSeconds }
   if (operation.dryRun) return ofDryRun(await actions.configure.dryRun(request, signal))
-  await job.step('proposing')
+  await job.step(proposing)
   const answer = await actions.configure.propose(request, signal)
-  if (answer.kind !== 'trial') return ofAnswer(answer)
+  if (answer.kind !== 'trial') return ofRefusal(answer)
   job.progress({ step: 'trial', version: answer.number, confirmSeconds })
   const outcome = await settled(job)
   return outcome === undefined
@@ -26,14 +28,13 @@ export async function configure(operation: OperationOf<'configure'>, job: Runnin
     : ofTrial(outcome)
 }
 
-/** A job that is withdrawn, or whose time is up, takes its trial back; the stop of the agent does not. */
+/** A job whose time is up takes its trial back, as one does that is withdrawn; the stop of the agent does not. */
 async function settled({ jobId, executionNumber, actions, signal }: RunningJob): Promise<ConfigureOutcome | undefined> {
   const job = { jobId, executionNumber }
   try {
     return await actions.configure.settled(job, signal)
   } catch (error) {
     const reason: unknown = signal.reason
-    if (reason instanceof WithdrawnError) await actions.configure.revert(job, 'the job was withdrawn')
     if (reason instanceof DeadlineError) await actions.configure.revert(job, 'the time of the job was up')
     throw error
   }
@@ -45,7 +46,7 @@ function ofTrial(outcome: ConfigureOutcome): OperationOutcome {
     : { status: 'FAILED', details: { reason: outcome.reason, revertedVersion: outcome.number } }
 }
 
-function ofAnswer(answer: Exclude<ConfigureAnswer, { kind: 'trial' }>): OperationOutcome {
+function ofRefusal(answer: RefusedConfigure): OperationOutcome {
   switch (answer.kind) {
     case 'unchanged':
       return { status: 'SUCCEEDED', details: { version: answer.number, changes: 'none' } }
@@ -56,10 +57,10 @@ function ofAnswer(answer: Exclude<ConfigureAnswer, { kind: 'trial' }>): Operatio
   }
 }
 
-function ofDryRun(answer: ConfigureAnswer): OperationOutcome {
-  if (answer.kind !== 'trial') return ofAnswer(answer)
+function ofDryRun(answer: DryRunAnswer): OperationOutcome {
+  if (answer.kind !== 'changes') return ofRefusal(answer)
   const changes = answer.changes.map(({ path, from, to }) => `${path}: ${from} -> ${to}`).join('; ')
-  return { status: 'SUCCEEDED', details: { dryRun: 'yes', version: answer.number, changes } }
+  return { status: 'SUCCEEDED', details: { dryRun: 'yes', changes } }
 }
 
 /** Every fault with its path, as far as a detail is long. */

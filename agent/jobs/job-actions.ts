@@ -19,14 +19,20 @@ export interface ChangedValue {
   readonly to: string
 }
 
-export type ConfigureAnswer =
+/** Why nothing is changed. */
+export type RefusedConfigure =
   /** It is what is in force already. */
   | { readonly kind: 'unchanged'; readonly number: number }
   | { readonly kind: 'invalid'; readonly faults: readonly { readonly path: string; readonly message: string }[] }
-  /** Another version is in force than the one that was expected. */
+  /** Another version is in force than the one that was expected, or one is on trial. */
   | { readonly kind: 'conflict'; readonly number: number }
+
+export type ConfigureAnswer =
+  | RefusedConfigure
   /** It is on disk, and on trial from now on. */
   | { readonly kind: 'trial'; readonly number: number; readonly changes: readonly ChangedValue[] }
+
+export type DryRunAnswer = RefusedConfigure | { readonly kind: 'changes'; readonly changes: readonly ChangedValue[] }
 
 export type ConfigureOutcome =
   | { readonly kind: 'accepted'; readonly number: number }
@@ -35,7 +41,7 @@ export type ConfigureOutcome =
 export interface ConfigureActions {
   readonly propose: (request: ConfigureRequest, signal: AbortSignal) => Promise<ConfigureAnswer>
   /** As `propose`, and changes nothing. */
-  readonly dryRun: (request: ConfigureRequest, signal: AbortSignal) => Promise<ConfigureAnswer>
+  readonly dryRun: (request: ConfigureRequest, signal: AbortSignal) => Promise<DryRunAnswer>
   /** Resolves when the trial of this job has ended, at once where it ended before; undefined when there never was one. */
   readonly settled: (job: JobName, signal: AbortSignal) => Promise<ConfigureOutcome | undefined>
   /** Ends the trial of this job, if it is still on, by going back. */

@@ -61,7 +61,7 @@ export class JobLedger {
   }
 
   async find(key: ExecutionKey): Promise<LedgerEntry | undefined> {
-    return (await this.#load()).find((entry) => isSame(entry, key))
+    return (await this.#load()).find((entry) => isSameExecution(entry, key))
   }
 
   /** Ended and not acknowledged, oldest first. */
@@ -69,11 +69,16 @@ export class JobLedger {
     return (await this.#load()).filter(({ outcome, reported }) => outcome !== undefined && !reported)
   }
 
+  /** Begun and not ended. */
+  async running(): Promise<readonly LedgerEntry[]> {
+    return (await this.#load()).filter(({ outcome }) => outcome === undefined)
+  }
+
   /** Adds the entry, or replaces the one of the same execution. */
   async put(entry: LedgerEntry): Promise<void> {
     const entries = await this.#load()
-    const isThere = entries.some((each) => isSame(each, entry))
-    const next = isThere ? entries.map((each) => (isSame(each, entry) ? entry : each)) : [...entries, entry]
+    const isThere = entries.some((each) => isSameExecution(each, entry))
+    const next = isThere ? entries.map((each) => (isSameExecution(each, entry) ? entry : each)) : [...entries, entry]
     const kept = withinBound(next)
     await makeFolder(this.#folder, 0o700)
     await writeJsonState(this.#path, { version: 1, entries: kept })
@@ -89,7 +94,8 @@ export class JobLedger {
   }
 }
 
-function isSame(one: ExecutionKey, other: ExecutionKey): boolean {
+/** Whether it is one and the same execution. */
+export function isSameExecution(one: ExecutionKey, other: ExecutionKey): boolean {
   return one.jobId === other.jobId && one.executionNumber === other.executionNumber && one.queuedAt === other.queuedAt
 }
 

@@ -6,14 +6,14 @@ import { faultsText } from './configure-operation.ts'
 import type { JobActions } from './job-actions.ts'
 import { jobDetails } from './job-details.ts'
 import { parseJobDocument, type JobOperation, type ParsedDocument } from './job-document.ts'
-import type { JobLedger, JobOutcome, JobStep, LedgerEntry } from './job-ledger.ts'
+import { isSameExecution, type JobLedger, type JobOutcome, type JobStep, type LedgerEntry } from './job-ledger.ts'
 import { JobRun } from './job-run.ts'
-import type { JobExecution, JobsService } from './jobs-service.ts'
+import { isTerminal, type JobExecution, type JobsService } from './jobs-service.ts'
 import { failed, failedBy, WithdrawnError, type OperationOutcome } from './running-job.ts'
 
 export interface JobsWorkerDeps {
   readonly service: JobsService
-  readonly ledger: Pick<JobLedger, 'find' | 'unreported' | 'put'>
+  readonly ledger: Pick<JobLedger, 'find' | 'unreported' | 'running' | 'put'>
   readonly actions: JobActions
   readonly log: Log
   /** How long an operation that ignores its end is waited for. Default 10 s. */
@@ -100,6 +100,7 @@ export class JobsWorker implements Disposable {
     for (;;) {
       const execution = await service.next(pass.signal)
       pass.beat(stepMs)
+      await this.#endWithdrawn(execution, pass.signal)
       if (execution === undefined) return { nextInMs: askEveryMs }
       const known = await ledger.find(execution)
       if (known?.outcome !== undefined) {
@@ -109,6 +110,24 @@ export class JobsWorker implements Disposable {
       await this.#take(execution, known, pass)
       pass.signal.throwIfAborted()
     }
+  }
+
+  /** What was begun here and has ended in the cloud meanwhile is not delivered again. */
+  async #endWithdrawn(next: JobExecution | undefined, signal: AbortSignal): Promise<void> {
+    const { service, ledger } = this.#deps
+    for (const entry of await ledger.running()) {
+      if (next !== undefined && isSameExecution(entry, next)) continue
+      const status = await service.statusOf(entry, signal)
+      if (status !== undefined && !isTerminal(status)) continue
+      await this.#takeBack(entry)
+      await ledger.put({ ...entry, outcome: withdrawn, reported: true })
+    }
+  }
+
+  /** A configuration on trial goes with its job. */
+  async #takeBack({ jobId, executionNumber, operation }: LedgerEntry): Promise<void> {
+    if (operation !== 'configure') return
+    await this.#deps.actions.configure.revert({ jobId, executionNumber }, 'the job was withdrawn')
   }
 
   /** Brings one job to its end: done, failed, rejected or withdrawn. A stop of the agent leaves it for the next start. */
@@ -127,6 +146,7 @@ export class JobsWorker implements Disposable {
       throw unsaved
     }
     const outcome = await this.#outcomeOf({ execution, known, entry, parsed }, pass)
+    if (outcome.status === 'WITHDRAWN') await this.#takeBack(entry)
     const done = { ...((await ledger.find(execution)) ?? entry), outcome }
     await ledger.put(done)
     this.#last = { jobId, operation, status: outcome.status, atMs: monotonicMs() }

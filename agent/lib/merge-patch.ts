@@ -48,3 +48,15 @@ function firstDifference(one: unknown, other: unknown, path: JsonPath = []): Jso
   }
   return path
 }
+
+/** The patch that makes `to` of `from`. Both without null, which a merge patch cannot set. */
+export function patchBetween(from: JsonObject, to: JsonObject): JsonObject {
+  const patch = new Map<string, unknown>()
+  for (const name of Object.keys(from)) if (ownField(to, name) === undefined) patch.set(name, null)
+  for (const [name, value] of Object.entries(to)) {
+    const before = ownField(from, name)
+    if (isDeepStrictEqual(before, value)) continue
+    patch.set(name, isJsonObject(before) && isJsonObject(value) ? patchBetween(before, value) : value)
+  }
+  return Object.fromEntries(patch)
+}

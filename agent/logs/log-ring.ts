@@ -51,6 +51,11 @@ export class LogRing {
     while (this.#lines.length > this.#maxLines || this.#bytes > this.#maxBytes) this.#dropOldest()
   }
 
+  /** What it holds, oldest first. */
+  get lines(): readonly RingLine[] {
+    return this.#lines
+  }
+
   get pendingBytes(): number {
     return this.#bytes
   }

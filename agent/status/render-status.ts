@@ -7,7 +7,8 @@ const shownLagSeconds = 120
 
 /** The status document for people: one line per part, and under it what went wrong and what to do. */
 export function renderStatus(status: StatusDocument): string {
-  const { agent, device, clock, identity, logs, cameraSecrets, cameraSealing, cameraHooks = [] } = status
+  const { agent, device, clock, identity, connection, jobs, logs } = status
+  const { cameraSecrets, cameraSealing, cameraHooks = [] } = status
   const rows = [
     row('agent', 'running', `version ${agent.version}, pid ${agent.pid}, since ${agent.startedAt}`),
     row('device', device.name, `thing ${device.thingName}, id ${device.id}, region ${device.region}`),
@@ -25,6 +26,8 @@ export function renderStatus(status: StatusDocument): string {
     ...(cameraSecrets === undefined ? [] : part('camera secrets', cameraSecrets, 'a batch of them is denied')),
     ...(cameraSealing === undefined ? [] : part('cameras sealing', cameraSealing, sealingText(cameraSealing))),
     ...cameraHooks.flatMap((each) => part(`camera hook ${each.name}`, each, 'after changes of camera files')),
+    ...(connection === undefined ? [] : part('connection', connection, 'to AWS IoT Core')),
+    ...(jobs === undefined ? [] : part('jobs', jobs, jobsText(jobs))),
     ...part('logs', logs, logsText(logs)),
     ...logs.sources.flatMap((source) => part(`  ${source.stream}`, source, logSourceText(source, logs.group))),
     ...status.overdue.map((name) => row(name, 'OVERDUE', 'it neither ended nor progressed by its own deadline')),
@@ -55,6 +58,16 @@ function configurationRows(configuration: StatusDocument['configuration']): read
   const text = version === 0 ? 'the base file alone' : `version ${version}${by}, digest ${digest.slice(0, 12)}`
   const errors = faults.map(({ path, message }) => row('', 'error', path === '' ? message : `${path}: ${message}`))
   return [row('configuration', state, text), ...errors]
+}
+
+function jobsText({ current, last, unreported }: NonNullable<StatusDocument['jobs']>): string {
+  const shown = ({ operation, jobId, status, at }: NonNullable<typeof last>): string =>
+    `${operation} ${jobId} ${status} at ${at}`
+  return [
+    current === undefined ? 'none runs' : shown(current),
+    ...(last === undefined ? [] : [`last: ${shown(last)}`]),
+    ...(unreported === 0 ? [] : ['its end is not reported yet']),
+  ].join(', ')
 }
 
 function logsText(logs: LogsPart): string {

@@ -95,6 +95,22 @@ export interface CameraHookPart extends PartStatus {
   readonly name: string
 }
 
+/** `at` is since when it runs, or when it ended. */
+export interface JobPart {
+  readonly jobId: string
+  readonly operation: string
+  readonly status: string
+  readonly at: string
+}
+
+/** The jobs of AWS IoT. */
+export interface JobsPart extends PartStatus {
+  readonly current?: JobPart
+  readonly last?: JobPart
+  /** Ended here, and not acknowledged by the cloud. */
+  readonly unreported: number
+}
+
 export interface LogSourcePart extends PartStatus {
   /** A path, or what else the source is called. */
   readonly name: string
@@ -216,6 +232,9 @@ export interface StatusDocument {
   readonly cameraSealing?: CameraSealingPart
   /** None where no hook is configured. */
   readonly cameraHooks?: readonly CameraHookPart[]
+  /** To AWS IoT Core: `waiting`, `connecting`, `connected` or `down`; this and jobs where endpoints.mqtt is set. */
+  readonly connection?: PartStatus
+  readonly jobs?: JobsPart
   readonly logs: LogsPart
   /** Workers that neither ended nor progressed by their own deadline. */
   readonly overdue: readonly string[]

@@ -38,6 +38,7 @@ function namedParts(status: StatusDocument): readonly (readonly [string, PartSta
     ...status.applications.map((part) => [`application ${part.name}`, part] as const),
     ...(status.cameraSealing === undefined ? [] : [['cameras sealing', status.cameraSealing] as const]),
     ...(status.cameraHooks ?? []).map((part) => [`camera hook ${part.name}`, part] as const),
+    ...(status.jobs === undefined ? [] : [['jobs', status.jobs] as const]),
     ['logs', status.logs],
   ]
 }

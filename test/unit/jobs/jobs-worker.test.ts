@@ -229,6 +229,7 @@ test('fails a job that it cannot write down, and does nothing about it', async (
     ledger: {
       find: () => Promise.resolve(undefined),
       unreported: () => Promise.resolve([]),
+      running: () => Promise.resolve([]),
       put: () => Promise.reject(new Error('no space left on device')),
     },
   })

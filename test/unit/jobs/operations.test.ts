@@ -102,6 +102,8 @@ test('names the log stream that the diagnostics are in', async () => {
   expect(appliance.service.details(key)).toEqual({ stream: 'diagnostics/job-1', events: '3' })
 })
 
+const changes = [{ path: 'logs.flushSeconds', from: '15', to: '5' }]
+
 /** Configure actions whose trial ends when the test says so. */
 function trial(answer: ConfigureAnswer) {
   const outcome = Promise.withResolvers<ConfigureOutcome | undefined>()
@@ -115,7 +117,7 @@ function trial(answer: ConfigureAnswer) {
     },
     dryRun: () => {
       calls.push('dry run')
-      return Promise.resolve(answer)
+      return Promise.resolve({ kind: 'changes', changes })
     },
     settled: async (_job, signal) => {
       if (!proposed) return undefined
@@ -133,7 +135,6 @@ function trial(answer: ConfigureAnswer) {
   return { configure, calls, end: outcome.resolve }
 }
 
-const changes = [{ path: 'logs.flushSeconds', from: '15', to: '5' }]
 const configure = document('configure', { patch: { logs: { flushSeconds: 5 } }, confirmSeconds: 60 })
 
 test('reports a configuration that is accepted', async () => {
@@ -174,6 +175,26 @@ test('takes a configuration back whose job is cancelled', async () => {
   await until(() => calls.length === 2)
   expect(calls[1]).toBe('revert: the job was withdrawn')
 })
+
+test.each(['CANCELED', 'deleted'])(
+  'takes a configuration back whose job was %s while the agent was away',
+  async (how) => {
+    await using appliance = await JobsAppliance.open()
+    const { configure: actions, calls } = trial({ kind: 'trial', number: 4, changes })
+    appliance.actions.configure = actions
+    const key = appliance.service.queue('job-1', configure)
+    appliance.start()
+    await until(() => calls.length === 1)
+    await appliance.stop()
+    if (how === 'deleted') appliance.service.delete(key)
+    else appliance.service.end(key, 'CANCELED')
+    appliance.start()
+    await until(() => calls.length === 2)
+    expect(calls[1]).toBe('revert: the job was withdrawn')
+    const next = appliance.service.queue('job-2', document('refresh-cameras'))
+    expect(await appliance.ended(next)).toBe('SUCCEEDED')
+  },
+)
 
 test.each<[ConfigureAnswer, string, object]>([
   [{ kind: 'unchanged', number: 3 }, 'SUCCEEDED', { version: '3', changes: 'none' }],

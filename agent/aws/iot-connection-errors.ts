@@ -1,0 +1,88 @@
+import { AgentError } from '../lib/errors.ts'
+
+/** What the MQTT client says of a connection that could not be made, or that ended. */
+export interface ConnectionFault {
+  /** The CRT's own name, such as AWS_ERROR_MQTT_UNEXPECTED_HANGUP. */
+  readonly errorName: string
+  readonly message: string
+  /** Of the CONNACK or DISCONNECT, if the server sent one (MQTT 5.0, section 2.4). */
+  readonly reasonCode?: number | undefined
+}
+
+export interface ConnectionContext {
+  readonly endpoint: string
+  readonly clientId: string
+  /** How far the system clock is known to be off; TLS goes by it. */
+  readonly clockOffsetMs: number
+}
+
+const clockMattersMs = 3_600_000
+const reasons = {
+  notAuthorized: 0x87,
+  serverUnavailable: 0x88,
+  serverBusy: 0x89,
+  takenOver: 0x8e,
+  rateTooHigh: 0x96,
+  quotaExceeded: 0x97,
+} as const
+
+/** Names why there is no MQTT connection, with what the operator can do about it. Always worth another try. */
+export function connectionError(fault: ConnectionFault, context: ConnectionContext): AgentError {
+  const { text, hint } = explain(fault, context)
+  return new AgentError(`${context.endpoint}: ${text}`, { retryable: true, ...(hint === undefined ? {} : { hint }) })
+}
+
+interface Explanation {
+  readonly text: string
+  readonly hint?: string
+}
+
+function explain(fault: ConnectionFault, context: ConnectionContext): Explanation {
+  const { reasonCode, errorName, message } = fault
+  if (reasonCode !== undefined && reasonCode >= 0x80) return ofReason(reasonCode, context)
+  if (errorName.includes('UNEXPECTED_HANGUP')) {
+    return { text: 'the server closed the connection without a reason', hint: policyHint(context) }
+  }
+  if (errorName.includes('TLS')) return ofTls(errorName, context)
+  if (errorName.includes('DNS'))
+    return { text: 'the name cannot be resolved', hint: 'check endpoints.mqtt and the network' }
+  return { text: `${message} (${errorName})` }
+}
+
+function ofReason(reasonCode: number, context: ConnectionContext): Explanation {
+  const shown = `reason code 0x${reasonCode.toString(16)}`
+  switch (reasonCode) {
+    case reasons.notAuthorized:
+      return { text: `the server refuses this appliance: not authorized (${shown})`, hint: policyHint(context) }
+    case reasons.takenOver:
+      return {
+        text: `another client has connected as ${context.clientId} (${shown})`,
+        hint: 'find what else uses this thing name as its client id: a cloned image, or a second agent',
+      }
+    case reasons.serverUnavailable:
+    case reasons.serverBusy:
+    case reasons.rateTooHigh:
+    case reasons.quotaExceeded:
+      return { text: `the server takes no more at the moment (${shown})` }
+    default:
+      return { text: `the server ended the connection (${shown})` }
+  }
+}
+
+function policyHint({ clientId }: ConnectionContext): string {
+  return `attach the thing ${clientId} and the policy config/cloud/iot-device-policy.json to the certificate, and see that the certificate is active`
+}
+
+function ofTls(errorName: string, { clockOffsetMs }: ConnectionContext): Explanation {
+  if (Math.abs(clockOffsetMs) > clockMattersMs) {
+    const hours = Math.round(clockOffsetMs / 3_600_000)
+    return {
+      text: `TLS failed (${errorName}) while the system clock is ${Math.abs(hours)} hours ${hours > 0 ? 'slow' : 'fast'}`,
+      hint: 'set the system clock; the agent may do it where /etc/panorama-agent/allowed/set-clock is there',
+    }
+  }
+  return {
+    text: `TLS failed (${errorName})`,
+    hint: 'check that the certificate is active, that identity.rootCa holds the root of the server, and that nothing between replaces certificates',
+  }
+}

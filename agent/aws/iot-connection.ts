@@ -1,0 +1,168 @@
+import { iot, mqtt5 } from 'aws-iot-device-sdk-v2'
+
+import { withDeadline } from '../lib/abort.ts'
+import { AgentError } from '../lib/errors.ts'
+import { FailureLog } from '../lib/failure-log.ts'
+import type { Log } from '../lib/log.ts'
+import { monotonicMs } from '../lib/monotonic.ts'
+import { connectionError, type ConnectionContext } from './iot-connection-errors.ts'
+import type { ClientIdentity } from './iot-credential-source.ts'
+
+export interface IotConnectionOptions {
+  /** Host or host:port of the Data-ATS endpoint. Port 443 speaks MQTT too, by ALPN. */
+  readonly endpoint: string
+  /** The thing name: only with it do the policy's thing variables have values. */
+  readonly clientId: string
+  readonly keepAliveSeconds: number
+  readonly loadIdentity: () => Promise<ClientIdentity>
+  readonly clockOffsetMs: () => number
+  readonly log: Log
+}
+
+/** `sinceMs` is on the monotonic clock. */
+export interface IotConnectionStatus {
+  readonly state: 'waiting' | 'connecting' | 'connected' | 'down'
+  readonly sinceMs: number
+  readonly error: AgentError | undefined
+}
+
+const defaultPort = 8883
+const minReconnectMs = 1_000
+const maxReconnectMs = 120_000
+const stopWithinMs = 3_000
+
+/**
+ * One MQTT 5 connection to AWS IoT Core with the device certificate, made anew by the CRT for as long as it is open: after 1
+ * to 120 s with full jitter. Nothing is retained there for a client that is away, so whoever listens subscribes and
+ * asks again after each connection.
+ */
+export class IotConnection implements AsyncDisposable {
+  readonly #options: IotConnectionOptions
+  readonly #failures: FailureLog
+  readonly #listeners = new Set<() => void>()
+  #client: mqtt5.Mqtt5Client | undefined
+  #isClosed = false
+  #status: IotConnectionStatus = { state: 'waiting', sinceMs: monotonicMs(), error: undefined }
+
+  constructor(options: IotConnectionOptions) {
+    this.#options = options
+    this.#failures = new FailureLog(options.log)
+  }
+
+  status(): IotConnectionStatus {
+    return this.#status
+  }
+
+  /** Calls the listener after each connection. */
+  onConnected(listener: () => void): Disposable {
+    this.#listeners.add(listener)
+    return {
+      [Symbol.dispose]: () => {
+        this.#listeners.delete(listener)
+      },
+    }
+  }
+
+  /**
+   * The client, started at the first call that finds an identity; it may not be connected. Throws what kept the identity from
+   * being read.
+   */
+  async client(): Promise<mqtt5.Mqtt5Client> {
+    if (this.#client !== undefined) return this.#client
+    const identity = await this.#options.loadIdentity()
+    if (this.#isClosed) throw new AgentError('the connection is closed', { retryable: true })
+    this.#client ??= this.#start(identity)
+    return this.#client
+  }
+
+  /** Throws, with the reason, while there is no connection. */
+  expectConnected(): void {
+    const { state, error } = this.#status
+    if (state === 'connected') return
+    throw new AgentError('there is no connection to AWS IoT Core', {
+      retryable: true,
+      cause: error ?? new AgentError(state === 'waiting' ? 'none was begun' : 'it is being made'),
+    })
+  }
+
+  /** Everything of the client ends here; the process itself still has to be ended, as the CRT keeps it alive. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true
+    const client = this.#client
+    this.#client = undefined
+    this.#listeners.clear()
+    if (client === undefined) return
+    const { promise: stopped, resolve } = Promise.withResolvers<undefined>()
+    client.on('stopped', () => {
+      resolve(undefined)
+    })
+    client.stop()
+    const never = new AbortController().signal
+    await withDeadline({ signal: never, withinMs: stopWithinMs, what: 'the end of the MQTT connection' }, async () => {
+      await stopped
+    }).catch((error: unknown) => {
+      this.#options.log.warn('connection does not end', { error })
+    })
+    client.close()
+  }
+
+  #start(identity: ClientIdentity): mqtt5.Mqtt5Client {
+    const client = new mqtt5.Mqtt5Client(this.#configuration(identity))
+    client.on('attemptingConnect', () => {
+      if (this.#status.state === 'waiting') this.#enter('connecting', undefined)
+    })
+    client.on('connectionSuccess', () => {
+      this.#enter('connected', undefined)
+      this.#failures.recovered('connected to AWS IoT Core')
+      for (const listener of this.#listeners) listener()
+    })
+    client.on('connectionFailure', ({ error, connack }) => {
+      this.#down(error, connack?.reasonCode)
+    })
+    client.on('disconnection', ({ error, disconnect }) => {
+      if (!this.#isClosed) this.#down(error, disconnect?.reasonCode)
+    })
+    client.on('error', (error) => {
+      this.#down(error, undefined)
+    })
+    client.start()
+    return client
+  }
+
+  #configuration({ certificate, privateKey, roots }: ClientIdentity): mqtt5.Mqtt5ClientConfig {
+    const { endpoint, clientId, keepAliveSeconds } = this.#options
+    const [host = endpoint, port] = endpoint.split(':')
+    return iot.AwsIotMqtt5ClientConfigBuilder.newDirectMqttBuilderWithMtlsFromMemory(host, certificate, privateKey)
+      .withCertificateAuthority(roots)
+      .withPort(port === undefined ? defaultPort : Number(port))
+      .withConnectProperties({ clientId, keepAliveIntervalSeconds: keepAliveSeconds })
+      .withSessionBehavior(mqtt5.ClientSessionBehavior.Clean)
+      .withMinReconnectDelayMs(minReconnectMs)
+      .withMaxReconnectDelayMs(maxReconnectMs)
+      .withRetryJitterMode(mqtt5.RetryJitterType.Full)
+      .withPingTimeoutMs(Math.min(30_000, keepAliveSeconds * 500))
+      .withConnackTimeoutMs(20_000)
+      .withAckTimeoutSeconds(30)
+      .withOfflineQueueBehavior(mqtt5.ClientOperationQueueBehavior.FailAllOnDisconnect)
+      .build()
+  }
+
+  #down(error: unknown, reasonCode: number | undefined): void {
+    const { endpoint, clientId, clockOffsetMs } = this.#options
+    const context: ConnectionContext = { endpoint, clientId, clockOffsetMs: clockOffsetMs() }
+    const { error_name: errorName = 'UNKNOWN', message = '' } = Object(error) as CrtErrorShape // an ICrtError, or a plain one
+    const fault = connectionError({ errorName, message, reasonCode }, context)
+    this.#enter('down', fault)
+    this.#failures.failed('no connection to AWS IoT Core', fault)
+  }
+
+  #enter(state: IotConnectionStatus['state'], error: AgentError | undefined): void {
+    const sinceMs = state === this.#status.state ? this.#status.sinceMs : monotonicMs()
+    this.#status = { state, sinceMs, error }
+  }
+}
+
+interface CrtErrorShape {
+  readonly error_name?: string
+  readonly message?: string
+}

@@ -1,0 +1,253 @@
+import { iotjobs, mqtt_request_response } from 'aws-iot-device-sdk-v2'
+
+import type {
+  ExecutionKey,
+  JobExecution,
+  JobsService,
+  JobStatus,
+  JobUpdate,
+  UpdateOutcome,
+} from '../jobs/jobs-service.ts'
+import { withDeadline } from '../lib/abort.ts'
+import { AgentError } from '../lib/errors.ts'
+import type { IotConnection } from './iot-connection.ts'
+
+export interface IotJobsServiceOptions {
+  readonly connection: IotConnection
+  readonly thingName: string
+}
+
+const answerWithinSeconds = 15
+const callWithinMs = 20_000
+/** get, {id}/get, {id}/update, start-next, of two jobs at once; of streams there is one. */
+const maxRequestSubscriptions = 10
+const maxStreams = 2
+const next = '$next'
+
+/** AWS IoT Jobs over MQTT (AWS IoT Core developer guide, "Jobs device MQTT API operations"). */
+export class IotJobsService implements JobsService, Disposable {
+  readonly #options: IotJobsServiceOptions
+  readonly #listeners = new Set<() => void>()
+  readonly #connected: Disposable
+  #client: iotjobs.IotJobsClientv2 | undefined
+  #halted: unknown
+
+  constructor(options: IotJobsServiceOptions) {
+    this.#options = options
+    this.#connected = options.connection.onConnected(() => {
+      this.#changed()
+    })
+  }
+
+  [Symbol.dispose](): void {
+    this.#connected[Symbol.dispose]()
+    this.#listeners.clear()
+    this.#close()
+  }
+
+  readonly onChanged = (listener: () => void): Disposable => {
+    this.#listeners.add(listener)
+    return {
+      [Symbol.dispose]: () => {
+        this.#listeners.delete(listener)
+      },
+    }
+  }
+
+  readonly next = async (signal: AbortSignal): Promise<JobExecution | undefined> => {
+    const { thingName } = this.#options
+    const { execution } = await this.#call('DescribeJobExecution', signal, async (client) =>
+      client.describeJobExecution({ thingName, jobId: next }),
+    )
+    return execution === undefined ? undefined : toExecution(execution)
+  }
+
+  readonly statusOf = async (
+    { jobId, executionNumber, queuedAt }: ExecutionKey,
+    signal: AbortSignal,
+  ): Promise<JobStatus | undefined> => {
+    const { thingName } = this.#options
+    try {
+      const { execution } = await this.#call('DescribeJobExecution', signal, async (client) =>
+        client.describeJobExecution({ thingName, jobId, executionNumber }),
+      )
+      if (execution === undefined) return undefined
+      const found = toExecution(execution)
+      return found.queuedAt === queuedAt ? found.status : undefined
+    } catch (error) {
+      if (codeOf(error) === iotjobs.model.RejectedErrorCode.RESOURCE_NOT_FOUND) return undefined
+      throw error
+    }
+  }
+
+  readonly update = async (update: JobUpdate, signal: AbortSignal): Promise<UpdateOutcome> => {
+    try {
+      await this.#update(update, signal)
+      return { kind: 'accepted' }
+    } catch (error) {
+      return settledBy(error)
+    }
+  }
+
+  /** Details that the service does not take after all must not keep a job from its end. */
+  async #update(update: JobUpdate, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#updateOnce(update, signal)
+    } catch (error) {
+      if (codeOf(error) !== iotjobs.model.RejectedErrorCode.INVALID_REQUEST || Object.keys(update.details).length === 0)
+        throw error
+      await this.#updateOnce({ ...update, details: {} }, signal)
+    }
+  }
+
+  async #updateOnce({ execution, status, details, stepTimeoutMinutes }: JobUpdate, signal: AbortSignal): Promise<void> {
+    const { thingName } = this.#options
+    const { jobId, executionNumber } = execution
+    await this.#call('UpdateJobExecution', signal, async (client) =>
+      client.updateJobExecution({
+        thingName,
+        jobId,
+        executionNumber,
+        status: iotjobs.model.JobStatus[status],
+        ...(Object.keys(details).length === 0 ? {} : { statusDetails: { ...details } }),
+        ...(stepTimeoutMinutes === undefined ? {} : { stepTimeoutInMinutes: stepTimeoutMinutes }),
+      }),
+    )
+  }
+
+  async #call<T>(
+    operation: string,
+    signal: AbortSignal,
+    ask: (client: iotjobs.IotJobsClientv2) => Promise<T>,
+  ): Promise<T> {
+    const client = await this.#open()
+    this.#options.connection.expectConnected()
+    return await withDeadline({ signal, withinMs: callWithinMs, what: operation }, async () => {
+      try {
+        return await ask(client)
+      } catch (error) {
+        throw toAgentError(operation, error)
+      }
+    })
+  }
+
+  /** A stream that the service has ended, such as for want of a permission, is opened anew with the next request. */
+  async #open(): Promise<iotjobs.IotJobsClientv2> {
+    const protocol = await this.#options.connection.client()
+    if (this.#halted !== undefined) {
+      const cause = this.#halted
+      this.#close()
+      throw new AgentError('the notifications about jobs cannot be subscribed to', {
+        retryable: true,
+        hint: `allow iot:Subscribe and iot:Receive on $aws/things/${this.#options.thingName}/jobs/* as config/cloud/iot-device-policy.json does`,
+        cause,
+      })
+    }
+    this.#client ??= this.#create(protocol)
+    return this.#client
+  }
+
+  #create(protocol: Parameters<typeof iotjobs.IotJobsClientv2.newFromMqtt5>[0]): iotjobs.IotJobsClientv2 {
+    const client = iotjobs.IotJobsClientv2.newFromMqtt5(protocol, {
+      maxRequestResponseSubscriptions: maxRequestSubscriptions,
+      maxStreamingSubscriptions: maxStreams,
+      operationTimeoutInSeconds: answerWithinSeconds,
+    })
+    const stream = client.createNextJobExecutionChangedStream({ thingName: this.#options.thingName })
+    stream.on('incomingPublish', () => {
+      this.#changed()
+    })
+    stream.on('subscriptionStatus', ({ type, error }) => {
+      const status: number = type
+      if (status === subscriptionStatus.established) this.#changed() // what came before it was not heard
+      if (status === subscriptionStatus.halted) this.#halted = error ?? new AgentError('it was ended')
+    })
+    stream.open()
+    return client
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener()
+  }
+
+  #close(): void {
+    this.#client?.close() // its streams with it
+    this.#client = undefined
+    this.#halted = undefined
+  }
+}
+
+/** `SubscriptionStatusEventType` of aws-crt, which the device SDK does not export. */
+const subscriptionStatus = { established: 0, halted: 2 } as const
+
+/** The types say Date where the service sends, and the SDK gives, seconds as numbers. */
+function toExecution(data: iotjobs.model.JobExecutionData): JobExecution {
+  const { jobId = '', executionNumber = 0, versionNumber = 0, queuedAt, status, jobDocument } = data
+  return {
+    jobId,
+    executionNumber,
+    versionNumber,
+    queuedAt: Number(queuedAt),
+    status: toStatus(status),
+    document: jobDocument,
+  }
+}
+
+function toStatus(status: string | undefined): JobStatus {
+  switch (status) {
+    case 'QUEUED':
+    case 'IN_PROGRESS':
+    case 'SUCCEEDED':
+    case 'FAILED':
+    case 'REJECTED':
+    case 'TIMED_OUT':
+    case 'CANCELED':
+    case 'REMOVED':
+      return status
+    default:
+      throw new AgentError(`AWS IoT Jobs answers with a status that is not known: ${String(status)}`, {
+        retryable: true,
+      })
+  }
+}
+
+/** An answer of the service that is no success; `answer` is as it came. */
+class JobsServiceError extends AgentError {
+  override readonly name = 'JobsServiceError'
+  readonly answer: iotjobs.model.V2ErrorResponse
+
+  constructor(operation: string, answer: iotjobs.model.V2ErrorResponse) {
+    const { code = 'no code', message = '' } = answer
+    super(`${operation}: ${code}${message === '' ? '' : `: ${message}`}`, { retryable: true })
+    this.answer = answer
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof JobsServiceError ? error.answer.code : undefined
+}
+
+/** Which refusals say that there is nothing left to report; any other is for the caller to try again. */
+function settledBy(error: unknown): UpdateOutcome {
+  if (!(error instanceof JobsServiceError)) throw error
+  const { code, executionState } = error.answer
+  switch (code) {
+    case iotjobs.model.RejectedErrorCode.RESOURCE_NOT_FOUND:
+      return { kind: 'gone' }
+    case iotjobs.model.RejectedErrorCode.TERMINAL_STATE_REACHED:
+    case iotjobs.model.RejectedErrorCode.INVALID_STATE_TRANSITION:
+      return {
+        kind: 'ended',
+        status: executionState?.status === undefined ? undefined : toStatus(executionState.status),
+      }
+    default:
+      throw error
+  }
+}
+
+function toAgentError(operation: string, error: unknown): unknown {
+  if (!(error instanceof mqtt_request_response.ServiceError)) return error
+  const answer = error.modeledError as iotjobs.model.V2ErrorResponse | undefined // typed any there
+  if (answer !== undefined) return new JobsServiceError(operation, answer)
+  return new AgentError(`${operation} got no answer`, { retryable: true, cause: error.internalError ?? error })
+}

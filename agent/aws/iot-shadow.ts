@@ -1,0 +1,92 @@
+import { iotshadow, mqtt_request_response } from 'aws-iot-device-sdk-v2'
+
+import { withDeadline } from '../lib/abort.ts'
+import { AgentError } from '../lib/errors.ts'
+import type { ReportedState } from '../status/reported-state.ts'
+import type { Shadow } from '../status/shadow-worker.ts'
+import type { IotConnection } from './iot-connection.ts'
+
+export interface IotShadowOptions {
+  readonly connection: IotConnection
+  readonly thingName: string
+  readonly shadowName: string
+}
+
+const answerWithinSeconds = 15
+const callWithinMs = 20_000
+const notFound = 404
+
+/** A named shadow over MQTT (AWS IoT Core developer guide, "Device Shadow MQTT topics"). */
+export class IotShadow implements Shadow, Disposable {
+  readonly #options: IotShadowOptions
+  #client: iotshadow.IotShadowClientv2 | undefined
+
+  constructor(options: IotShadowOptions) {
+    this.#options = options
+  }
+
+  [Symbol.dispose](): void {
+    this.#client?.close()
+    this.#client = undefined
+  }
+
+  readonly reported = async (signal: AbortSignal): Promise<ReportedState | undefined> => {
+    const { thingName, shadowName } = this.#options
+    const { state } = await this.#call('GetThingShadow', signal, async (client) => {
+      try {
+        return await client.getNamedShadow({ thingName, shadowName })
+      } catch (error) {
+        if (isNotFound(error)) return {}
+        throw error
+      }
+    })
+    return state?.reported as ReportedState | undefined // any JSON object, as it was reported
+  }
+
+  readonly report = async (patch: ReportedState, signal: AbortSignal): Promise<void> => {
+    const { thingName, shadowName } = this.#options
+    await this.#call('UpdateThingShadow', signal, async (client) =>
+      client.updateNamedShadow({ thingName, shadowName, state: { reported: { ...patch } } }),
+    )
+  }
+
+  async #call<T>(
+    operation: string,
+    signal: AbortSignal,
+    ask: (client: iotshadow.IotShadowClientv2) => Promise<T>,
+  ): Promise<T> {
+    const protocol = await this.#options.connection.client()
+    this.#options.connection.expectConnected()
+    this.#client ??= iotshadow.IotShadowClientv2.newFromMqtt5(protocol, {
+      maxRequestResponseSubscriptions: 4,
+      maxStreamingSubscriptions: 0,
+      operationTimeoutInSeconds: answerWithinSeconds,
+    })
+    const client = this.#client
+    return await withDeadline({ signal, withinMs: callWithinMs, what: operation }, async () => {
+      try {
+        return await ask(client)
+      } catch (error) {
+        throw toAgentError(operation, error)
+      }
+    })
+  }
+}
+
+function isNotFound(error: unknown): boolean {
+  const answer = error instanceof mqtt_request_response.ServiceError ? modelled(error) : undefined
+  return answer?.code === notFound
+}
+
+function toAgentError(operation: string, error: unknown): unknown {
+  if (!(error instanceof mqtt_request_response.ServiceError)) return error
+  const { code, message = '' } = modelled(error) ?? {}
+  if (code === undefined)
+    return new AgentError(`${operation} got no answer`, { retryable: true, cause: error.internalError ?? error })
+  const hint = 'allow the shadow panorama-agent of the thing as config/cloud/iot-device-policy.json does'
+  return new AgentError(`${operation}: ${code} ${message}`, { retryable: true, ...(code === 403 ? { hint } : {}) })
+}
+
+function modelled(error: mqtt_request_response.ServiceError): iotshadow.model.V2ErrorResponse | undefined {
+  return error.modeledError as iotshadow.model.V2ErrorResponse | undefined // typed any there
+}

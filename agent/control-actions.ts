@@ -1,0 +1,168 @@
+import { randomUUID } from 'node:crypto'
+
+import { createCloudWatchLogDestination } from './aws/cloudwatch-log-destination.ts'
+import type { ConfigChanges, RefusedChange } from './config-changes.ts'
+import type { ConfigDiff } from './config/config-values.ts'
+import { sendDiagnostics } from './diagnostics.ts'
+import type { GenerationInUse } from './generation-in-use.ts'
+import type { ChangedValue, ConfigureActions, JobActions, RefusedConfigure } from './jobs/job-actions.ts'
+import { AgentError } from './lib/errors.ts'
+import type { Log } from './lib/log.ts'
+import { sleep } from './lib/sleep.ts'
+import type { LogRing } from './logs/log-ring.ts'
+import type { OperatorActions } from './operator-actions.ts'
+import type { Session } from './session.ts'
+
+export interface ControlActionsOptions {
+  readonly session: Session
+  readonly generations: GenerationInUse
+  readonly configurations: ConfigChanges
+  readonly operator: OperatorActions
+  /** The last lines of the agent's own log. */
+  readonly recent: Pick<LogRing, 'lines'>
+  readonly restart: (() => void) | undefined
+  readonly bootId: string | undefined
+  readonly log: Log
+}
+
+const lookEveryMs = 250
+const releaseDigits = 12
+
+/** What jobs can do with this agent. */
+export function controlActions(options: ControlActionsOptions): JobActions {
+  const { session, operator, configurations, restart, bootId } = options
+  return {
+    configure: configureActions(configurations),
+    syncArtifacts: async (names, signal) => {
+      const synced = await untilAborted(operator.sync(names), signal)
+      return Object.fromEntries(
+        synced.map((artifact) => {
+          const { name, releaseId = 'none' } = artifact.status()
+          return [name, releaseId.slice(0, releaseDigits)]
+        }),
+      )
+    },
+    rollbackTarget: (name, to) => Promise.resolve(rollbackTarget(operator, name, to)),
+    currentRelease: (name) => operator.artifact(name).status().releaseId,
+    rollBack: async (name, to, signal) => {
+      await untilAborted(operator.artifact(name).rollBack(to), signal)
+    },
+    refreshCameras: async (names, signal) => {
+      await untilAborted(operator.refresh(names), signal)
+    },
+    collectDiagnostics: (request, signal) => collectDiagnostics(options, request, signal),
+    requestRoot: (request, signal) => session.rootRequests.request(request, signal),
+    restartAgent: restart,
+    processId: randomUUID(),
+    bootId,
+  }
+}
+
+function configureActions(configurations: ConfigChanges): ConfigureActions {
+  return {
+    propose: async (request) => {
+      const proposal = await configurations.propose(request)
+      if (proposal.kind === 'trial') {
+        return { kind: 'trial', number: proposal.number, changes: shownChanges(proposal.diff) }
+      }
+      return refusal(proposal)
+    },
+    dryRun: (request) => {
+      const planned = configurations.dryRun(request)
+      return Promise.resolve(
+        planned.kind === 'diff' ? { kind: 'changes', changes: shownChanges(planned.diff) } : refusal(planned),
+      )
+    },
+    settled: async (job, signal) => {
+      for (;;) {
+        const outcome = configurations.outcomeOf(job)
+        if (outcome === undefined) return undefined
+        if (outcome !== 'running') {
+          const { number } = outcome
+          return 'accepted' in outcome
+            ? { kind: 'accepted', number }
+            : { kind: 'reverted', number, reason: outcome.reason }
+        }
+        await sleep(lookEveryMs, signal)
+      }
+    },
+    revert: (job, reason) => {
+      configurations.abandon(job, reason)
+      return Promise.resolve()
+    },
+  }
+}
+
+function refusal(refused: RefusedChange): RefusedConfigure {
+  return refused.kind === 'invalid' ? refused : { kind: refused.kind, number: refused.version }
+}
+
+function shownChanges({ changes, omitted }: ConfigDiff): readonly ChangedValue[] {
+  const shown = changes.map(({ path, from, to }) => ({ path, from: shownValue(from), to: shownValue(to) }))
+  return omitted === 0 ? shown : [...shown, { path: `${omitted} more`, from: '', to: '' }]
+}
+
+function shownValue(value: unknown): string {
+  return value === undefined ? 'none' : JSON.stringify(value)
+}
+
+function rollbackTarget(operator: OperatorActions, name: string, to: string | undefined): string {
+  const artifact = operator.artifact(name)
+  const current = artifact.status().releaseId
+  const kept = artifact.releases()
+  const found = kept.filter(({ releaseId, isPrevious }) => (to === undefined ? isPrevious : releaseId.startsWith(to)))
+  const [target] = found
+  if (target !== undefined && found.length === 1) return target.releaseId
+  const others = kept
+    .map(({ releaseId }) => releaseId.slice(0, releaseDigits))
+    .filter((id) => current?.startsWith(id) !== true)
+  throw new AgentError(
+    `${name} has ${found.length === 0 ? 'no' : 'more than one'} release ${to ?? 'before the current one'}`,
+    {
+      hint: others.length === 0 ? 'no other release is kept' : `kept are: ${others.join(', ')}`,
+    },
+  )
+}
+
+/** The log group is the one of the device's own logs. */
+async function collectDiagnostics(
+  { session, generations, recent, log }: ControlActionsOptions,
+  { jobId, logLines }: { readonly jobId: string; readonly logLines: number },
+  signal: AbortSignal,
+): Promise<{ readonly stream: string; readonly events: number }> {
+  const { clients, call, clock } = session
+  const { config } = generations
+  const stream = `diagnostics/${jobId}`
+  const events = await sendDiagnostics(
+    {
+      target: { group: generations.current.logGroup, stream },
+      destination: createCloudWatchLogDestination({
+        client: clients.logs,
+        call,
+        compression: config.logs.compression,
+        log,
+      }),
+      status: generations.status(),
+      recent,
+      logLines,
+      nowMs: clock.now(),
+    },
+    signal,
+  )
+  return { stream, events }
+}
+
+/** What cannot be aborted goes on; nobody waits for it any more. */
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const onAbort = (): void => {
+    reject(signal.reason)
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
+  if (signal.aborted) onAbort()
+  try {
+    return await Promise.race([work, promise])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}

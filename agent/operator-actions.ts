@@ -1,0 +1,53 @@
+import type { ArtifactWorker } from './artifacts/artifact-worker.ts'
+import type { GenerationInUse } from './generation-in-use.ts'
+import { AgentError } from './lib/errors.ts'
+import type { Session } from './session.ts'
+
+/** What operators have done at once, on the appliance or by a job. Each rejects with what failed. */
+export interface OperatorActions {
+  readonly artifact: (name: string) => ArtifactWorker
+  /** All when no name is given. Credentials are renewed first, also where they are in back-off. */
+  readonly sync: (names: readonly string[] | undefined) => Promise<readonly ArtifactWorker[]>
+  readonly refresh: (names: readonly string[] | undefined) => Promise<void>
+}
+
+export interface OperatorActionsOptions {
+  readonly session: Session
+  readonly generations: Pick<GenerationInUse, 'current'>
+}
+
+export function operatorActions({ session, generations }: OperatorActionsOptions): OperatorActions {
+  const renewCredentials = async (): Promise<void> => {
+    for (const credentials of session.credentials) await credentials.renewNow()
+  }
+  const artifact = (name: string): ArtifactWorker => {
+    const found = generations.current.artifacts.find((each) => each.status().name === name)
+    if (found === undefined) throw unknownName('artifact', name)
+    return found
+  }
+  return {
+    artifact,
+    sync: async (names) => {
+      const chosen = names === undefined ? generations.current.artifacts : names.map(artifact)
+      if (chosen.length === 0) throw unknownName('artifact', undefined)
+      await renewCredentials()
+      await Promise.all(chosen.map((each) => each.syncNow()))
+      return chosen
+    },
+    refresh: async (names) => {
+      const { cameras } = generations.current
+      const known = new Set(cameras.status().map(({ name }) => name))
+      if (known.size === 0) throw unknownName('camera', undefined)
+      const unknown = names?.find((name) => !known.has(name))
+      if (unknown !== undefined) throw unknownName('camera', unknown)
+      await renewCredentials()
+      await Promise.all((names ?? [undefined]).map((name) => cameras.refreshNow(name)))
+    },
+  }
+}
+
+function unknownName(kind: string, name: string | undefined): AgentError {
+  return new AgentError(name === undefined ? `no ${kind} is configured` : `no ${kind} is named "${name}"`, {
+    hint: 'panorama-agent status lists the names',
+  })
+}

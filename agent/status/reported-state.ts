@@ -1,0 +1,108 @@
+import type { PartStatus, StatusDocument } from './status-document.ts'
+
+/** JSON that a shadow takes; instants are ISO 8601 in cloud time. */
+export type ReportedState = Readonly<Record<string, unknown>>
+
+/**
+ * How large the document may get: a shadow takes 8 KB ("AWS IoT Device Shadow limits"), metadata apart, and what this one
+ * costs in transfers and fleet indexing goes with its size.
+ */
+const maxReportedBytes = 7_168
+const releaseDigits = 12
+const detailLevels = [100, 20, 5, 0]
+
+/**
+ * What the fleet's operators see of an appliance: scalars at paths that stay, detail for what is not well alone, and instants,
+ * never ages, so that nothing changes by itself. Where it would get too large, details go first.
+ */
+export function reportedState(status: StatusDocument): ReportedState {
+  const [first = 0, ...rest] = detailLevels
+  let state = withDetails(status, first)
+  for (const most of rest) {
+    if (bytesOf(state) <= maxReportedBytes) break
+    state = withDetails(status, most)
+  }
+  return state
+}
+
+/** What is told at once when it changes. The rest can wait. */
+export function healthOf(state: ReportedState): string {
+  const { health, workers, configuration, cameras, artifacts } = state
+  return JSON.stringify({ health, workers, configuration, cameras, artifacts })
+}
+
+function withDetails(status: StatusDocument, most: number): ReportedState {
+  const { agent, artifacts, cameras, logs, identity, credentials, configuration } = status
+  const workers = {
+    credentials: worst(credentials),
+    artifacts: worst(artifacts),
+    cameras: worst(cameras),
+    logs: logs.state,
+  }
+  const { certificateExpiresAt } = identity
+  return {
+    agent: { version: agent.version, startedAt: agent.startedAt },
+    ...(configuration === undefined ? {} : { configuration: configurationOf(configuration) }),
+    health: healthOfAll([...Object.values(workers), ...status.overdue.map(() => 'failing')]),
+    workers,
+    artifacts: Object.fromEntries(artifacts.slice(0, most).map((artifact) => [artifact.name, artifactOf(artifact)])),
+    artifactCount: artifacts.length,
+    cameras: camerasOf(cameras, most),
+    logs: { lost: logs.lost, lostBytes: logs.lostBytes, gapsPending: logs.gapsPending },
+    certificate: { ...(certificateExpiresAt === undefined ? {} : { expiresAt: certificateExpiresAt }) },
+  }
+}
+
+function configurationOf({ version, digest, state }: NonNullable<StatusDocument['configuration']>): object {
+  return { version, digest: digest.slice(0, releaseDigits), state }
+}
+
+function artifactOf({ state, releaseId, manifest, since }: StatusDocument['artifacts'][number]): object {
+  return {
+    state,
+    ...(releaseId === undefined ? {} : { release: releaseId.slice(0, releaseDigits) }),
+    ...(manifest === undefined ? {} : { version: manifest.version.slice(0, 64) }),
+    ...(isWell(state) || since === undefined ? {} : { since }),
+  }
+}
+
+/** One that is not well may have an older credential than its secret holds. */
+function camerasOf(cameras: StatusDocument['cameras'], most: number): object {
+  const notWell = cameras.filter(({ state }) => !isWell(state))
+  return {
+    total: cameras.length,
+    notWell: notWell.length,
+    lagging: notWell.filter(({ state }) => state === 'pending' || state === 'failing').length,
+    ...(notWell.length === 0 || most === 0
+      ? {}
+      : { details: Object.fromEntries(notWell.slice(0, most).map(cameraOf)) }),
+  }
+}
+
+function cameraOf({ name, state, versionId, since }: StatusDocument['cameras'][number]): [string, object] {
+  return [
+    name,
+    {
+      state,
+      ...(versionId === undefined ? {} : { versionId: versionId.slice(0, releaseDigits) }),
+      ...(since === undefined ? {} : { since }),
+    },
+  ]
+}
+
+function isWell(state: string): boolean {
+  return state === 'ok' || state === 'starting'
+}
+
+function worst(parts: readonly PartStatus[]): string {
+  return healthOfAll(parts.map(({ state }) => state))
+}
+
+function healthOfAll(states: readonly string[]): string {
+  if (states.some((state) => !isWell(state))) return 'failing'
+  return states.includes('starting') ? 'starting' : 'ok'
+}
+
+function bytesOf(state: ReportedState): number {
+  return Buffer.byteLength(JSON.stringify(state))
+}

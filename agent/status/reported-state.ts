@@ -7,7 +7,7 @@ export type ReportedState = Readonly<Record<string, unknown>>
  * How large the document may get: a shadow takes 8 KB ("AWS IoT Device Shadow limits"), metadata apart, and what this one
  * costs in transfers and fleet indexing goes with its size.
  */
-const maxReportedBytes = 7_168
+export const maxReportedBytes = 7_168
 const releaseDigits = 12
 const detailLevels = [100, 20, 5, 0]
 

@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { Worker, type PassOutcome } from '../lib/worker.ts'
-import { healthOf, reportedState, type ReportedState } from './reported-state.ts'
+import { healthOf, maxReportedBytes, reportedState, type ReportedState } from './reported-state.ts'
 import type { StatusDocument } from './status-document.ts'
 
 /**
@@ -49,15 +49,27 @@ class Reports {
   }
 
   async pass(signal: AbortSignal): Promise<PassOutcome> {
-    const { shadow, status, patchBetween } = this.#deps
+    const { shadow, status } = this.#deps
     const state = reportedState(status())
     this.#reported ??= (await shadow.reported(signal)) ?? {}
     if (this.#isDue(this.#reported, state)) {
-      await shadow.report(patchBetween(this.#reported, state), signal)
+      await this.#report(this.#reported, state, signal)
       this.#reported = state
       this.#reportedMs = monotonicMs()
     }
     return { nextInMs: lookEveryMs }
+  }
+
+  /** In two where one update that removes this and adds that would itself be larger than a shadow may be. */
+  async #report(reported: ReportedState, state: ReportedState, signal: AbortSignal): Promise<void> {
+    const { shadow, patchBetween } = this.#deps
+    const patch = patchBetween(reported, state)
+    if (Buffer.byteLength(JSON.stringify(patch)) <= maxReportedBytes) {
+      await shadow.report(patch, signal)
+      return
+    }
+    await shadow.report(patchBetween(reported, {}), signal)
+    await shadow.report(state, signal)
   }
 
   #isDue(reported: ReportedState, state: ReportedState): boolean {

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import { isJsonObject, pathText, type JsonObject } from '../../../agent/lib/json-object.ts'
-import { composePatches, mergePatch } from '../../../agent/lib/merge-patch.ts'
+import { composePatches, mergePatch, patchBetween } from '../../../agent/lib/merge-patch.ts'
 
 /** RFC 7396, appendix A: original, patch, result. */
 const examples: readonly (readonly [string, string, string])[] = [
@@ -91,6 +91,34 @@ describe('two patches made one', () => {
   it('are refused where an object would have to take the place of another', () => {
     const composition = composePatches({ logs: { level: 'info' } }, { logs: null }, { logs: { flushSeconds: 5 } })
     expect(composition).toEqual({ kind: 'impossible', path: ['logs', 'level'] })
+  })
+})
+
+describe('a patch between two documents', () => {
+  /** Null cannot be set by a merge patch; patching nothing with a document takes it out. */
+  const documents = objects.map((object) => Object(mergePatch({}, object)) as JsonObject)
+
+  it('makes the second of the first', () => {
+    fc.assert(
+      fc.property(documents, documents, (from, to) => {
+        expect(mergePatch(from, patchBetween(from, to))).toEqual(to)
+      }),
+      { numRuns: 5_000 },
+    )
+  })
+
+  it('is empty between a document and itself', () => {
+    fc.assert(
+      fc.property(documents, (document) => {
+        expect(patchBetween(document, structuredClone(document))).toEqual({})
+      }),
+    )
+  })
+
+  it('names what changed alone, and what vanished with null', () => {
+    const from = { same: 1, deep: { same: 1, changed: 1, gone: 1 }, list: [1, 2], gone: { a: 1 } }
+    const to = { same: 1, deep: { same: 1, changed: 2, added: 1 }, list: [1, 3] }
+    expect(patchBetween(from, to)).toEqual({ deep: { changed: 2, gone: null, added: 1 }, list: [1, 3], gone: null })
   })
 })
 

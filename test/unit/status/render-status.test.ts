@@ -176,3 +176,27 @@ test('shows which configuration is in use, and what is wrong with the one that s
     ]),
   )
 })
+
+test('shows the connection to AWS IoT Core, and what to do while there is none', () => {
+  expect(linesOf().some((line) => line.startsWith('connection'))).toBe(false)
+  expect(linesOf({ connection: { state: 'connected', since } })).toContain(
+    `connection connected to AWS IoT Core, since ${since}`,
+  )
+  const lastError = { name: 'AgentError', message: 'not authorized (reason code 0x87)', hint: 'attach the thing' }
+  const lines = linesOf({ connection: { state: 'down', since, lastError } })
+  const at = lines.indexOf(`connection down to AWS IoT Core, since ${since}`)
+  expect(lines.slice(at + 1, at + 3)).toEqual(['error not authorized (reason code 0x87)', 'hint attach the thing'])
+})
+
+test('shows the job that runs, the last one, and an end that the cloud does not know yet', () => {
+  const current = { jobId: 'job-2', operation: 'sync-artifacts', status: 'IN_PROGRESS', at: since }
+  const last = { jobId: 'job-1', operation: 'configure', status: 'FAILED', at: since }
+  expect(linesOf().some((line) => line.startsWith('jobs'))).toBe(false)
+  expect(linesOf({ jobs: { state: 'ok', unreported: 0 } })).toContain('jobs ok none runs')
+  expect(linesOf({ jobs: { state: 'ok', current, last, unreported: 0 } })).toContain(
+    `jobs ok sync-artifacts job-2 IN_PROGRESS at ${since}, last: configure job-1 FAILED at ${since}`,
+  )
+  expect(linesOf({ jobs: { state: 'failing', last, unreported: 1 } })).toContain(
+    `jobs failing none runs, last: configure job-1 FAILED at ${since}, its end is not reported yet`,
+  )
+})

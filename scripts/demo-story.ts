@@ -179,8 +179,9 @@ export class DemoStory {
   }
 }
 
-function isWell({ credentials, artifacts, cameras, logs }: StatusDocument): boolean {
-  return [...credentials, ...artifacts, ...cameras, logs].every(({ state }) => state === 'ok')
+function isWell({ credentials, artifacts, cameras, logs, connection }: StatusDocument): boolean {
+  const isConnected = connection === undefined || connection.state === 'connected'
+  return isConnected && [...credentials, ...artifacts, ...cameras, logs].every(({ state }) => state === 'ok')
 }
 
 function summaryOf({ credentials, artifacts, cameras, logs }: StatusDocument): Record<string, unknown> {

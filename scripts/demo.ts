@@ -3,17 +3,20 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
 import { reportError } from '../agent/lib/errors.ts'
-import { startCloud } from '../test/cloud/cloud.ts'
+import { startCloud, type Cloud } from '../test/cloud/cloud.ts'
+import { mosquittoHint, startIotCloud, type IotCloud } from '../test/cloud/iot/iot-cloud.ts'
+import { findMosquitto } from '../test/cloud/iot/mosquitto.ts'
 import { AgentProcess } from '../test/support/agent-process.ts'
 import { createApplianceFiles } from '../test/support/appliance-files.ts'
 import { DemoConsole, DemoEnded } from './demo-console.ts'
+import { DemoJobs, type EndedJob } from './demo-jobs.ts'
 import { DemoStory } from './demo-story.ts'
 import { parseCommandLine } from './parse-command-line.ts'
 
 const usage = `Usage: scripts/demo [--once] [--publish FOLDER]
 
 Starts a local cloud and the agent as a process of its own, shows the agent at work, then changes things in the cloud
-and shows the agent follow. Everything runs on this machine, in a temporary folder that is removed at the end.
+and shows the agent follow; with mosquitto installed, jobs of AWS IoT as well. Everything runs on this machine, in a temporary folder that is removed at the end.
 
   --once             do not wait for keys; the last line is a JSON object, the exit code 0 if everything converged
   --publish FOLDER   sync the files of this folder instead of the demo's own model
@@ -55,7 +58,8 @@ async function tell(screen: DemoConsole, signal: AbortSignal): Promise<Record<st
   await using resources = new AsyncDisposableStack()
   const folder = await mkdtemp(join(tmpdir(), 'panorama-demo-'))
   resources.defer(() => rm(folder, { recursive: true, force: true }))
-  const cloud = await screen.step('start a local cloud', async () => resources.use(await startCloud()))
+  const cloud = await screen.step('start a local cloud', () => start(resources))
+  if (!hasIotCore(cloud)) screen.fact(`without AWS IoT Core and its jobs: ${mosquittoHint}`)
   const publishFolder = values.publish === undefined ? undefined : resolve(values.from, values.publish)
   const appliance = await screen.step('make the identity and the configuration of an appliance', async () =>
     createApplianceFiles({ cloud, folder, thingName: 'panorama_dock-1_Thing', config: demoConfig(cloud.names) }),
@@ -81,8 +85,25 @@ async function tell(screen: DemoConsole, signal: AbortSignal): Promise<Record<st
   await story.changes(agent)
   await pause('cut the network for ten seconds')
   await story.outage(agent)
+  const jobs: EndedJob[] = []
+  if (hasIotCore(cloud)) {
+    const scenes = new DemoJobs({ screen, cloud, thingName: appliance.thingName, signal })
+    await pause('change the configuration from afar, by a job of AWS IoT')
+    jobs.push(await scenes.change(agent))
+    await pause('change it in a way that would cut the appliance off: it takes half a minute')
+    jobs.push(await scenes.mistake(agent))
+  }
   await pause('stop the agent')
-  return await story.end(agent)
+  return { ...(await story.end(agent)), jobs }
+}
+
+async function start(resources: AsyncDisposableStack): Promise<Cloud | IotCloud> {
+  const mosquitto = await findMosquitto(process.env['PATH'] ?? '')
+  return resources.use(mosquitto === undefined ? await startCloud() : await startIotCloud({ mosquitto }))
+}
+
+function hasIotCore(cloud: Cloud | IotCloud): cloud is IotCloud {
+  return 'iot' in cloud
 }
 
 function demoConfig({ accessPointArn }: { readonly accessPointArn: string }): Record<string, unknown> {

@@ -3,16 +3,31 @@ import { join } from 'node:path'
 
 import { expect, it } from 'vitest'
 
+import { lacksMosquitto } from '../support/mosquitto.ts'
 import { runCommand } from '../support/run-command.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
 const demo = join(import.meta.dirname, '..', '..', 'scripts', 'demo.ts')
 
+const jobs = [
+  { jobId: 'flush-every-2-seconds', status: 'SUCCEEDED', statusDetails: { version: '1' } },
+  {
+    jobId: 'wrong-endpoint',
+    status: 'FAILED',
+    statusDetails: {
+      reason: expect.stringContaining('not confirmed within 30 s') as string,
+      revertedVersion: '2',
+    },
+  },
+]
+
 it('shows the agent at work on a folder of the user, and sums it up in the last line', async () => {
   await using folder = await tempFolder()
   await mkdir(join(folder.path, 'deep'))
   await writeFile(join(folder.path, 'deep', 'mine.txt'), 'mine\n')
-  const { stdout } = await runCommand(process.execPath, [demo, '--once', '--publish', folder.path])
+  const { stdout } = await runCommand(process.execPath, [demo, '--once', '--publish', folder.path], {
+    withinMs: 170_000,
+  })
   expect(JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '')).toEqual({
     credentials: { fetches: expect.any(Number) as number, expiresAt: expect.stringMatching(/^\d{4}-.*Z$/) as string },
     artifacts: {
@@ -25,5 +40,6 @@ it('shows the agent at work on a folder of the user, and sums it up in the last 
       versionId: expect.stringMatching(/^[0-9a-f-]{36}$/) as string,
     })),
     logs: { accepted: expect.any(Number) as number, lost: 0 },
+    jobs: (await lacksMosquitto('the jobs of the demo')) ? [] : jobs,
   })
-}, 90_000)
+}, 180_000) // half a minute of it is the trial of a configuration

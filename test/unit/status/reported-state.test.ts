@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises'
+
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
@@ -156,4 +158,17 @@ test('takes a change of release, camera or configuration for news, and a log rec
   expect(health({ artifacts: [artifact({ releaseId: 'f'.repeat(64) })], cameras: [camera()] })).not.toBe(before)
   expect(health({ artifacts: [artifact()], cameras: [camera({ state: 'pending' })] })).not.toBe(before)
   expect(health({ artifacts: [artifact()], cameras: [camera()], logs: logsPart({ gapsPending: 1 }) })).toBe(before)
+})
+
+test('has every field that the queries of the README ask for', async () => {
+  const state: unknown = reportedState(
+    statusDocument({
+      configuration: { version: 3, digest: releaseId, state: 'accepted', faults: [] },
+      artifacts: [artifact({ name: 'people-counter' })],
+    }),
+  )
+  const readme = await readFile(new URL('../../../README.md', import.meta.url), 'utf8')
+  const paths = [...readme.matchAll(/shadow\.name\.panorama-agent\.reported\.([\w.-]+)/g)].map(([, path = '']) => path)
+  expect(new Set(paths).size).toBeGreaterThan(6)
+  for (const path of paths) expect(state, path).toHaveProperty(path.split('.'))
 })

@@ -16,7 +16,8 @@ import { parseCommandLine } from './parse-command-line.ts'
 const usage = `Usage: scripts/demo [--once] [--publish FOLDER]
 
 Starts a local cloud and the agent as a process of its own, shows the agent at work, then changes things in the cloud
-and shows the agent follow; with mosquitto installed, jobs of AWS IoT as well. Everything runs on this machine, in a temporary folder that is removed at the end.
+and shows the agent follow; with mosquitto installed, jobs of AWS IoT as well. Everything runs on this machine, in a
+temporary folder that is removed at the end.
 
   --once             do not wait for keys; the last line is a JSON object, the exit code 0 if everything converged
   --publish FOLDER   sync the files of this folder instead of the demo's own model

@@ -3,7 +3,7 @@ import type { Config } from './config/config-schema.ts'
 import { diffConfigs, type ConfigDiff } from './config/config-values.ts'
 import { effectiveConfig, overlayFaults } from './config/effective-config.ts'
 import type { ConfigFault } from './config/load-config.ts'
-import type { TrialOutcome } from './config/overlay-versions.ts'
+import type { SettledTrial, TrialOutcome } from './config/overlay-versions.ts'
 import { confirmSecondsBounds, digestOf, type JobExecutionId } from './config/overlay-version.ts'
 import { isJsonObject, pathText, type JsonObject } from './lib/json-object.ts'
 import { composePatches } from './lib/merge-patch.ts'
@@ -42,6 +42,8 @@ export interface ConfigChanges {
   dryRun(change: ConfigChange): DryRun
   /** What came of the change of a job, also after a restart; undefined when it brought none, or that is long ago. */
   outcomeOf(job: JobExecutionId): TrialOutcome | undefined
+  /** As `outcomeOf`, once it is durable that the trial is over; rejects with the signal's reason when it aborts before. */
+  settled(job: JobExecutionId, signal: AbortSignal): Promise<SettledTrial | undefined>
   /** Takes the change of a job back while it is on trial; afterwards nothing happens. */
   abandon(job: JobExecutionId, reason: string): void
 }

@@ -15,7 +15,7 @@ import type { Config } from './config/config-schema.ts'
 import type { ConfigDiff } from './config/config-values.ts'
 import { configurationPart } from './configuration-report.ts'
 import type { ConfigFault } from './config/load-config.ts'
-import { OverlayVersions, type TrialOutcome } from './config/overlay-versions.ts'
+import { OverlayVersions, type SettledTrial, type TrialOutcome } from './config/overlay-versions.ts'
 import type { JobExecutionId, OverlayVersion } from './config/overlay-version.ts'
 import { AgentError, reportError } from './lib/errors.ts'
 import type { Log, LogFields } from './lib/log.ts'
@@ -152,6 +152,10 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
 
   outcomeOf(job: JobExecutionId): TrialOutcome | undefined {
     return this.#versions().outcomeOf(job)
+  }
+
+  async settled(job: JobExecutionId, signal: AbortSignal): Promise<SettledTrial | undefined> {
+    return await this.#versions().settled(job, signal)
   }
 
   abandon(job: JobExecutionId, reason: string): void {

@@ -6,9 +6,9 @@ import type { ConfigDiff } from './config/config-values.ts'
 import { sendDiagnostics } from './diagnostics.ts'
 import type { GenerationInUse } from './generation-in-use.ts'
 import type { ChangedValue, ConfigureActions, JobActions, RefusedConfigure } from './jobs/job-actions.ts'
+import { untilAborted } from './lib/abort.ts'
 import { AgentError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
-import { sleep } from './lib/sleep.ts'
 import type { LogRing } from './logs/log-ring.ts'
 import type { OperatorActions } from './operator-actions.ts'
 import type { Session } from './session.ts'
@@ -25,7 +25,6 @@ export interface ControlActionsOptions {
   readonly log: Log
 }
 
-const lookEveryMs = 250
 const releaseDigits = 12
 
 /** What jobs can do with this agent. */
@@ -74,17 +73,10 @@ function configureActions(configurations: ConfigChanges): ConfigureActions {
       )
     },
     settled: async (job, signal) => {
-      for (;;) {
-        const outcome = configurations.outcomeOf(job)
-        if (outcome === undefined) return undefined
-        if (outcome !== 'running') {
-          const { number } = outcome
-          return 'accepted' in outcome
-            ? { kind: 'accepted', number }
-            : { kind: 'reverted', number, reason: outcome.reason }
-        }
-        await sleep(lookEveryMs, signal)
-      }
+      const outcome = await configurations.settled(job, signal)
+      if (outcome === undefined) return undefined
+      const { number } = outcome
+      return 'accepted' in outcome ? { kind: 'accepted', number } : { kind: 'reverted', number, reason: outcome.reason }
     },
     revert: (job, reason) => {
       configurations.abandon(job, reason)
@@ -150,19 +142,4 @@ async function collectDiagnostics(
     signal,
   )
   return { stream, events }
-}
-
-/** What cannot be aborted goes on; nobody waits for it any more. */
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const onAbort = (): void => {
-    reject(signal.reason)
-  }
-  signal.addEventListener('abort', onAbort, { once: true })
-  if (signal.aborted) onAbort()
-  try {
-    return await Promise.race([work, promise])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
 }

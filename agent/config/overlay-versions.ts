@@ -1,3 +1,4 @@
+import { untilAborted } from '../lib/abort.ts'
 import { AgentError } from '../lib/errors.ts'
 import { FailureLog } from '../lib/failure-log.ts'
 import type { JsonObject } from '../lib/json-object.ts'
@@ -7,11 +8,13 @@ import { sleep } from '../lib/sleep.ts'
 import { OverlayStore, type OverlayFiles } from './overlay-store.ts'
 import { digestOf, versionInForce, type JobExecutionId, type OverlayVersion } from './overlay-version.ts'
 
-/** What came of the version that a job brought. */
-export type TrialOutcome =
-  | 'running'
+/** How the trial of a version ended. */
+export type SettledTrial =
   | { readonly accepted: true; readonly number: number }
   | { readonly reverted: true; readonly number: number; readonly reason: string }
+
+/** What came of the version that a job brought. */
+export type TrialOutcome = 'running' | SettledTrial
 
 export interface NewOverlay {
   readonly overlay: JsonObject
@@ -36,6 +39,8 @@ export class OverlayVersions implements AsyncDisposable {
   readonly #lifetime = new AbortController()
   readonly #undone = new Map<number, string>()
   readonly #writing = new Set<Promise<void>>()
+  /** Resolves when the next trial has ended, on the disk. */
+  #nextSettled = Promise.withResolvers<undefined>()
 
   constructor(folder: string, log: Log) {
     this.#store = new OverlayStore(folder, log)
@@ -95,6 +100,7 @@ export class OverlayVersions implements AsyncDisposable {
       if (version?.state !== 'trial' || this.#undone.has(number)) throw notOnTrial(number)
       await this.#store.write({ ...version, state: 'accepted' })
     })
+    this.#tellSettled()
   }
 
   /** Ends the trial of a version badly: it is not in force any more, nor ever again. */
@@ -118,10 +124,24 @@ export class OverlayVersions implements AsyncDisposable {
     return state === 'accepted' ? { accepted: true, number } : { reverted: true, number, reason }
   }
 
+  /** As `outcomeOf`, once the trial is over; rejects with the signal's reason when it aborts before. */
+  async settled(job: JobExecutionId, signal: AbortSignal): Promise<SettledTrial | undefined> {
+    for (;;) {
+      const outcome = this.outcomeOf(job)
+      if (outcome !== 'running') return outcome
+      await untilAborted(this.#nextSettled.promise, signal)
+    }
+  }
+
   /** Waits for reverts that are being written, but for no disk that does not take them. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#lifetime.abort()
     await Promise.all(this.#writing)
+  }
+
+  #tellSettled(): void {
+    this.#nextSettled.resolve(undefined)
+    this.#nextSettled = Promise.withResolvers<undefined>()
   }
 
   async #writeRevert(number: number, reason: string): Promise<void> {
@@ -134,6 +154,7 @@ export class OverlayVersions implements AsyncDisposable {
           await this.#store.write({ ...version, state: 'reverted', reason })
         })
         this.#failures.recovered('the revert of a configuration is recorded', { version: number })
+        this.#tellSettled()
         return
       } catch (error) {
         this.#failures.failed('the revert of a configuration cannot be recorded', error, { version: number })

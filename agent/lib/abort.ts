@@ -54,3 +54,18 @@ export function linkedAbort(...signals: readonly AbortSignal[]): { controller: A
     },
   }
 }
+
+/** Settles as `work` does, or rejects with the signal's reason as soon as it aborts; the work then goes on unwaited for. */
+export async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const onAbort = (): void => {
+    reject(signal.reason)
+  }
+  signal.addEventListener('abort', onAbort, { once: true })
+  if (signal.aborted) onAbort()
+  try {
+    return await Promise.race([work, promise])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}

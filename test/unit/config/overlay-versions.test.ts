@@ -108,6 +108,29 @@ describe('the versions of the overlay', () => {
     }
   })
 
+  it('tell whoever waits for a job as soon as its trial is over, and let go of who waits no more', async () => {
+    await using folder = await tempFolder()
+    await using opened = await open(folder.path)
+    const { versions } = opened
+    const [good, bad] = [1, 2].map((executionNumber) => ({ jobId: 'job', executionNumber }))
+    if (good === undefined || bad === undefined) throw new Error('there are two')
+    const waiter = new AbortController()
+    await versions.add(change(1, { job: good }))
+    const [settled, left] = [
+      versions.settled(good, new AbortController().signal),
+      versions.settled(good, waiter.signal),
+    ]
+    waiter.abort(new Error('the agent stops'))
+    await expect(left).rejects.toThrow('the agent stops')
+    await versions.accept(1)
+    expect(await settled).toEqual({ accepted: true, number: 1 })
+    await versions.add(change(2, { job: bad }))
+    const reverted = versions.settled(bad, new AbortController().signal)
+    versions.revert(2, 'no')
+    expect(await reverted).toEqual({ reverted: true, number: 2, reason: 'no' })
+    expect(await versions.settled({ jobId: 'none', executionNumber: 1 }, waiter.signal)).toBe(undefined)
+  })
+
   it('cannot be accepted any more once they are reverted', async () => {
     await using folder = await tempFolder()
     await using opened = await open(folder.path)

@@ -19,7 +19,8 @@ export interface Control extends AsyncDisposable {
   readonly connection: () => { readonly state: string; readonly sinceMs: number; readonly error?: unknown }
 }
 
-const proveEveryMs = 500
+/** After an update that failed. */
+const proveAgainMs = 500
 
 /**
  * Undefined where the configuration names no MQTT endpoint. The native client is loaded only where it does: it takes some
@@ -60,7 +61,11 @@ export async function createControl(options: ControlActionsOptions): Promise<Con
     connection: () => core.status(),
     evidence: {
       control: async (signal) => {
-        while (!(await isProven(jobs, signal))) await sleep(proveEveryMs, signal)
+        for (;;) {
+          await jobs.untilRunning(signal)
+          if (await isProven(jobs, signal)) return
+          await sleep(proveAgainMs, signal)
+        }
       },
       why: () => {
         const { error } = core.status()

@@ -44,7 +44,7 @@ export class RoleCredentials {
   #refreshDueMs = 0
   #fetches = 0
   #isAsked = false
-  readonly #renewedListeners: (() => void)[] = []
+  readonly #renewedListeners = new Set<() => void>()
 
   constructor({
     name,
@@ -106,9 +106,14 @@ export class RoleCredentials {
     await this.worker.requestPass().catch(() => undefined)
   }
 
-  /** Calls `listener` whenever credentials come after a time without any. */
-  onRenewed(listener: () => void): void {
-    this.#renewedListeners.push(listener)
+  /** Calls `listener` whenever credentials come after a time without any, until disposed. */
+  onRenewed(listener: () => void): Disposable {
+    this.#renewedListeners.add(listener)
+    return {
+      [Symbol.dispose]: () => {
+        this.#renewedListeners.delete(listener)
+      },
+    }
   }
 
   status(): CredentialsStatus {

@@ -1,3 +1,4 @@
+import { untilAborted } from '../lib/abort.ts'
 import { AgentError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
@@ -58,6 +59,8 @@ export class JobsWorker implements Disposable {
   readonly #deps: JobsWorkerDeps
   readonly #listening: Disposable
   #running: Running | undefined
+  /** Resolves when the next job begins to run. */
+  #nextBegun = Promise.withResolvers<undefined>()
   #last: JobPart | undefined
   #unreported = 0
 
@@ -75,6 +78,11 @@ export class JobsWorker implements Disposable {
 
   status(): JobsStatus {
     return { current: this.#running?.part, last: this.#last, unreported: this.#unreported }
+  }
+
+  /** Resolves while a job runs, at once or as soon as one does; rejects with the signal's reason when it aborts before. */
+  async untilRunning(signal: AbortSignal): Promise<void> {
+    while (this.#running === undefined) await untilAborted(this.#nextBegun.promise, signal)
   }
 
   /**
@@ -168,6 +176,8 @@ export class JobsWorker implements Disposable {
     const run = this.#runOf(job, parsed.operation)
     const { jobId, operation } = entry
     this.#running = { part: { jobId, operation, status: 'IN_PROGRESS', atMs: monotonicMs() }, run }
+    this.#nextBegun.resolve(undefined)
+    this.#nextBegun = Promise.withResolvers<undefined>()
     try {
       // without a connection nothing is begun, and the next pass takes the job up again
       const { kind } = await run.renew(pass.signal)

@@ -259,7 +259,9 @@ test('renews at once when it is asked to, in the middle of a back-off, and not w
 test('tells listeners when credentials come after a time without any, and not at a refresh', async () => {
   const { source, credentials } = make()
   const listener = vi.fn()
+  const left = vi.fn()
   credentials.onRenewed(listener)
+  credentials.onRenewed(left)[Symbol.dispose]()
   source.failure = new AgentError('no network', { retryable: true })
   await using _ = running(credentials.worker)
   await vi.advanceTimersByTimeAsync(10 * minuteMs)
@@ -270,6 +272,7 @@ test('tells listeners when credentials come after a time without any, and not at
   await vi.advanceTimersByTimeAsync(hourMs)
   expect(source.startedMs.length).toBeGreaterThan(2)
   expect(listener).toHaveBeenCalledTimes(1)
+  expect(left).not.toHaveBeenCalled()
 })
 
 test('renews invalidated credentials also right after a refresh that failed', async () => {

@@ -254,8 +254,15 @@ test('proves control by an update of the running job', async () => {
   const { signal } = new AbortController()
   appliance.start()
   await expect(appliance.worker.proveControl(signal)).rejects.toThrow('no job runs')
+  const waiter = new AbortController()
+  const [begun, left] = [appliance.worker.untilRunning(signal), appliance.worker.untilRunning(waiter.signal)]
+  waiter.abort(new Error('the trial is over'))
+  await expect(left).rejects.toThrow('the trial is over')
   appliance.service.queue('job-1', sync)
-  await until(() => appliance.worker.status().current !== undefined)
+  await begun
+  await appliance.worker.untilRunning(signal)
+  expect(appliance.worker.status().current).toMatchObject({ jobId: 'job-1' })
+  await until(() => appliance.service.updates.length > 0)
   const before = appliance.service.updates.length
   await appliance.worker.proveControl(signal)
   expect(appliance.service.updates.length).toBe(before + 1)

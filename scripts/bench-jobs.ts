@@ -12,13 +12,16 @@ import { startDevice } from '../test/support/iot-device.ts'
 /**
  * Measures how long a trivial `configure` takes on the real agent process, from the publication of the job in the local
  * cloud to SUCCEEDED, with the new generation and its confirmation in it; beside it, in the same run, one round trip of the
- * device SDK (DescribeJobExecution). Prints where the time goes; never fails on time.
+ * device SDK (DescribeJobExecution). Then the same for a change that takes a new session: connection, credentials and all.
+ * Prints where the time goes; never fails on time.
  */
-const { values } = parseArgs({ options: { rounds: { type: 'string', default: '20' } } })
-const rounds = Number(values.rounds)
+const { values } = parseArgs({
+  options: { rounds: { type: 'string', default: '20' }, 'session-rounds': { type: 'string', default: '5' } },
+})
 const thingName = 'panorama_bench'
 const peerName = 'panorama_peer'
-const pauseMs = 300
+/** With it, no client id connects twice in a second. */
+const pauseMs = 400
 const lookEveryMs = 1
 const jobWithinMs = 60_000
 
@@ -49,15 +52,23 @@ console.log(
   `${cpus().length} cores, ${cpus()[0]?.model ?? 'unknown processor'}, Node ${process.version}, load ${load.join(' ')}`,
 )
 await timeTrip() // subscribes too
-await timeJob('warm-up', 100)
-const measured: Round[] = []
-for (let index = 1; index <= rounds; index += 1) {
-  const tripMs = await timeTrip()
-  measured.push({ tripMs, ...(await timeJob(`job-${index}`, 100 + index)) })
-}
-printRounds(measured)
+await timeJob('warm-up', { logs: { flushSeconds: 100 } })
+await measure('configure', Number(values.rounds), (index) => ({ logs: { flushSeconds: 100 + index } }))
+await measure('configure of a new session', Number(values['session-rounds']), (index) => ({
+  device: { name: `bench-${index}` },
+}))
 await resources.disposeAsync()
 process.exit(0) // the CRT would keep it alive
+
+async function measure(name: string, rounds: number, patchOf: (index: number) => object): Promise<void> {
+  const measured: Round[] = []
+  for (let index = 1; index <= rounds; index += 1) {
+    const tripMs = await timeTrip()
+    const jobId = `${name}-${index}`.replaceAll(' ', '-')
+    measured.push({ tripMs, ...(await timeJob(jobId, patchOf(index))) })
+  }
+  if (measured.length > 0) printRounds(name, measured)
+}
 
 async function timeTrip(): Promise<number> {
   await delay(pauseMs)
@@ -66,11 +77,11 @@ async function timeTrip(): Promise<number> {
   return performance.now() - startMs
 }
 
-async function timeJob(jobId: string, flushSeconds: number): Promise<Omit<Round, 'tripMs'>> {
+async function timeJob(jobId: string, patch: object): Promise<Omit<Round, 'tripMs'>> {
   await delay(pauseMs)
   logged.clear()
   const before = cloud.requests.count({ service: 'iot-jobs' })
-  const document = { version: '1.0', operation: 'configure', patch: { logs: { flushSeconds } } }
+  const document = { version: '1.0', operation: 'configure', patch }
   const startMs = performance.now()
   cloud.iot.jobs.createJob({ jobId, targets: [thingName], document })
   const status = await endOf(jobId)
@@ -96,11 +107,11 @@ function noteStage(line: string): void {
   if (stage !== undefined) logged.set(stage, performance.now())
 }
 
-function printRounds(all: readonly Round[]): void {
+function printRounds(name: string, all: readonly Round[]): void {
   const trip = spread(all.map(({ tripMs }) => tripMs))
   const job = spread(all.map(({ jobMs }) => jobMs))
   console.log(`DescribeJobExecution by the device SDK: ${text(trip)}`)
-  console.log(`configure, from its publication to SUCCEEDED: ${text(job)}, ${all.length} jobs`)
+  console.log(`${name}, from its publication to SUCCEEDED: ${text(job)}, ${all.length} jobs`)
   console.log(`ratio of the medians: ${(job.median / trip.median).toFixed(1)}`)
   for (const [index, stage] of stages.entries()) {
     console.log(`  ${stage}: after ${text(spread(all.map(({ stagesMs }) => stagesMs[index] ?? Number.NaN)))}`)

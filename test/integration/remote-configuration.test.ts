@@ -24,7 +24,10 @@ async function runningSite(env: Readonly<Record<string, string>> = {}): Promise<
     await createAgentSite({
       config: ({ folder, cloud: { names } }) => ({
         artifacts: [{ name: 'model', accessPoint: names.accessPointArn, prefix: 'model/', pollSeconds: 3_600 }],
-        cameras: { refreshSeconds: 3_600, streams: [{ name: 'dock-1', secretId: 'panorama/shared/dock-1' }] },
+        cameras: {
+          refreshSeconds: 3_600,
+          streams: [{ name: 'dock-1', secretId: 'panorama/shared/dock-1', probe: false }],
+        },
         logs: { flushSeconds: 1, sources: [{ kind: 'file', path: join(folder, 'logs', '*.log') }] },
       }),
     }),

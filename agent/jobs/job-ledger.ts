@@ -2,6 +2,7 @@ import { join } from 'node:path'
 
 import * as z from 'zod'
 
+import { removeUnfinished } from '../lib/atomic-file.ts'
 import { makeFolder } from '../lib/durable-files.ts'
 import { readJsonState, writeJsonState } from '../lib/json-state.ts'
 import type { Log } from '../lib/log.ts'
@@ -89,8 +90,11 @@ export class JobLedger {
     const parse = (json: unknown): readonly LedgerEntry[] => ledgerSchema.parse(json).entries
     // without it a job could run twice: while it cannot be read, no job is begun
     const isVital = (): boolean => true
-    this.#entries ??= (await readJsonState({ path: this.#path, log: this.#log, parse, isVital })) ?? []
-    return this.#entries
+    if (this.#entries !== undefined) return this.#entries
+    const entries = (await readJsonState({ path: this.#path, log: this.#log, parse, isVital })) ?? []
+    await removeUnfinished(this.#folder)
+    this.#entries = entries
+    return entries
   }
 }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { open, rename, rm, type FileHandle } from 'node:fs/promises'
+import { open, readdir, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 import { AgentError, errorCode } from './errors.ts'
@@ -10,6 +10,9 @@ export interface AtomicFileOptions {
   /** The group that the file gets. Without privileges, only a group that the process is in. */
   readonly gid?: number
 }
+
+/** The temporary name of `writeFileAtomic`. */
+const unfinished = /^\.[0-9a-f]{12}\.tmp$/
 
 /** A file could not be written. Names the file itself, never the temporary one, so that repetitions look alike. */
 export class WriteError extends AgentError {
@@ -55,6 +58,17 @@ export async function syncFolder(path: string): Promise<void> {
     await folder.sync()
   } finally {
     await folder.close()
+  }
+}
+
+/**
+ * Removes what a crash left behind of files that were being written to this folder. Never rejects: what cannot be removed
+ * only takes room. Not to be called while a file is being written there.
+ */
+export async function removeUnfinished(folder: string): Promise<void> {
+  const names = await readdir(folder).catch(() => [])
+  for (const name of names.filter((each) => unfinished.test(each))) {
+    await rm(join(folder, name), { force: true }).catch(() => undefined)
   }
 }
 

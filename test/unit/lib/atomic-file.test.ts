@@ -1,8 +1,8 @@
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises'
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
-import { writeFileAtomic } from '../../../agent/lib/atomic-file.ts'
+import { removeUnfinished, writeFileAtomic } from '../../../agent/lib/atomic-file.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 
 if (process.getuid?.() !== 0)
@@ -73,4 +73,13 @@ test('lets a reader find the old content or the new one and nothing between', as
     seen.add(await readFile(path, 'utf8'))
   }
   expect([...seen].every((content) => contents.includes(content))).toBe(true)
+})
+
+test('removes what a crash left unfinished, and nothing else', async () => {
+  await using folder = await tempFolder()
+  const names = ['.0123456789ab.tmp', '.keep.tmp', 'ledger.json']
+  for (const name of names) await writeFile(join(folder.path, name), '')
+  await removeUnfinished(folder.path)
+  expect(await readdir(folder.path)).toEqual(['.keep.tmp', 'ledger.json'])
+  await expect(removeUnfinished(join(folder.path, 'missing'))).resolves.toBeUndefined()
 })

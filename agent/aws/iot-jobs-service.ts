@@ -1,12 +1,13 @@
 import { iotjobs, mqtt_request_response } from 'aws-iot-device-sdk-v2'
 
-import type {
-  ExecutionKey,
-  JobExecution,
-  JobsService,
-  JobStatus,
-  JobUpdate,
-  UpdateOutcome,
+import {
+  isTerminal,
+  type ExecutionKey,
+  type JobExecution,
+  type JobsService,
+  type JobStatus,
+  type JobUpdate,
+  type UpdateOutcome,
 } from '../jobs/jobs-service.ts'
 import { withDeadline } from '../lib/abort.ts'
 import { AgentError } from '../lib/errors.ts'
@@ -62,20 +63,23 @@ export class IotJobsService implements JobsService, Disposable {
     return execution === undefined ? undefined : toExecution(execution)
   }
 
-  readonly statusOf = async (
+  readonly isOpen = async (
     { jobId, executionNumber, queuedAt }: ExecutionKey,
     signal: AbortSignal,
-  ): Promise<JobStatus | undefined> => {
+  ): Promise<boolean> => {
     const { thingName } = this.#options
     try {
       const { execution } = await this.#call('DescribeJobExecution', signal, async (client) =>
         client.describeJobExecution({ thingName, jobId, executionNumber }),
       )
-      if (execution === undefined) return undefined
+      if (execution === undefined) return false
       const found = toExecution(execution)
-      return found.queuedAt === queuedAt ? found.status : undefined
+      return found.queuedAt === queuedAt && !isTerminal(found.status)
     } catch (error) {
-      if (codeOf(error) === iotjobs.model.RejectedErrorCode.RESOURCE_NOT_FOUND) return undefined
+      const code = codeOf(error)
+      // of one that has ended, the service says nothing more
+      if (code === iotjobs.model.RejectedErrorCode.TERMINAL_STATE_REACHED) return false
+      if (code === iotjobs.model.RejectedErrorCode.RESOURCE_NOT_FOUND) return false
       throw error
     }
   }

@@ -8,7 +8,7 @@ import type { JobActions } from './job-actions.ts'
 import { jobDetails } from './job-details.ts'
 import type { JobOperation } from './job-document.ts'
 import type { JobStep } from './job-ledger.ts'
-import { isTerminal, type ExecutionKey, type JobsService, type UpdateOutcome } from './jobs-service.ts'
+import type { ExecutionKey, JobsService, UpdateOutcome } from './jobs-service.ts'
 import { deadlineMs, runOperation } from './operations.ts'
 import { WithdrawnError, type OperationOutcome, type RunningJob } from './running-job.ts'
 
@@ -46,6 +46,9 @@ export class JobRun {
   /** Something may have changed in the cloud since it was last looked up. */
   #isChanged = false
   #wake: () => void = () => undefined
+  #isWithdrawn = false
+  /** Ends the operation; set while it runs. */
+  #end: AbortController | undefined
 
   constructor(options: JobRunOptions) {
     this.#options = options
@@ -70,6 +73,7 @@ export class JobRun {
       signal,
     )
     this.#renewedMs = monotonicMs()
+    if (outcome.kind !== 'accepted') this.#withdraw()
     return outcome
   }
 
@@ -85,7 +89,9 @@ export class JobRun {
    */
   async run(pass: Pass): Promise<OperationOutcome> {
     using end = linkedAbort(pass.signal)
-    const watched = this.#watch(pass, end.controller)
+    this.#end = end.controller
+    if (this.#isWithdrawn) this.#withdraw()
+    const watched = this.#watch(pass, end.controller.signal)
     const { operation, endWithinMs, log } = this.#options
     const { promise: ended, resolve } = Promise.withResolvers<undefined>()
     try {
@@ -113,6 +119,12 @@ export class JobRun {
     }
   }
 
+  /** Whoever learnt of it. */
+  #withdraw(): void {
+    this.#isWithdrawn = true
+    this.#end?.abort(new WithdrawnError('the job was withdrawn in the cloud'))
+  }
+
   #job(signal: AbortSignal): RunningJob {
     const { execution, actions, resumed, saveStep } = this.#options
     return {
@@ -133,8 +145,8 @@ export class JobRun {
   }
 
   /** Ends with the operation. What cannot be told or asked now is so again soon: the operation goes on meanwhile. */
-  async #watch(pass: Pass, end: AbortController): Promise<void> {
-    while (!end.signal.aborted) {
+  async #watch(pass: Pass, end: AbortSignal): Promise<void> {
+    while (!end.aborted) {
       pass.beat(2 * watchEveryMs)
       try {
         await this.#check(end)
@@ -143,24 +155,20 @@ export class JobRun {
         this.#options.log.debug('the cloud cannot be told about the job now', { error })
         this.#isChanged = true
       }
-      await this.#rest(end.signal)
+      await this.#rest(end)
     }
   }
 
-  async #check(end: AbortController): Promise<void> {
+  async #check(end: AbortSignal): Promise<void> {
     const { service, execution } = this.#options
     const isDue = this.#isProgressUntold || monotonicMs() - this.#renewedMs >= renewEveryMs
     if (!isDue && !this.#isChanged) return
     this.#isChanged = false
     if (isDue) {
-      const { kind } = await this.renew(end.signal)
-      if (kind !== 'accepted') end.abort(new WithdrawnError('the job was withdrawn in the cloud'))
+      await this.renew(end)
       return
     }
-    const status = await service.statusOf(execution, end.signal)
-    if (status === undefined || isTerminal(status)) {
-      end.abort(new WithdrawnError(`the job was withdrawn in the cloud: ${status ?? 'deleted'}`))
-    }
+    if (!(await service.isOpen(execution, end))) this.#withdraw()
   }
 
   /** Until something is to be told or asked, but not for long. */

@@ -46,8 +46,8 @@ export interface JobsService {
   readonly onChanged: (listener: () => void) => Disposable
   /** The one in progress, else the oldest that is queued; undefined when there is none. */
   readonly next: (signal: AbortSignal) => Promise<JobExecution | undefined>
-  /** How an execution stands in the cloud; undefined when the service does not know it. */
-  readonly statusOf: (execution: ExecutionKey, signal: AbortSignal) => Promise<JobStatus | undefined>
+  /** Whether an execution is queued or in progress: not once it has ended in whatever way, or was deleted. */
+  readonly isOpen: (execution: ExecutionKey, signal: AbortSignal) => Promise<boolean>
   /** Idempotent: an update that was made already, and whose answer was lost, may be made again. */
   readonly update: (update: JobUpdate, signal: AbortSignal) => Promise<UpdateOutcome>
 }

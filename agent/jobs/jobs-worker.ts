@@ -9,7 +9,7 @@ import { jobDetails } from './job-details.ts'
 import { parseJobDocument, type JobOperation, type ParsedDocument } from './job-document.ts'
 import { isSameExecution, type JobLedger, type JobOutcome, type JobStep, type LedgerEntry } from './job-ledger.ts'
 import { JobRun } from './job-run.ts'
-import { isTerminal, type JobExecution, type JobsService } from './jobs-service.ts'
+import type { JobExecution, JobsService } from './jobs-service.ts'
 import { failed, failedBy, WithdrawnError, type OperationOutcome } from './running-job.ts'
 
 export interface JobsWorkerDeps {
@@ -125,8 +125,7 @@ export class JobsWorker implements Disposable {
     const { service, ledger } = this.#deps
     for (const entry of await ledger.running()) {
       if (next !== undefined && isSameExecution(entry, next)) continue
-      const status = await service.statusOf(entry, signal)
-      if (status !== undefined && !isTerminal(status)) continue
+      if (await service.isOpen(entry, signal)) continue
       await this.#takeBack(entry)
       await ledger.put({ ...entry, outcome: withdrawn, reported: true })
     }

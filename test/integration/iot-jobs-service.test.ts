@@ -71,10 +71,11 @@ describe.skipIf(await lacksMosquitto('jobs over MQTT'))('jobs and shadow over MQ
     const details = { step: 'one' }
     const began = { execution, status: 'IN_PROGRESS', details, stepTimeoutMinutes: 10 } as const
     expect(await jobs.update(began, never)).toEqual({ kind: 'accepted' })
-    expect(await jobs.statusOf(execution, never)).toBe('IN_PROGRESS')
+    expect(await jobs.isOpen(execution, never)).toBe(true)
     expect(await jobs.update({ execution, status: 'SUCCEEDED', details: {} }, never)).toEqual({ kind: 'accepted' })
     expect(cloud.iot.jobs.describeExecution(thingName, 'job-1')).toMatchObject({ status: 'SUCCEEDED' })
     expect(await jobs.update({ execution, status: 'SUCCEEDED', details: {} }, never)).toMatchObject({ kind: 'ended' })
+    expect(await jobs.isOpen(execution, never)).toBe(false)
   })
 
   test('knows a job that was cancelled from one that was deleted', async () => {
@@ -86,9 +87,10 @@ describe.skipIf(await lacksMosquitto('jobs over MQTT'))('jobs and shadow over MQ
     await jobs.update(began, never)
     cloud.iot.jobs.cancelJob('job-1', { force: true })
     expect(await jobs.update(began, never)).toEqual({ kind: 'ended', status: 'CANCELED' })
+    expect(await jobs.isOpen(execution, never)).toBe(false)
     cloud.iot.jobs.deleteJob('job-1', { force: true })
     expect(await jobs.update(began, never)).toEqual({ kind: 'gone' })
-    expect(await jobs.statusOf(execution, never)).toBeUndefined()
+    expect(await jobs.isOpen(execution, never)).toBe(false)
   })
 
   test('tells of each job that becomes the next one, and of each connection', async () => {

@@ -87,9 +87,10 @@ export class FakeJobsService implements JobsService {
     return { ...key, status, versionNumber, document }
   }
 
-  readonly statusOf = async (key: ExecutionKey, signal: AbortSignal): Promise<JobStatus | undefined> => {
+  readonly isOpen = async (key: ExecutionKey, signal: AbortSignal): Promise<boolean> => {
     await this.#reach(signal)
-    return this.status(key)
+    const status = this.status(key)
+    return status !== undefined && !isTerminal(status)
   }
 
   readonly update = async (update: JobUpdate, signal: AbortSignal): Promise<UpdateOutcome> => {

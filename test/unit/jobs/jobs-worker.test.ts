@@ -269,3 +269,16 @@ test('proves control by an update of the running job', async () => {
   appliance.service.isOnline = false
   await expect(appliance.worker.proveControl(signal)).rejects.toThrow('no connection')
 })
+
+test('ends the operation of a job when it is the proof of control that learns of its withdrawal', async () => {
+  await using appliance = await JobsAppliance.open()
+  appliance.actions.syncArtifacts = async (_names, signal) => await neverEnds(signal)
+  const { service } = appliance
+  const key = service.queue('job-1', sync)
+  appliance.start()
+  await until(() => service.updates.length === 1)
+  service.notify = () => undefined
+  service.end(key, 'TIMED_OUT')
+  await expect(appliance.worker.proveControl(new AbortController().signal)).rejects.toThrow('withdrawn')
+  await until(() => appliance.worker.status().last?.status === 'WITHDRAWN')
+})

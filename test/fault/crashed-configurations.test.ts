@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { randomInt } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -8,11 +6,12 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, expect, it } from 'vitest'
 
 import type { ConfigChange } from '../../agent/config-changes.ts'
-import { callAgent, socketPathIn } from '../../agent/status/status-client.ts'
-import type { ConfigurationReport, StatusDocument } from '../../agent/status/status-document.ts'
+import type { StatusDocument } from '../../agent/status/status-document.ts'
 import type { AgentProcess } from '../support/agent-process.ts'
 import { createAgentSite, type AgentSite } from '../support/agent-site.ts'
 import { ConfigChanger, configuredAgentCommand } from '../support/config-changer.ts'
+import { isSame, marksOf, type Marks } from '../support/configuration-marks.ts'
+import { killAtCall } from '../support/kill-at-call.ts'
 import { whyNoStrace } from '../support/strace.ts'
 import { exitOf, waitUntil } from '../support/wait-until.ts'
 
@@ -32,13 +31,6 @@ const spanMs = 800
 const phases: Record<string, number> = {}
 const outcomes: Record<string, number> = {}
 
-/** What a change sets, all of which is there or nothing. */
-interface Marks {
-  readonly flushSeconds: number
-  readonly refreshSeconds: number
-  readonly name: string
-}
-
 it.each(Array.from({ length: Math.ceil(points / pointsPerSite) }, (_, index) => index))(
   'uses the old configuration or the new one, whole, and knows which, wherever it is killed (%i)',
   async (nth) => {
@@ -47,7 +39,7 @@ it.each(Array.from({ length: Math.ceil(points / pointsPerSite) }, (_, index) => 
     })
     const changer = new ConfigChanger(site.appliance)
     let agent = await started(site)
-    let marks = await marksOf(site)
+    let marks = await marksOf(site.appliance)
     for (let point = nth * pointsPerSite; point < Math.min(points, (nth + 1) * pointsPerSite); point += 1) {
       const { change, next } = changeOf(marks, point)
       const job = change.job ?? { jobId: '', executionNumber: 0 }
@@ -57,12 +49,12 @@ it.each(Array.from({ length: Math.ceil(points / pointsPerSite) }, (_, index) => 
       phases[onDisk] = (phases[onDisk] ?? 0) + 1
 
       agent = await started(site)
-      expect([marks, next], `${where}, in use after the restart`).toContainEqual(await marksOf(site))
+      expect([marks, next], `${where}, in use after the restart`).toContainEqual(await marksOf(site.appliance))
       const outcome = onDisk === 'none' ? undefined : await changer.outcome(job)
       const isAccepted = typeof outcome === 'object' && 'accepted' in outcome
       const wanted = isAccepted ? next : marks
       await waitUntil(`${where}: the configuration is the one of the outcome`, async () =>
-        isSame(await marksOf(site), wanted),
+        isSame(await marksOf(site.appliance), wanted),
       )
       await agent.until(({ configuration }) => configuration?.state === 'accepted')
       if (onDisk === 'accepted' || onDisk === 'reverted') {
@@ -145,41 +137,6 @@ async function crash({ agent, changer, change, isAtCall }: Victim): Promise<stri
   if (!isKilled) agent.kill('SIGKILL') // it made fewer of these calls
   await ended
   return `at number ${nth} of ${calls}${isKilled ? '' : ', of which there are fewer'}`
-}
-
-/** Has strace end a process at its nth call from now. It goes away with the process. */
-async function killAtCall(pid: number, calls: string, nth: number): Promise<void> {
-  const inject = ['-e', `trace=${calls}`, '-e', `inject=${calls}:signal=KILL:when=${nth}`]
-  const strace = spawn('strace', ['-f', '-o', '/dev/null', ...inject, '-p', String(pid)], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  })
-  strace.stderr.setEncoding('utf8')
-  const [text] = (await once(strace.stderr, 'data')) as [string]
-  if (!text.includes('attached')) throw new Error(text)
-}
-
-/** What is in use; while one session takes the place of the other, nobody answers. */
-async function marksOf({ appliance }: AgentSite): Promise<Marks> {
-  const socketPath = socketPathIn(appliance.runtimeFolder)
-  const question = { socketPath, method: 'GET', path: '/configuration', withinMs: 5_000 } as const
-  let body: unknown
-  await waitUntil('the agent answers', async () => {
-    body = await callAgent(question).then(
-      (answer) => answer.body,
-      () => undefined,
-    )
-    return body !== undefined
-  })
-  const values = new Map((body as ConfigurationReport).values.map(({ path, value }) => [path, value])) // the agent's own
-  return {
-    flushSeconds: Number(values.get('logs.flushSeconds')),
-    refreshSeconds: Number(values.get('cameras.refreshSeconds')),
-    name: JSON.stringify(values.get('device.name')),
-  }
-}
-
-function isSame(one: Marks, other: Marks): boolean {
-  return JSON.stringify(one) === JSON.stringify(other)
 }
 
 /** What the disk says of the version of a job. */

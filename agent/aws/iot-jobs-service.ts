@@ -28,7 +28,7 @@ const next = '$next'
 /** AWS IoT Jobs over MQTT (AWS IoT Core developer guide, "Jobs device MQTT API operations"). */
 export class IotJobsService implements JobsService, Disposable {
   readonly #options: IotJobsServiceOptions
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners = new Set<(jobId?: string) => void>()
   readonly #connected: Disposable
   #client: iotjobs.IotJobsClientv2 | undefined
   #halted: unknown
@@ -46,7 +46,7 @@ export class IotJobsService implements JobsService, Disposable {
     this.#close()
   }
 
-  readonly onChanged = (listener: () => void): Disposable => {
+  readonly onChanged = (listener: (jobId?: string) => void): Disposable => {
     this.#listeners.add(listener)
     return {
       [Symbol.dispose]: () => {
@@ -158,8 +158,8 @@ export class IotJobsService implements JobsService, Disposable {
       operationTimeoutInSeconds: answerWithinSeconds,
     })
     const stream = client.createNextJobExecutionChangedStream({ thingName: this.#options.thingName })
-    stream.on('incomingPublish', () => {
-      this.#changed()
+    stream.on('incomingPublish', ({ message }) => {
+      this.#changed(message.execution?.jobId)
     })
     stream.on('subscriptionStatus', ({ type, error }) => {
       const status: number = type
@@ -170,8 +170,8 @@ export class IotJobsService implements JobsService, Disposable {
     return client
   }
 
-  #changed(): void {
-    for (const listener of this.#listeners) listener()
+  #changed(jobId?: string): void {
+    for (const listener of this.#listeners) listener(jobId)
   }
 
   #close(): void {

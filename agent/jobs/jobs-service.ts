@@ -42,8 +42,11 @@ export type UpdateOutcome =
  * connection what is next.
  */
 export interface JobsService {
-  /** Calls the listener after each connection, and when another execution became the next one. Disposing ends that. */
-  readonly onChanged: (listener: () => void) => Disposable
+  /**
+   * Calls the listener after each connection, and when another execution became the next one: with the id of its job, where
+   * there is one. What is asked then may still be answered as it was before. Disposing ends that.
+   */
+  readonly onChanged: (listener: (jobId?: string) => void) => Disposable
   /** The one in progress, else the oldest that is queued; undefined when there is none. */
   readonly next: (signal: AbortSignal) => Promise<JobExecution | undefined>
   /** Whether an execution is queued or in progress: not once it has ended in whatever way, or was deleted. */

@@ -44,8 +44,9 @@ interface Running {
 const stepMs = 120_000
 /** Notifications tell of new jobs; this only bounds what one that got lost can cost. */
 const askEveryMs = 6 * 3_600_000
-/** The service may still name a job that has just ended. */
+/** The service may still name a job that has just ended, and not yet one that it has told of. */
 const askAgainMs = 2_000
+const announcedAsks = 5
 const endWithinMs = 10_000
 /** A job that the agent never gets to the end of is not what it should go on with for ever. */
 const maxAttempts = 5
@@ -63,12 +64,13 @@ export class JobsWorker implements Disposable {
   #nextBegun = Promise.withResolvers<undefined>()
   #last: JobPart | undefined
   #unreported = 0
+  #announced: { readonly jobId: string; asksLeft: number } | undefined
 
   constructor(deps: JobsWorkerDeps) {
     this.#deps = deps
     this.worker = new Worker({ name: 'jobs', log: deps.log, stepMs, runPass: async (pass) => await this.#pass(pass) })
-    this.#listening = deps.service.onChanged(() => {
-      this.#changed()
+    this.#listening = deps.service.onChanged((jobId) => {
+      this.#changed(jobId)
     })
   }
 
@@ -97,7 +99,8 @@ export class JobsWorker implements Disposable {
   }
 
   /** A pass that is at work asks again by itself when it is through. */
-  #changed(): void {
+  #changed(jobId: string | undefined): void {
+    this.#announced = jobId === undefined ? undefined : { jobId, asksLeft: announcedAsks }
     if (this.#running !== undefined) this.#running.run.lookUp()
     else this.worker.requestPass().catch(() => undefined) // what it runs into is its own to report
   }
@@ -109,7 +112,8 @@ export class JobsWorker implements Disposable {
       const execution = await service.next(pass.signal)
       pass.beat(stepMs)
       await this.#endWithdrawn(execution, pass.signal)
-      if (execution === undefined) return { nextInMs: askEveryMs }
+      if (execution === undefined) return { nextInMs: this.#isAnnounced() ? askAgainMs : askEveryMs }
+      if (execution.jobId === this.#announced?.jobId) this.#announced = undefined
       const known = await ledger.find(execution)
       if (known?.outcome !== undefined) {
         await this.#report(known, pass.signal)
@@ -118,6 +122,13 @@ export class JobsWorker implements Disposable {
       await this.#take(execution, known, pass)
       pass.signal.throwIfAborted()
     }
+  }
+
+  /** A notification named a job that the service does not give out yet. It is asked for some more times. */
+  #isAnnounced(): boolean {
+    if (this.#announced === undefined || this.#announced.asksLeft === 0) return false
+    this.#announced.asksLeft -= 1
+    return true
   }
 
   /** What was begun here and has ended in the cloud meanwhile is not delivered again. */

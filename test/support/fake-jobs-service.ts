@@ -26,7 +26,7 @@ export class FakeJobsService implements JobsService {
   /** Runs after an update was taken and before its answer; may throw, as when the answer gets lost. */
   afterUpdate: (update: JobUpdate) => void = () => undefined
   readonly #executions: StoredExecution[] = []
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners = new Set<(jobId?: string) => void>()
   #queued = 0
 
   /** Queues a job and notifies. Answers the key of its execution. */
@@ -53,7 +53,8 @@ export class FakeJobsService implements JobsService {
   }
 
   notify(): void {
-    if (this.isOnline) for (const listener of this.#listeners) listener()
+    const jobId = this.#next()?.key.jobId
+    if (this.isOnline) for (const listener of this.#listeners) listener(jobId)
   }
 
   connect(): void {
@@ -69,7 +70,7 @@ export class FakeJobsService implements JobsService {
     return this.#find(key)?.details
   }
 
-  readonly onChanged = (listener: () => void): Disposable => {
+  readonly onChanged = (listener: (jobId?: string) => void): Disposable => {
     this.#listeners.add(listener)
     return {
       [Symbol.dispose]: () => {
@@ -80,8 +81,7 @@ export class FakeJobsService implements JobsService {
 
   readonly next = async (signal: AbortSignal): Promise<JobExecution | undefined> => {
     await this.#reach(signal)
-    const pending = this.#executions.filter(({ status }) => !isTerminal(status))
-    const found = pending.find(({ status }) => status === 'IN_PROGRESS') ?? pending[0]
+    const found = this.#next()
     if (found === undefined) return undefined
     const { key, status, versionNumber, document } = found
     return { ...key, status, versionNumber, document }
@@ -105,6 +105,11 @@ export class FakeJobsService implements JobsService {
     found.details = update.details
     this.afterUpdate(update)
     return { kind: 'accepted' }
+  }
+
+  #next(): StoredExecution | undefined {
+    const pending = this.#executions.filter(({ status }) => !isTerminal(status))
+    return pending.find(({ status }) => status === 'IN_PROGRESS') ?? pending[0]
   }
 
   async #reach(signal: AbortSignal): Promise<void> {

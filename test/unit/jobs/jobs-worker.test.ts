@@ -282,3 +282,20 @@ test('ends the operation of a job when it is the proof of control that learns of
   await expect(appliance.worker.proveControl(new AbortController().signal)).rejects.toThrow('withdrawn')
   await until(() => appliance.worker.status().last?.status === 'WITHDRAWN')
 })
+
+test('asks again for a job that it was told of and that the service does not give out yet', async () => {
+  await using appliance = await JobsAppliance.open()
+  const { service } = appliance
+  const next = service.next
+  let asked = 0
+  Object.assign(service, {
+    next: async (signal: AbortSignal) => {
+      asked += 1
+      return asked === 2 ? undefined : await next(signal)
+    },
+  })
+  appliance.start()
+  await until(() => asked === 1 && appliance.worker.worker.health().state === 'ok')
+  const key = service.queue('job-1', sync)
+  expect(await appliance.ended(key)).toBe('SUCCEEDED')
+})

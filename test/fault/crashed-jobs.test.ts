@@ -35,7 +35,7 @@ describe.skipIf(lacksBroker)('an agent that is killed while it configures itself
   it.each(Array.from({ length: Math.ceil(points / pointsPerSite) }, (_, index) => index))(
     'ends in the old configuration or the new one, whole, and in the status that goes with it (%i)',
     async (nth) => {
-      await using site = await createJobsSite({ config: { cameras: {}, metrics: { enabled: false } } })
+      await using site = await createJobsSite({ config: () => ({ cameras: {}, metrics: { enabled: false } }) })
       let agent = await started(site)
       let marks = await marksOf(site.appliance)
       for (let point = nth * pointsPerSite; point < Math.min(points, (nth + 1) * pointsPerSite); point += 1) {

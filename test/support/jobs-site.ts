@@ -1,3 +1,4 @@
+import type { CloudOptions } from '../cloud/cloud.ts'
 import { startIotCloud, type IotCloud } from '../cloud/iot/iot-cloud.ts'
 import type { CreateJob } from '../cloud/iot/jobs/jobs-control.ts'
 import { AgentProcess, type AgentProcessOptions } from './agent-process.ts'
@@ -25,19 +26,23 @@ export interface JobsSite extends AsyncDisposable {
 }
 
 export interface JobsSiteOptions {
+  readonly cloud?: CloudOptions
   /** Merged over the configuration, section by section. */
-  readonly config?: Readonly<Record<string, unknown>>
+  readonly config?: (cloud: IotCloud) => Readonly<Record<string, unknown>>
 }
 
 const thingName = 'panorama_dock-1'
 
 /** `quotas.enforce` is off: an agent that a test restarts would wait for the one CONNECT a second that AWS takes. */
-export async function createJobsSite({ config = {} }: JobsSiteOptions = {}): Promise<JobsSite> {
+export async function createJobsSite({
+  cloud: cloudOptions,
+  config = () => ({}),
+}: JobsSiteOptions = {}): Promise<JobsSite> {
   await using resources = new AsyncDisposableStack()
-  const cloud = resources.use(await startIotCloud())
+  const cloud = resources.use(await startIotCloud(cloudOptions))
   cloud.quotas.enforce(false)
   const { path: folder } = resources.use(await tempFolder())
-  const appliance = await createApplianceFiles({ cloud, folder, thingName, config })
+  const appliance = await createApplianceFiles({ cloud, folder, thingName, config: config(cloud) })
   const owned = resources.move()
   const find = (jobId: string) => cloud.iot.jobs.describeExecution(thingName, jobId)
   const start: JobsSite['start'] = (options = {}) => owned.use(new AgentProcess({ ...appliance, ...options }))

@@ -1,5 +1,5 @@
 import { DeadlineError } from '../lib/errors.ts'
-import type { ConfigureOutcome, ConfigureRequest, DryRunAnswer, RefusedConfigure } from './job-actions.ts'
+import type { ConfigureOutcome, ConfigureRequest, DryRunAnswer, JobName, RefusedConfigure } from './job-actions.ts'
 import type { OperationOf } from './job-document.ts'
 import type { OperationOutcome, RunningJob } from './running-job.ts'
 
@@ -26,6 +26,21 @@ export async function configure(operation: OperationOf<'configure'>, job: Runnin
   return outcome === undefined
     ? { status: 'FAILED', details: { reason: 'the trial ended without a trace', version: answer.number } }
     : ofTrial(outcome)
+}
+
+/**
+ * For a run that is not taken up again: takes back what is on trial, and says what came of the configuration. Undefined
+ * where nothing was changed.
+ */
+export async function giveUpConfigure(
+  { jobId, executionNumber }: JobName,
+  reason: string,
+  { actions, signal }: Pick<RunningJob, 'actions' | 'signal'>,
+): Promise<OperationOutcome | undefined> {
+  const job = { jobId, executionNumber }
+  await actions.configure.revert(job, reason)
+  const outcome = await actions.configure.settled(job, signal)
+  return outcome === undefined ? undefined : ofTrial(outcome)
 }
 
 /** A job whose time is up takes its trial back, as one does that is withdrawn; the stop of the agent does not. */

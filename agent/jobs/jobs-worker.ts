@@ -3,7 +3,7 @@ import { AgentError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
-import { faultsText } from './configure-operation.ts'
+import { faultsText, giveUpConfigure } from './configure-operation.ts'
 import type { JobActions } from './job-actions.ts'
 import { jobDetails } from './job-details.ts'
 import { parseJobDocument, type JobOperation, type ParsedDocument } from './job-document.ts'
@@ -160,7 +160,9 @@ export class JobsWorker implements Disposable {
       (error: unknown) => new AgentError('the job cannot be written down, so it is not begun', { cause: error }),
     )
     if (unsaved !== undefined) {
-      await this.#refuse(execution, failedBy(unsaved), pass.signal)
+      // of a job that has not begun, the service takes no failure
+      const status = execution.status === 'QUEUED' ? 'REJECTED' : 'FAILED'
+      await this.#refuse(execution, { ...failedBy(unsaved), status }, pass.signal)
       throw unsaved
     }
     const outcome = await this.#outcomeOf({ execution, known, entry, parsed }, pass)
@@ -181,8 +183,7 @@ export class JobsWorker implements Disposable {
     if (known === undefined && execution.status === 'IN_PROGRESS') {
       return ended(failed('it was begun before, and the ledger that says how far it came is gone'))
     }
-    if (entry.attempts >= maxAttempts)
-      return ended(failed(`it was cut off ${maxAttempts} times by the end of the agent`))
+    if (entry.attempts >= maxAttempts) return await this.#giveUp(entry, pass.signal)
     const run = this.#runOf(job, parsed.operation)
     const { jobId, operation } = entry
     this.#running = { part: { jobId, operation, status: 'IN_PROGRESS', atMs: monotonicMs() }, run }
@@ -195,6 +196,15 @@ export class JobsWorker implements Disposable {
     } finally {
       this.#running = undefined
     }
+  }
+
+  /** The status must be the one of the configuration that is in force afterwards. */
+  async #giveUp(entry: LedgerEntry, signal: AbortSignal): Promise<JobOutcome> {
+    const { actions } = this.#deps
+    const reason = `it was cut off ${maxAttempts} times by the end of the agent`
+    const isOfConfigure = entry.operation === 'configure'
+    const outcome = isOfConfigure ? await giveUpConfigure(entry, reason, { actions, signal }) : undefined
+    return ended(outcome ?? failed(reason))
   }
 
   async #run(run: JobRun, entry: LedgerEntry, pass: Pass): Promise<JobOutcome> {

@@ -98,7 +98,8 @@ export class FakeJobsService implements JobsService {
     this.beforeUpdate(update)
     const found = this.#find(update.execution)
     if (found === undefined) return { kind: 'gone' }
-    if (isTerminal(found.status)) return { kind: 'ended', status: found.status }
+    const mayBe = found.status === 'IN_PROGRESS' || ['IN_PROGRESS', 'REJECTED'].includes(update.status)
+    if (isTerminal(found.status) || !mayBe) return { kind: 'ended', status: found.status }
     this.updates.push(update)
     found.status = update.status
     found.versionNumber += 1

@@ -1,0 +1,73 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { expect, test } from 'vitest'
+
+import { until } from '../../support/wait-until.ts'
+import { JobsAppliance } from './jobs-fixture.ts'
+
+const sync = { version: '1.0', operation: 'sync-artifacts' }
+const neverEnds = async (signal: AbortSignal): Promise<never> => {
+  const { promise, reject } = Promise.withResolvers<never>()
+  signal.addEventListener('abort', () => {
+    reject(signal.reason)
+  })
+  return await promise
+}
+
+test('ends the operation of a job when it is the proof of control that learns of its withdrawal', async () => {
+  await using appliance = await JobsAppliance.open()
+  appliance.actions.syncArtifacts = async (_names, signal) => await neverEnds(signal)
+  const { service } = appliance
+  const key = service.queue('job-1', sync)
+  appliance.start()
+  await until(() => service.updates.length === 1)
+  service.notify = () => undefined
+  service.end(key, 'TIMED_OUT')
+  await expect(appliance.worker.proveControl(new AbortController().signal)).rejects.toThrow('withdrawn')
+  await until(() => appliance.worker.status().last?.status === 'WITHDRAWN')
+})
+
+test('asks again for a job that it was told of and that the service does not give out yet', async () => {
+  await using appliance = await JobsAppliance.open()
+  const { service } = appliance
+  const next = service.next
+  let asked = 0
+  Object.assign(service, {
+    next: async (signal: AbortSignal) => {
+      asked += 1
+      return asked === 2 ? undefined : await next(signal)
+    },
+  })
+  appliance.start()
+  await until(() => asked === 1 && appliance.worker.worker.health().state === 'ok')
+  const key = service.queue('job-1', sync)
+  expect(await appliance.ended(key)).toBe('SUCCEEDED')
+})
+
+test.each([
+  { kind: 'accepted' as const, status: 'SUCCEEDED' },
+  { kind: 'reverted' as const, status: 'FAILED' },
+])('says of a configuration that was cut off too often what came of it: $kind', async ({ kind, status }) => {
+  await using appliance = await JobsAppliance.open()
+  const { service, actions } = appliance
+  const key = service.queue('job-1', { version: '1.0', operation: 'configure', patch: { logs: { flushSeconds: 7 } } })
+  const propose = () => Promise.resolve({ kind: 'trial' as const, number: 1, changes: [] })
+  actions.configure = { ...actions.configure, propose, settled: async (_job, signal) => await neverEnds(signal) }
+  for (let attempt = 1; attempt <= 5; attempt += 1) {
+    appliance.start()
+    await until(async () =>
+      (await readFile(join(appliance.ledgerFolder, 'ledger.json'), 'utf8').catch(() => '')).includes(
+        `"attempts":${attempt},`,
+      ),
+    )
+    await until(async () => (await readFile(join(appliance.ledgerFolder, 'ledger.json'), 'utf8')).includes('proposing'))
+    await appliance.stop()
+  }
+  actions.configure = {
+    ...actions.configure,
+    settled: () => Promise.resolve({ kind, number: 1, reason: 'taken back' }),
+  }
+  appliance.start()
+  expect(await appliance.ended(key)).toBe(status)
+})

@@ -1,13 +1,12 @@
 import { iotjobs, mqtt_request_response } from 'aws-iot-device-sdk-v2'
 
-import {
-  isTerminal,
-  type ExecutionKey,
-  type JobExecution,
-  type JobsService,
-  type JobStatus,
-  type JobUpdate,
-  type UpdateOutcome,
+import type {
+  ExecutionKey,
+  JobExecution,
+  JobsService,
+  JobStatus,
+  JobUpdate,
+  UpdateOutcome,
 } from '../jobs/jobs-service.ts'
 import { withDeadline } from '../lib/abort.ts'
 import { AgentError } from '../lib/errors.ts'
@@ -24,6 +23,7 @@ const callWithinMs = 20_000
 const maxRequestSubscriptions = 10
 const maxStreams = 2
 const next = '$next'
+const pending: ReadonlySet<JobStatus> = new Set(['QUEUED', 'IN_PROGRESS'])
 
 /** AWS IoT Jobs over MQTT (AWS IoT Core developer guide, "Jobs device MQTT API operations"). */
 export class IotJobsService implements JobsService, Disposable {
@@ -74,7 +74,7 @@ export class IotJobsService implements JobsService, Disposable {
       )
       if (execution === undefined) return false
       const found = toExecution(execution)
-      return found.queuedAt === queuedAt && !isTerminal(found.status)
+      return found.queuedAt === queuedAt && pending.has(found.status)
     } catch (error) {
       const code = codeOf(error)
       // of one that has ended, the service says nothing more

@@ -54,17 +54,3 @@ export interface JobsService {
   /** Idempotent: an update that was made already, and whose answer was lost, may be made again. */
   readonly update: (update: JobUpdate, signal: AbortSignal) => Promise<UpdateOutcome>
 }
-
-const terminal: ReadonlySet<JobStatus> = new Set([
-  'SUCCEEDED',
-  'FAILED',
-  'REJECTED',
-  'TIMED_OUT',
-  'CANCELED',
-  'REMOVED',
-])
-
-/** Whether nothing follows this status. */
-export function isTerminal(status: JobStatus): boolean {
-  return terminal.has(status)
-}

@@ -1,13 +1,14 @@
-import {
-  isTerminal,
-  type ExecutionKey,
-  type JobExecution,
-  type JobsService,
-  type JobStatus,
-  type JobUpdate,
-  type UpdateOutcome,
+import type {
+  ExecutionKey,
+  JobExecution,
+  JobsService,
+  JobStatus,
+  JobUpdate,
+  UpdateOutcome,
 } from '../../agent/jobs/jobs-service.ts'
 import { AgentError } from '../../agent/lib/errors.ts'
+
+const ended: ReadonlySet<JobStatus> = new Set(['SUCCEEDED', 'FAILED', 'REJECTED', 'TIMED_OUT', 'CANCELED', 'REMOVED'])
 
 interface StoredExecution {
   readonly key: ExecutionKey
@@ -90,7 +91,7 @@ export class FakeJobsService implements JobsService {
   readonly isOpen = async (key: ExecutionKey, signal: AbortSignal): Promise<boolean> => {
     await this.#reach(signal)
     const status = this.status(key)
-    return status !== undefined && !isTerminal(status)
+    return status !== undefined && !ended.has(status)
   }
 
   readonly update = async (update: JobUpdate, signal: AbortSignal): Promise<UpdateOutcome> => {
@@ -99,7 +100,7 @@ export class FakeJobsService implements JobsService {
     const found = this.#find(update.execution)
     if (found === undefined) return { kind: 'gone' }
     const mayBe = found.status === 'IN_PROGRESS' || ['IN_PROGRESS', 'REJECTED'].includes(update.status)
-    if (isTerminal(found.status) || !mayBe) return { kind: 'ended', status: found.status }
+    if (ended.has(found.status) || !mayBe) return { kind: 'ended', status: found.status }
     this.updates.push(update)
     found.status = update.status
     found.versionNumber += 1
@@ -109,7 +110,7 @@ export class FakeJobsService implements JobsService {
   }
 
   #next(): StoredExecution | undefined {
-    const pending = this.#executions.filter(({ status }) => !isTerminal(status))
+    const pending = this.#executions.filter(({ status }) => !ended.has(status))
     return pending.find(({ status }) => status === 'IN_PROGRESS') ?? pending[0]
   }
 

@@ -104,6 +104,8 @@ export class IotConnection implements AsyncDisposable {
       this.#options.log.warn('connection does not end', { error })
     })
     client.close()
+    client.removeAllListeners() // the native side may hold on to the client; not to all of a session by it
+    client.on('error', () => undefined) // without a listener, it would be thrown
   }
 
   #start(identity: ClientIdentity): mqtt5.Mqtt5Client {

@@ -31,6 +31,7 @@ export class IotJobsService implements JobsService, Disposable {
   readonly #listeners = new Set<(jobId?: string) => void>()
   readonly #connected: Disposable
   #client: iotjobs.IotJobsClientv2 | undefined
+  #stream: ReturnType<iotjobs.IotJobsClientv2['createNextJobExecutionChangedStream']> | undefined
   #halted: unknown
 
   constructor(options: IotJobsServiceOptions) {
@@ -167,6 +168,7 @@ export class IotJobsService implements JobsService, Disposable {
       if (status === subscriptionStatus.halted) this.#halted = error ?? new AgentError('it was ended')
     })
     stream.open()
+    this.#stream = stream
     return client
   }
 
@@ -175,7 +177,11 @@ export class IotJobsService implements JobsService, Disposable {
   }
 
   #close(): void {
-    this.#client?.close() // its streams with it
+    // the native side holds on to the stream for good, and by its listeners it would to all of a session
+    this.#stream?.removeAllListeners()
+    this.#stream?.close()
+    this.#stream = undefined
+    this.#client?.close()
     this.#client = undefined
     this.#halted = undefined
   }

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { AgentProcess } from '../support/agent-process.ts'
 import type { Fault } from '../cloud/faults.ts'
 import { createJobsSite, type JobsSite } from '../support/jobs-site.ts'
-import { lacksMosquitto } from '../support/mosquitto.ts'
+import { leavesOutJobFaults } from '../support/mosquitto.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
 const minuteMs = 60_000
@@ -12,7 +12,7 @@ const change = (flushSeconds: number): object => ({ operation: 'configure', patc
 const endless = { operation: 'configure', patch: { role: { alias: 'no-such-alias' } }, confirmSeconds: 3_600 }
 const sync = { operation: 'sync-artifacts' }
 
-describe.skipIf(await lacksMosquitto('jobs over a link that breaks'))(
+describe.skipIf(await leavesOutJobFaults('jobs over a link that breaks'))(
   'jobs over a link that breaks',
   { timeout: 120_000 },
   () => {

@@ -7,14 +7,14 @@ import type { Denial } from '../cloud/iot/gate-connection.ts'
 import type { AgentProcess } from '../support/agent-process.ts'
 import { arrivedMessages } from '../support/arrived-messages.ts'
 import { createJobsSite, type JobsSite } from '../support/jobs-site.ts'
-import { lacksMosquitto } from '../support/mosquitto.ts'
+import { leavesOutJobFaults } from '../support/mosquitto.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
 const yearMs = 365 * 86_400_000
 /** s2n keeps a handshake that failed open for up to 30 s, against oracles. */
 const failsWithinMs = 60_000
 const group = '/aws/panorama/devices/panorama_dock-1'
-const lacksBroker = await lacksMosquitto('AWS IoT Core refuses an appliance')
+const lacksBroker = await leavesOutJobFaults('AWS IoT Core refuses an appliance')
 
 describe.skipIf(lacksBroker)('an appliance that AWS IoT Core refuses', { timeout: 180_000 }, () => {
   test.concurrent.each(['reason-code', 'close'] as const)(

@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto'
-
 import { createCloudWatchLogDestination } from './aws/cloudwatch-log-destination.ts'
 import type { ConfigChanges, RefusedChange } from './config-changes.ts'
 import type { ConfigDiff } from './config/config-values.ts'
@@ -9,6 +7,7 @@ import type { ChangedValue, ConfigureActions, JobActions, RefusedConfigure } fro
 import { untilAborted } from './lib/abort.ts'
 import { AgentError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
+import { processId } from './lib/process-id.ts'
 import type { LogRing } from './logs/log-ring.ts'
 import type { OperatorActions } from './operator-actions.ts'
 import type { Session } from './session.ts'
@@ -52,7 +51,7 @@ export function controlActions(options: ControlActionsOptions): JobActions {
     collectDiagnostics: (request, signal) => collectDiagnostics(options, request, signal),
     requestRoot: (request, signal) => session.rootRequests.request(request, signal),
     restartAgent: restart,
-    processId: randomUUID(),
+    processId: processId(),
     bootId,
   }
 }

@@ -1,3 +1,4 @@
+import { AgentError } from './lib/errors.ts'
 import { redactText } from './lib/redact.ts'
 import type { LogDestination, LogEvent, LogTarget } from './logs/log-destination.ts'
 import type { LogRing } from './logs/log-ring.ts'
@@ -34,7 +35,7 @@ export async function sendDiagnostics(options: DiagnosticsOptions, signal: Abort
   }
   for (const batch of batches(events)) {
     const outcome = await destination.put(target, batch, signal)
-    if (outcome.kind === 'no-stream') throw new Error(`the log stream ${target.stream} is gone`)
+    if (outcome.kind === 'no-stream') throw streamGone(target)
     if (outcome.kind !== 'accepted') throw outcome.error
   }
   return events.length
@@ -66,4 +67,10 @@ function batches(events: readonly LogEvent[]): readonly (readonly LogEvent[])[] 
     }
   }
   return made
+}
+
+function streamGone({ group, stream }: LogTarget): AgentError {
+  return new AgentError(`the log stream ${stream} of ${group} was deleted while it was written to`, {
+    hint: 'make the job again: each job has a stream of its own',
+  })
 }

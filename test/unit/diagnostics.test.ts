@@ -112,7 +112,13 @@ test('rejects where the stream goes away meanwhile', async () => {
     if (made === 'created') bench.destination.deleteGroup(target.group)
     return made
   }
-  await expect(bench.send()).rejects.toEqual(new Error('the log stream diagnostics/job-1 is gone'))
+  await expect(bench.send()).rejects.toMatchObject({
+    name: 'AgentError',
+    message: expect.stringMatching(
+      /^the log stream diagnostics\/job-1 of \S+ was deleted while it was written to$/,
+    ) as unknown,
+    hint: expect.stringContaining('make the job again') as unknown,
+  })
 })
 
 test('ends with its signal', async () => {

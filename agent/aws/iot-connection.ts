@@ -1,7 +1,7 @@
 import { iot, mqtt5 } from 'aws-iot-device-sdk-v2'
 
-import { withDeadline } from '../lib/abort.ts'
-import { AgentError } from '../lib/errors.ts'
+import { untilAborted, withDeadline } from '../lib/abort.ts'
+import { AgentError, DeadlineError } from '../lib/errors.ts'
 import { FailureLog } from '../lib/failure-log.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
@@ -30,6 +30,8 @@ const defaultPort = 8883
 const minReconnectMs = 1_000
 const maxReconnectMs = 120_000
 const stopWithinMs = 3_000
+/** How long whoever asks waits for a first connection that is being made. */
+const firstWithinMs = 5_000
 
 /**
  * One MQTT 5 connection to AWS IoT Core with the device certificate, made anew by the CRT for as long as it is open: after 1
@@ -40,6 +42,8 @@ export class IotConnection implements AsyncDisposable {
   readonly #options: IotConnectionOptions
   readonly #failures: FailureLog
   readonly #listeners = new Set<() => void>()
+  /** Resolves when the first attempt has come to something, or will come to nothing. */
+  readonly #attempted = Promise.withResolvers<undefined>()
   #client: mqtt5.Mqtt5Client | undefined
   #isClosed = false
   #status: IotConnectionStatus = { state: 'waiting', sinceMs: monotonicMs(), error: undefined }
@@ -75,8 +79,12 @@ export class IotConnection implements AsyncDisposable {
     return this.#client
   }
 
-  /** Throws, with the reason, while there is no connection. */
-  expectConnected(): void {
+  /**
+   * Throws, with the reason, while there is no connection. The first one, which is made in a second or two, is waited for: that
+   * it is not there yet is no failure.
+   */
+  async expectConnected(signal: AbortSignal): Promise<void> {
+    await this.#firstAttempt(signal)
     const { state, error } = this.#status
     if (state === 'connected') return
     throw new AgentError('there is no connection to AWS IoT Core', {
@@ -88,6 +96,7 @@ export class IotConnection implements AsyncDisposable {
   /** Everything of the client ends here; the process itself still has to be ended, as the CRT keeps it alive. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true
+    this.#attempted.resolve(undefined)
     const client = this.#client
     this.#client = undefined
     this.#listeners.clear()
@@ -106,6 +115,16 @@ export class IotConnection implements AsyncDisposable {
     client.close()
     client.removeAllListeners() // the native side may hold on to the client; not to all of a session by it
     client.on('error', () => undefined) // without a listener, it would be thrown
+  }
+
+  async #firstAttempt(signal: AbortSignal): Promise<void> {
+    const deadline = { signal, withinMs: firstWithinMs, what: 'the first connection to AWS IoT Core' }
+    const attempted = withDeadline(deadline, async (inner) => {
+      await untilAborted(this.#attempted.promise, inner)
+    })
+    await attempted.catch((error: unknown) => {
+      if (!(error instanceof DeadlineError)) throw error
+    })
   }
 
   #start(identity: ClientIdentity): mqtt5.Mqtt5Client {
@@ -161,6 +180,7 @@ export class IotConnection implements AsyncDisposable {
   #enter(state: IotConnectionStatus['state'], error: AgentError | undefined): void {
     const sinceMs = state === this.#status.state ? this.#status.sinceMs : monotonicMs()
     this.#status = { state, sinceMs, error }
+    if (state === 'connected' || state === 'down') this.#attempted.resolve(undefined)
   }
 }
 

@@ -126,7 +126,7 @@ export class IotJobsService implements JobsService, Disposable {
     ask: (client: iotjobs.IotJobsClientv2) => Promise<T>,
   ): Promise<T> {
     const client = await this.#open()
-    this.#options.connection.expectConnected()
+    await this.#options.connection.expectConnected(signal)
     return await withDeadline({ signal, withinMs: callWithinMs, what: operation }, async () => {
       try {
         return await ask(client)

@@ -56,7 +56,7 @@ export class IotShadow implements Shadow, Disposable {
     ask: (client: iotshadow.IotShadowClientv2) => Promise<T>,
   ): Promise<T> {
     const protocol = await this.#options.connection.client()
-    this.#options.connection.expectConnected()
+    await this.#options.connection.expectConnected(signal)
     this.#client ??= iotshadow.IotShadowClientv2.newFromMqtt5(protocol, {
       maxRequestResponseSubscriptions: 4,
       maxStreamingSubscriptions: 0,

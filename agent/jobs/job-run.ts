@@ -1,4 +1,5 @@
 import { linkedAbort, withDeadline } from '../lib/abort.ts'
+import { backoffMs } from '../lib/backoff.ts'
 import { AgentError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
@@ -31,6 +32,8 @@ type Details = Readonly<Record<string, string | number | undefined>>
 /** How often the pass says that it is alive, and the longest that a withdrawal goes unseen while there is a connection. */
 const watchEveryMs = 60_000
 const renewEveryMs = 300_000
+/** After what could not be told or asked. */
+const retry = { baseMs: 2_000, capMs: watchEveryMs, floorMs: 1_000 }
 const minuteMs = 60_000
 /** What the step timer in the cloud leaves for the last report, and the longest that it takes ("Jobs limits"). */
 const spareMinutes = 5
@@ -146,16 +149,19 @@ export class JobRun {
 
   /** Ends with the operation. What cannot be told or asked now is so again soon: the operation goes on meanwhile. */
   async #watch(pass: Pass, end: AbortSignal): Promise<void> {
+    let failures = 0
     while (!end.aborted) {
       pass.beat(2 * watchEveryMs)
       try {
         await this.#check(end)
+        failures = 0
         if (this.#isChanged || this.#isProgressUntold) continue
       } catch (error) {
         this.#options.log.debug('the cloud cannot be told about the job now', { error })
         this.#isChanged = true
+        failures += 1
       }
-      await this.#rest(end)
+      await this.#rest(failures === 0 ? watchEveryMs : backoffMs(failures - 1, retry), end)
     }
   }
 
@@ -172,13 +178,13 @@ export class JobRun {
   }
 
   /** Until something is to be told or asked, but not for long. */
-  async #rest(signal: AbortSignal): Promise<void> {
+  async #rest(restMs: number, signal: AbortSignal): Promise<void> {
     using rest = linkedAbort(signal)
     const { controller } = rest
     this.#wake = () => {
       controller.abort(new AgentError('woken'))
     }
-    await sleep(watchEveryMs, controller.signal).catch(() => undefined)
+    await sleep(restMs, controller.signal).catch(() => undefined)
     this.#wake = () => undefined
   }
 }

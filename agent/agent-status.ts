@@ -207,8 +207,8 @@ function controlParts(
   const { state, sinceMs, error } = connection()
   const { current, last, unreported } = jobs.status()
   const jobPart = (job: NonNullable<typeof current>): JobPart => {
-    const { jobId, operation, status, atMs } = job
-    return { jobId, operation, status, at: at(atMs) }
+    const { atMs, ...said } = job
+    return { ...said, at: at(atMs) }
   }
   return {
     connection: { state, since: at(sinceMs), ...(error === undefined ? {} : { lastError: reportError(error) }) },

@@ -120,7 +120,8 @@ export class OverlayVersions implements AsyncDisposable {
     )
     if (version === undefined) return undefined
     const { number, state, reason = 'no reason is known' } = version
-    if (state === 'trial') return 'running'
+    const isBeingUndone = state === 'accepted' && this.#undone.has(number) // it was accepted while that was asked for
+    if (state === 'trial' || isBeingUndone) return 'running'
     return state === 'accepted' ? { accepted: true, number } : { reverted: true, number, reason }
   }
 

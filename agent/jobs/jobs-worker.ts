@@ -1,5 +1,5 @@
-import { untilAborted } from '../lib/abort.ts'
-import { AgentError } from '../lib/errors.ts'
+import { untilAborted, withDeadline } from '../lib/abort.ts'
+import { AgentError, DeadlineError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
@@ -9,7 +9,7 @@ import { jobDetails } from './job-details.ts'
 import { parseJobDocument, type JobOperation, type ParsedDocument } from './job-document.ts'
 import { isSameExecution, type JobLedger, type JobOutcome, type JobStep, type LedgerEntry } from './job-ledger.ts'
 import { JobRun } from './job-run.ts'
-import type { JobExecution, JobsService } from './jobs-service.ts'
+import type { JobExecution, JobsService, UpdateOutcome } from './jobs-service.ts'
 import { failed, failedBy, WithdrawnError, type OperationOutcome } from './running-job.ts'
 
 export interface JobsWorkerDeps {
@@ -27,6 +27,8 @@ export interface JobPart {
   readonly operation: string
   readonly status: string
   readonly atMs: number
+  /** How the cloud had ended it already, where that is not how it ended here. */
+  readonly cloudStatus?: string
 }
 
 export interface JobsStatus {
@@ -137,15 +139,26 @@ export class JobsWorker implements Disposable {
     for (const entry of await ledger.running()) {
       if (next !== undefined && isSameExecution(entry, next)) continue
       if (await service.isOpen(entry, signal)) continue
-      await this.#takeBack(entry)
-      await ledger.put({ ...entry, outcome: withdrawn, reported: true })
+      const done = { ...entry, outcome: await this.#takeBack(entry, signal) }
+      await ledger.put(done)
+      await this.#report(done, signal)
     }
   }
 
-  /** A configuration on trial goes with its job. */
-  async #takeBack({ jobId, executionNumber, operation }: LedgerEntry): Promise<void> {
-    if (operation !== 'configure') return
-    await this.#deps.actions.configure.revert({ jobId, executionNumber }, 'the job was withdrawn')
+  /** A configuration on trial goes with its job. One that was confirmed before has shown that it works, and stays. */
+  async #takeBack(entry: LedgerEntry, signal: AbortSignal): Promise<JobOutcome> {
+    if (entry.operation !== 'configure') return withdrawn
+    const { actions, endWithinMs: withinMs = endWithinMs } = this.#deps
+    try {
+      const outcome = await withDeadline(
+        { signal, withinMs, what: 'the end of the trial' },
+        async (inner) => await giveUpConfigure(entry, 'the job was withdrawn', { actions, signal: inner }),
+      )
+      return outcome?.status === 'SUCCEEDED' ? ended(outcome) : withdrawn
+    } catch (error) {
+      if (error instanceof DeadlineError) return withdrawn // a disk that does not take the revert yet holds up no job
+      throw error
+    }
   }
 
   /** Brings one job to its end: done, failed, rejected or withdrawn. A stop of the agent leaves it for the next start. */
@@ -165,8 +178,8 @@ export class JobsWorker implements Disposable {
       await this.#refuse(execution, { ...failedBy(unsaved), status }, pass.signal)
       throw unsaved
     }
-    const outcome = await this.#outcomeOf({ execution, known, entry, parsed }, pass)
-    if (outcome.status === 'WITHDRAWN') await this.#takeBack(entry)
+    const found = await this.#outcomeOf({ execution, known, entry, parsed }, pass)
+    const outcome = found === withdrawn ? await this.#takeBack(entry, pass.signal) : found
     const done = { ...((await ledger.find(execution)) ?? entry), outcome }
     await ledger.put(done)
     this.#last = { jobId, operation, status: outcome.status, atMs: monotonicMs() }
@@ -185,8 +198,8 @@ export class JobsWorker implements Disposable {
     }
     if (entry.attempts >= maxAttempts) return await this.#giveUp(entry, pass.signal)
     const run = this.#runOf(job, parsed.operation)
-    const { jobId, operation } = entry
-    this.#running = { part: { jobId, operation, status: 'IN_PROGRESS', atMs: monotonicMs() }, run }
+    const part = { jobId: entry.jobId, operation: entry.operation, status: 'IN_PROGRESS', atMs: monotonicMs() }
+    this.#running = { part, run }
     this.#nextBegun.resolve(undefined)
     this.#nextBegun = Promise.withResolvers<undefined>()
     try {
@@ -240,18 +253,27 @@ export class JobsWorker implements Disposable {
     if (outcome === undefined) return
     if (outcome.status !== 'WITHDRAWN') {
       this.#unreported = 1
-      await service.update(
+      const answer = await service.update(
         { execution: { jobId, executionNumber, queuedAt }, status: outcome.status, details: outcome.details },
         signal,
       )
+      if (!entry.reported) this.#compare(entry, outcome.status, answer)
     }
     this.#unreported = 0
     if (!entry.reported) await ledger.put({ ...entry, reported: true })
   }
 
+  /** Whoever looks at the job in the cloud sees another end of it than the one that it had here. */
+  #compare({ jobId, operation }: LedgerEntry, status: string, answer: UpdateOutcome): void {
+    const cloudStatus = answer.kind === 'ended' ? answer.status : answer.kind === 'gone' ? 'deleted' : status
+    if (cloudStatus === undefined || cloudStatus === status) return
+    const fields = { jobId, operation, status, cloudStatus }
+    this.#deps.log.warn('job was ended in the cloud before its outcome arrived: what it did stays', fields)
+    if (this.#last?.jobId === jobId) this.#last = { ...this.#last, cloudStatus }
+  }
+
   async #refuse(execution: JobExecution, outcome: OperationOutcome, signal: AbortSignal): Promise<void> {
-    const { status, details } = ended(outcome)
-    if (status !== 'WITHDRAWN') await this.#deps.service.update({ execution, status, details }, signal)
+    await this.#deps.service.update({ execution, ...outcome, details: jobDetails(outcome.details) }, signal)
   }
 }
 

@@ -61,8 +61,8 @@ function configurationRows(configuration: StatusDocument['configuration']): read
 }
 
 function jobsText({ current, last, unreported }: NonNullable<StatusDocument['jobs']>): string {
-  const shown = ({ operation, jobId, status, at }: NonNullable<typeof last>): string =>
-    `${operation} ${jobId} ${status} at ${at}`
+  const shown = ({ operation, jobId, status, at, cloudStatus }: NonNullable<typeof last>): string =>
+    `${operation} ${jobId} ${status} at ${at}${cloudStatus === undefined ? '' : ` (${cloudStatus} in AWS)`}`
   return [
     current === undefined ? 'none runs' : shown(current),
     ...(last === undefined ? [] : [`last: ${shown(last)}`]),

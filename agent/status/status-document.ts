@@ -101,6 +101,8 @@ export interface JobPart {
   readonly operation: string
   readonly status: string
   readonly at: string
+  /** How AWS had ended it already, where that is not how it ended here: cancelled too late, or deleted. */
+  readonly cloudStatus?: string
 }
 
 /** The jobs of AWS IoT. */

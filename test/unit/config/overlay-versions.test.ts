@@ -143,11 +143,14 @@ describe('the versions of the overlay', () => {
   it('are reverted also while their acceptance is being written', async () => {
     await using folder = await tempFolder()
     await using opened = await open(folder.path)
-    await opened.versions.add(change(1))
+    const job = { jobId: 'job', executionNumber: 1 }
+    await opened.versions.add(change(1, { job }))
+    const settled = opened.versions.settled(job, new AbortController().signal)
     const accepting = opened.versions.accept(1)
     await turn() // the write has begun
     opened.versions.revert(1, 'no')
     await accepting
+    expect(await settled).toEqual({ reverted: true, number: 1, reason: 'no' })
     await until(async () => (await read(folder.path, 1))['state'] === 'reverted')
     expect(opened.versions.inForce()).toBe(undefined)
   })

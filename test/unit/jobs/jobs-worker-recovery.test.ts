@@ -3,6 +3,8 @@ import { join } from 'node:path'
 
 import { expect, test } from 'vitest'
 
+import { AgentError } from '../../../agent/lib/errors.ts'
+import { passTimeUntil, simulateTime } from '../../support/simulated-time.ts'
 import { until } from '../../support/wait-until.ts'
 import { JobsAppliance } from './jobs-fixture.ts'
 
@@ -70,4 +72,91 @@ test.each([
   }
   appliance.start()
   expect(await appliance.ended(key)).toBe(status)
+})
+
+test('asks again soon whether a job was withdrawn when the question got no answer', async () => {
+  await using appliance = await JobsAppliance.open()
+  using _ = simulateTime()
+  appliance.actions.syncArtifacts = async (_names, signal) => await neverEnds(signal)
+  const { service } = appliance
+  const isOpen = service.isOpen
+  let asked = 0
+  Object.assign(service, {
+    isOpen: async (...question: Parameters<typeof isOpen>) => {
+      asked += 1
+      if (asked < 3) throw new AgentError('no answer', { retryable: true })
+      return await isOpen(...question)
+    },
+  })
+  const key = service.queue('job-1', sync)
+  appliance.start()
+  await passTimeUntil(() => service.updates.length === 1, { withinMs: 1_000, stepMs: 10 })
+  service.end(key, 'CANCELED')
+  const isWithdrawn = (): boolean => appliance.worker.status().last?.status === 'WITHDRAWN'
+  await passTimeUntil(isWithdrawn, { withinMs: 10_000, stepMs: 100 })
+  expect(asked).toBe(3)
+})
+
+const configureJob = { version: '1.0', operation: 'configure', patch: { logs: { flushSeconds: 7 } } }
+const onTrial = () => Promise.resolve({ kind: 'trial' as const, number: 1, changes: [] })
+const isConfirmed = () => Promise.resolve({ kind: 'accepted' as const, number: 1 })
+const toldOfEnd = 'job was ended in the cloud before its outcome arrived: what it did stays'
+
+test('says so when a job was cancelled too late, whose configuration had been confirmed', async () => {
+  await using appliance = await JobsAppliance.open()
+  const { service, actions, log } = appliance
+  const key = service.queue('job-1', configureJob)
+  service.beforeUpdate = ({ status }) => {
+    if (status === 'SUCCEEDED') service.end(key, 'CANCELED')
+  }
+  actions.configure = { ...actions.configure, propose: onTrial, settled: isConfirmed }
+  appliance.start()
+  await until(() => appliance.worker.status().last?.cloudStatus !== undefined)
+  expect(appliance.worker.status().last).toMatchObject({ status: 'SUCCEEDED', cloudStatus: 'CANCELED' })
+  expect(log.messages('warn')).toEqual([toldOfEnd])
+  await until(() => appliance.worker.status().unreported === 0)
+})
+
+test('says the same when it hears of the cancellation while it learns that the configuration was confirmed', async () => {
+  await using appliance = await JobsAppliance.open()
+  const { service, actions } = appliance
+  const key = service.queue('job-1', configureJob)
+  let isSettled = false
+  actions.configure = {
+    ...actions.configure,
+    propose: onTrial,
+    settled: async (_job, signal) => (isSettled ? await isConfirmed() : await neverEnds(signal)),
+    revert: () => {
+      isSettled = true // too late
+      return Promise.resolve()
+    },
+  }
+  appliance.start()
+  await until(() => appliance.worker.status().current !== undefined)
+  service.end(key, 'CANCELED')
+  await until(() => appliance.worker.status().last?.cloudStatus === 'CANCELED')
+  expect(appliance.worker.status().last).toMatchObject({ status: 'SUCCEEDED' })
+})
+
+test('says after a restart what stays of a job that was cancelled meanwhile', async () => {
+  await using appliance = await JobsAppliance.open()
+  const { service, actions, log } = appliance
+  const key = service.queue('job-1', configureJob)
+  actions.configure = {
+    ...actions.configure,
+    propose: onTrial,
+    settled: async (_job, signal) => await neverEnds(signal),
+  }
+  appliance.start()
+  await until(async () =>
+    (await readFile(join(appliance.ledgerFolder, 'ledger.json'), 'utf8').catch(() => '')).includes('proposing'),
+  )
+  await appliance.stop()
+  service.end(key, 'CANCELED')
+  actions.configure = { ...actions.configure, settled: isConfirmed }
+  appliance.start()
+  await until(() => log.messages('warn').includes(toldOfEnd))
+  const isReported = async (): Promise<boolean> =>
+    (await readFile(join(appliance.ledgerFolder, 'ledger.json'), 'utf8')).includes('"reported":true')
+  await until(isReported)
 })

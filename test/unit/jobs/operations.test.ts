@@ -129,6 +129,7 @@ function trial(answer: ConfigureAnswer) {
     },
     revert: (_job, reason) => {
       calls.push(`revert: ${reason}`)
+      outcome.resolve({ kind: 'reverted', number: 4, reason })
       return Promise.resolve()
     },
   }

@@ -196,6 +196,10 @@ test('shows the job that runs, the last one, and an end that the cloud does not 
   expect(linesOf({ jobs: { state: 'ok', current, last, unreported: 0 } })).toContain(
     `jobs ok sync-artifacts job-2 IN_PROGRESS at ${since}, last: configure job-1 FAILED at ${since}`,
   )
+  const late = { ...last, status: 'SUCCEEDED', cloudStatus: 'CANCELED' }
+  expect(linesOf({ jobs: { state: 'ok', last: late, unreported: 0 } })).toContain(
+    `jobs ok none runs, last: configure job-1 SUCCEEDED at ${since} (CANCELED in AWS)`,
+  )
   expect(linesOf({ jobs: { state: 'failing', last, unreported: 1 } })).toContain(
     `jobs failing none runs, last: configure job-1 FAILED at ${since}, its end is not reported yet`,
   )

@@ -44,8 +44,16 @@ function explain(fault: ConnectionFault, context: ConnectionContext): Explanatio
     return { text: 'the server closed the connection without a reason', hint: policyHint(context) }
   }
   if (errorName.includes('TLS')) return ofTls(errorName, context)
-  if (errorName.includes('DNS'))
-    return { text: 'the name cannot be resolved', hint: 'check endpoints.mqtt and the network' }
+  if (errorName.includes('DNS')) {
+    // the CRT sets addresses aside that took no connection, and then says the same of the name (seen with localhost:1)
+    return {
+      text: `there is no address: the name cannot be resolved, or what it stands for took no connection lately (${errorName})`,
+      hint: 'check endpoints.mqtt, its port too, and the network',
+    }
+  }
+  if (errorName.includes('CONNECTION_REFUSED')) {
+    return { text: `nothing takes connections there (${errorName})`, hint: 'check endpoints.mqtt and its port' }
+  }
   return { text: `${message} (${errorName})` }
 }
 

@@ -1,0 +1,20 @@
+import { expect, test } from 'vitest'
+
+import { connectionError } from '../../../agent/aws/iot-connection-errors.ts'
+
+const context = { endpoint: 'iot.example:8883', clientId: 'dock-1', clockOffsetMs: 0 }
+
+test('does not say of a name that has no address left that it cannot be resolved: perhaps nothing answered there', () => {
+  const error = connectionError({ errorName: 'AWS_IO_DNS_QUERY_FAILED', message: 'A query failed' }, context)
+  expect(error.message).toBe(
+    'iot.example:8883: there is no address: the name cannot be resolved, or what it stands for took no connection lately (AWS_IO_DNS_QUERY_FAILED)',
+  )
+  expect(error.hint).toContain('endpoints.mqtt, its port too')
+})
+
+test('says that a connection was refused, and where', () => {
+  const fault = { errorName: 'AWS_IO_SOCKET_CONNECTION_REFUSED', message: 'socket connection refused.' }
+  const error = connectionError(fault, context)
+  expect(error.message).toMatch(/^iot\.example:8883: nothing takes connections there /)
+  expect(error.hint).toContain('check endpoints.mqtt')
+})

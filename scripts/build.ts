@@ -26,6 +26,8 @@ const { metafile } = await build({
   minify: true,
   keepNames: true,
   legalComments: 'none',
+  inject: [join(import.meta.dirname, 'packaging', 'crt-binary.ts')],
+  define: { 'process.env.AWS_CRT_NODEJS_BINARY_RELATIVE_PATH': 'crtBinary' },
   logLevel: 'warning',
   metafile: true,
 })

@@ -15,6 +15,8 @@ import { copyTree, removeTree } from './root-file-system.ts'
 import { ServiceUnit } from './service-unit.ts'
 
 export interface ApplianceOptions {
+  /** Default: one of its own, without AWS IoT Core. */
+  readonly cloud?: Cloud
   /** Merged over the configuration, section by section. */
   readonly config?: (cloud: Cloud) => Readonly<Record<string, unknown>>
   /** Drop-ins of the agent's unit, by name. */
@@ -40,7 +42,7 @@ const secretId = `panorama/shared/${cameraName}`
 
 const prefix = 'model/'
 
-/** An appliance with the package in it, and a cloud of its own on the loopback interface that they share. */
+/** An appliance with the package in it, and a cloud on the loopback interface that they share. */
 export class Appliance implements AsyncDisposable {
   readonly cloud: Cloud
   readonly container: Container
@@ -64,9 +66,9 @@ export class Appliance implements AsyncDisposable {
   }
 
   /** Makes it from the image; it was never booted. */
-  static async make({ config, dropIns = {}, prepare }: ApplianceOptions = {}): Promise<Appliance> {
+  static async make({ cloud: given, config, dropIns = {}, prepare }: ApplianceOptions = {}): Promise<Appliance> {
     await using resources = new AsyncDisposableStack()
-    const cloud = resources.use(await startCloud())
+    const cloud = given ?? resources.use(await startCloud())
     const folder = await mkdtemp(join(tmpdir(), `${ownedPrefix}${process.pid}-`))
     resources.defer(() => removeTree(folder))
     const name = basename(folder)

@@ -1,7 +1,4 @@
 import { randomInt } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 
 import { afterAll, expect, it } from 'vitest'
 
@@ -11,14 +8,11 @@ import type { AgentProcess } from '../support/agent-process.ts'
 import { createAgentSite, type AgentSite } from '../support/agent-site.ts'
 import { ConfigChanger, configuredAgentCommand } from '../support/config-changer.ts'
 import { isSame, marksOf, type Marks } from '../support/configuration-marks.ts'
-import { killAtCall } from '../support/kill-at-call.ts'
-import { whyNoStrace } from '../support/strace.ts'
-import { exitOf, waitUntil } from '../support/wait-until.ts'
+import { changeAt, crash, strayFiles, Tally, versionStates } from '../support/crash-points.ts'
+import { waitUntil } from '../support/wait-until.ts'
 
 const points = Number(process.env['PANORAMA_TEST_CONFIG_CRASHES'] ?? '30')
 const pointsPerSite = 10
-const noStrace = await whyNoStrace()
-if (noStrace !== undefined) console.log(`killed at random moments only, because strace does not work here: ${noStrace}`)
 
 /** Calls that make a version durable or visible, and about how many of them a change makes, its end included. */
 const callKinds = [
@@ -28,8 +22,8 @@ const callKinds = [
 /** About as long as a change takes that is taken back. */
 const spanMs = 800
 
-const phases: Record<string, number> = {}
-const outcomes: Record<string, number> = {}
+const phases = new Tally()
+const outcomes = new Tally()
 
 it.each(Array.from({ length: Math.ceil(points / pointsPerSite) }, (_, index) => index))(
   'uses the old configuration or the new one, whole, and knows which, wherever it is killed (%i)',
@@ -43,10 +37,10 @@ it.each(Array.from({ length: Math.ceil(points / pointsPerSite) }, (_, index) => 
     for (let point = nth * pointsPerSite; point < Math.min(points, (nth + 1) * pointsPerSite); point += 1) {
       const { change, next } = changeOf(marks, point)
       const job = change.job ?? { jobId: '', executionNumber: 0 }
-      const place = await crash({ site, agent, changer, change, isAtCall: noStrace === undefined && point % 2 === 1 })
+      const place = await crash(agent, { spanMs, callKinds, begin: () => changer.propose(change) })
       const where = `point ${point}, ${job.jobId}: ${place}`
-      const onDisk = await newestOf(site, job.jobId)
-      phases[onDisk] = (phases[onDisk] ?? 0) + 1
+      const onDisk = (await versionStates(site.appliance.stateFolder, job.jobId))[0] ?? 'none'
+      phases.count(onDisk)
 
       agent = await started(site)
       expect([marks, next], `${where}, in use after the restart`).toContainEqual(await marksOf(site.appliance))
@@ -62,9 +56,8 @@ it.each(Array.from({ length: Math.ceil(points / pointsPerSite) }, (_, index) => 
       }
       if (isBad(change)) expect(isAccepted, `${where}, confirmed without evidence`).toBe(false)
       else if (onDisk !== 'none') expect(isAccepted, `${where}, taken back for no reason`).toBe(true)
-      expect(await strayFiles(site), `${where}, left behind`).toEqual([])
-      const said = isAccepted ? 'accepted' : outcome === undefined ? 'never begun' : 'reverted'
-      outcomes[said] = (outcomes[said] ?? 0) + 1
+      expect(await strayFiles(site.appliance.stateFolder), `${where}, left behind`).toEqual([])
+      outcomes.count(isAccepted ? 'accepted' : outcome === undefined ? 'never begun' : 'reverted')
       marks = wanted
     }
   },
@@ -72,12 +65,9 @@ it.each(Array.from({ length: Math.ceil(points / pointsPerSite) }, (_, index) => 
 )
 
 afterAll(() => {
-  console.info(
-    `killed at ${points} points; on the disk then: ${JSON.stringify(phases)}; outcomes: ${JSON.stringify(outcomes)}`,
-  )
-  // kills that all fall into one phase prove little
-  expect(Object.keys(phases).length).toBeGreaterThan(2)
-  expect(Object.keys(outcomes).length).toBeGreaterThan(1)
+  console.info(`killed at ${points} points; on the disk then: ${String(phases)}; outcomes: ${String(outcomes)}`)
+  phases.expectKinds(3)
+  outcomes.expectKinds(2)
 })
 
 async function started(site: AgentSite): Promise<AgentProcess> {
@@ -88,19 +78,9 @@ async function started(site: AgentSite): Promise<AgentProcess> {
   return agent
 }
 
-/** Every other one needs another session, and some are never confirmed. */
+/** Some are never confirmed. */
 function changeOf(marks: Marks, point: number): { readonly change: ConfigChange; readonly next: Marks } {
-  const isOfSession = point % 4 < 2
-  const next = {
-    flushSeconds: (marks.flushSeconds % 50) + 1,
-    refreshSeconds: marks.refreshSeconds + 1,
-    name: isOfSession ? JSON.stringify(`name-${point}`) : marks.name,
-  }
-  const patch = {
-    logs: { flushSeconds: next.flushSeconds },
-    cameras: { refreshSeconds: next.refreshSeconds },
-    ...(isOfSession ? { device: { name: `name-${point}` } } : {}),
-  }
+  const { patch, next } = changeAt(point, marks)
   const isBad = randomInt(3) === 0
   const job = { jobId: `${isBad ? 'bad' : 'good'}-${point}`, executionNumber: 1 }
   return { change: { patch, job, confirmSeconds: isBad ? 30 : 1_000 }, next }
@@ -108,49 +88,4 @@ function changeOf(marks: Marks, point: number): { readonly change: ConfigChange;
 
 function isBad({ job }: ConfigChange): boolean {
   return job?.jobId.startsWith('bad') === true
-}
-
-interface Victim {
-  readonly site: AgentSite
-  readonly agent: AgentProcess
-  readonly changer: ConfigChanger
-  readonly change: ConfigChange
-  readonly isAtCall: boolean
-}
-
-/** Makes a change and kills the agent at a moment, or at one of its system calls; answers where that was. */
-async function crash({ agent, changer, change, isAtCall }: Victim): Promise<string> {
-  const ended = exitOf(agent)
-  if (!isAtCall) {
-    const afterMs = randomInt(spanMs)
-    const proposing = changer.propose(change).catch(() => undefined)
-    await delay(afterMs)
-    agent.kill('SIGKILL')
-    await Promise.all([ended, proposing])
-    return `${afterMs} ms after the change`
-  }
-  const { calls, count } = callKinds[randomInt(callKinds.length)] ?? { calls: 'fsync', count: 1 }
-  const nth = randomInt(1, count + 1)
-  await killAtCall(agent.pid, calls, nth)
-  await changer.propose(change).catch(() => undefined)
-  const isKilled = await Promise.race([ended.then(() => true), delay(2 * spanMs, false)])
-  if (!isKilled) agent.kill('SIGKILL') // it made fewer of these calls
-  await ended
-  return `at number ${nth} of ${calls}${isKilled ? '' : ', of which there are fewer'}`
-}
-
-/** What the disk says of the version of a job. */
-async function newestOf({ appliance }: AgentSite, jobId: string): Promise<string> {
-  const folder = join(appliance.stateFolder, 'config')
-  const names = (await readdir(folder)).filter((name) => /^\d+\.json$/.test(name))
-  for (const name of names) {
-    const version = JSON.parse(await readFile(join(folder, name), 'utf8')) as { job: { jobId: string }; state: string }
-    if (version.job.jobId === jobId) return version.state
-  }
-  return 'none'
-}
-
-async function strayFiles({ appliance }: AgentSite): Promise<readonly string[]> {
-  const names = await readdir(join(appliance.stateFolder, 'config'))
-  return names.filter((name) => !/^(\d+|base)\.json$/.test(name))
 }

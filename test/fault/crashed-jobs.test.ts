@@ -1,23 +1,20 @@
-import { randomInt } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 
 import { afterAll, describe, expect, it } from 'vitest'
 
 import type { AgentProcess } from '../support/agent-process.ts'
 import { isSame, marksOf, type Marks } from '../support/configuration-marks.ts'
+import { changeAt, crash, strayFiles, Tally, versionStates } from '../support/crash-points.ts'
 import { createJobsSite, type EndedJob, type JobsSite } from '../support/jobs-site.ts'
-import { killAtCall } from '../support/kill-at-call.ts'
 import { lacksMosquitto } from '../support/mosquitto.ts'
-import { whyNoStrace } from '../support/strace.ts'
-import { exitOf, waitUntil } from '../support/wait-until.ts'
+import { waitUntil } from '../support/wait-until.ts'
 
-const points = Number(process.env['PANORAMA_TEST_JOB_CRASHES'] ?? '12')
-const pointsPerSite = 6
+const points = Number(process.env['PANORAMA_TEST_JOB_CRASHES'] ?? '30')
+/** Side by side, as most of the time of a point goes by in waiting. */
+const sites = 3
+const pointsPerSite = Math.ceil(points / sites)
 const lacksBroker = await lacksMosquitto('jobs of an agent that is killed')
-const noStrace = await whyNoStrace()
-if (noStrace !== undefined) console.log(`killed at random moments only, because strace does not work here: ${noStrace}`)
 
 /** Calls that make a step of a job durable or visible, and about how many of them a `configure` makes. */
 const callKinds = [
@@ -28,11 +25,11 @@ const callKinds = [
 const spanMs = 1_500
 const onTrial = 'a new configuration is on trial'
 
-const phases: Record<string, number> = {}
-const statuses: Record<string, number> = {}
+const phases = new Tally()
+const statuses = new Tally()
 
 describe.skipIf(lacksBroker)('an agent that is killed while it configures itself by a job', () => {
-  it.each(Array.from({ length: Math.ceil(points / pointsPerSite) }, (_, index) => index))(
+  it.concurrent.each(Array.from({ length: sites }, (_, index) => index))(
     'ends in the old configuration or the new one, whole, and in the status that goes with it (%i)',
     async (nth) => {
       await using site = await createJobsSite({ config: () => ({ cameras: {}, metrics: { enabled: false } }) })
@@ -40,14 +37,15 @@ describe.skipIf(lacksBroker)('an agent that is killed while it configures itself
       let marks = await marksOf(site.appliance)
       for (let point = nth * pointsPerSite; point < Math.min(points, (nth + 1) * pointsPerSite); point += 1) {
         const job = jobOf(marks, point)
-        const before = await crash(site, agent, job)
+        const place = await crashIn(site, agent, job)
+        const before = agent.output
         const phase = await phaseOf(site, job.jobId)
-        count(phases, phase)
-        const where = `point ${point}, ${job.jobId}: ${before.place}, on the disk: ${phase}`
+        phases.count(phase)
+        const where = `point ${point}, ${job.jobId}: ${place}, on the disk: ${phase}`
 
         agent = await started(site)
         const { status } = await endOf(site, agent, job)
-        count(statuses, status)
+        statuses.count(status)
         const isNew = status === 'SUCCEEDED'
         expect(status, where).toBe(job.isBad ? 'CANCELED' : 'SUCCEEDED')
         marks = isNew ? job.next : marks
@@ -57,18 +55,16 @@ describe.skipIf(lacksBroker)('an agent that is killed while it configures itself
         await agent.until(
           ({ configuration, jobs }) => configuration?.state === 'accepted' && jobs?.current === undefined,
         )
-        await expectOnce(site, { job, where, output: before.output + agent.output })
+        await expectOnce(site, { job, where, output: before + agent.output })
       }
     },
     1_200_000,
   )
 
   afterAll(() => {
-    const seen = `on the disk then: ${JSON.stringify(phases)}; at the end: ${JSON.stringify(statuses)}`
-    console.info(`killed at ${points} points; ${seen}`)
-    // kills that all fall into one phase prove little
-    expect(Object.keys(phases).length).toBeGreaterThan(2)
-    expect(Object.keys(statuses).length).toBeGreaterThan(1)
+    console.info(`killed at ${points} points; on the disk then: ${String(phases)}; at the end: ${String(statuses)}`)
+    phases.expectKinds(3)
+    statuses.expectKinds(2)
   })
 })
 
@@ -80,55 +76,27 @@ interface TestJob {
   readonly next: Marks
 }
 
-/** Every other one needs another session, as every one does that is never confirmed. */
 function jobOf(marks: Marks, point: number): TestJob {
-  const isOfSession = point % 4 < 2
   const isBad = point % 3 === 2
-  const next = {
-    flushSeconds: (marks.flushSeconds % 50) + 1,
-    refreshSeconds: marks.refreshSeconds + 1,
-    name: isOfSession ? JSON.stringify(`name-${point}`) : marks.name,
-  }
-  const patch = {
-    logs: { flushSeconds: next.flushSeconds },
-    cameras: { refreshSeconds: next.refreshSeconds },
-    ...(isOfSession ? { device: { name: `name-${point}` } } : {}),
-    ...(isBad ? { role: { alias: 'no-such-alias' } } : {}),
-  }
-  return { jobId: `${isBad ? 'bad' : 'good'}-${point}`, isBad, patch, next }
+  const { patch, next } = changeAt(point, marks)
+  const jobId = `${isBad ? 'bad' : 'good'}-${point}`
+  return { jobId, isBad, patch: { ...patch, ...(isBad ? { role: { alias: 'no-such-alias' } } : {}) }, next }
 }
 
 async function started(site: JobsSite): Promise<AgentProcess> {
   return await site.startConnected({ env: { UV_THREADPOOL_SIZE: '1' } }) // strace counts by thread
 }
 
-/** Makes the job and kills the agent at a moment, or at one of its system calls; answers where that was. */
-async function crash(
-  site: JobsSite,
-  agent: AgentProcess,
-  { jobId, patch }: TestJob,
-): Promise<{ readonly place: string; readonly output: string }> {
-  const ended = exitOf(agent, 60_000)
-  const end = async (place: string): Promise<{ readonly place: string; readonly output: string }> => {
-    agent.kill('SIGKILL')
-    await ended
-    return { place, output: agent.output }
-  }
-  const create = (): void => {
-    site.createJob(jobId, { operation: 'configure', patch, confirmSeconds: 600 })
-  }
-  if (noStrace !== undefined || randomInt(2) === 0) {
-    const afterMs = randomInt(spanMs)
-    create()
-    await delay(afterMs)
-    return await end(`${afterMs} ms after the job was made`)
-  }
-  const { calls, count: upTo } = callKinds[randomInt(callKinds.length)] ?? { calls: 'fsync', count: 1 }
-  const nth = randomInt(1, upTo + 1)
-  await killAtCall(agent.pid, calls, nth)
-  create()
-  const isKilled = await Promise.race([ended.then(() => true), delay(2 * spanMs, false)])
-  return await end(`at number ${nth} of ${calls}${isKilled ? '' : ', of which there are fewer'}`)
+async function crashIn(site: JobsSite, agent: AgentProcess, { jobId, patch }: TestJob): Promise<string> {
+  return await crash(agent, {
+    spanMs,
+    callKinds,
+    begin: async () => {
+      site.createJob(jobId, { operation: 'configure', patch, confirmSeconds: 600 })
+      await Promise.resolve()
+    },
+    isOver: () => !['QUEUED', 'IN_PROGRESS'].includes(site.statusOf(jobId)),
+  })
 }
 
 /** One that is never confirmed is cancelled once it is on trial, unless it was before it was killed. */
@@ -146,7 +114,7 @@ async function endOf(site: JobsSite, agent: AgentProcess, { jobId, isBad }: Test
 /** What the disk says of a job: of the version that it brought, or of the job itself before there is one. */
 async function phaseOf({ appliance }: JobsSite, jobId: string): Promise<string> {
   const entry = (await ledgerOf(appliance.stateFolder)).find((each) => each.jobId === jobId)
-  const [state] = await versionsOf(appliance.stateFolder, jobId)
+  const [state] = await versionStates(appliance.stateFolder, jobId)
   const outcome = entry?.outcome === undefined ? '' : entry.reported ? ', reported' : ', unreported'
   return `${state ?? (entry === undefined ? 'nothing' : `ledger ${entry.step.name}`)}${outcome}`
 }
@@ -163,15 +131,6 @@ async function ledgerOf(stateFolder: string): Promise<readonly Entry[]> {
   return (JSON.parse(text) as { entries: readonly Entry[] }).entries // the agent's own
 }
 
-/** The states of the versions that a job brought. */
-async function versionsOf(stateFolder: string, jobId: string): Promise<readonly string[]> {
-  const folder = join(stateFolder, 'config')
-  const names = (await readdir(folder).catch(() => [])).filter((name) => /^\d+\.json$/.test(name))
-  const texts = await Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')))
-  const versions = texts.map((text) => JSON.parse(text) as { job: { jobId: string }; state: string }) // the agent's own
-  return versions.filter(({ job }) => job.jobId === jobId).map(({ state }) => state)
-}
-
 /** The job ran once, and nothing was left behind or set aside. */
 async function expectOnce(
   { appliance }: JobsSite,
@@ -185,12 +144,7 @@ async function expectOnce(
     (await ledgerOf(stateFolder)).filter((entry) => entry.jobId === jobId)
   await waitUntil(`${where}: the end is in the ledger`, async () => (await entries()).some(({ reported }) => reported))
   expect(await entries(), `${where}: in the ledger`).toHaveLength(1)
-  expect(await versionsOf(stateFolder, jobId), `${where}: versions`).toEqual([job.isBad ? 'reverted' : 'accepted'])
+  expect(await versionStates(stateFolder, jobId), `${where}: versions`).toEqual([job.isBad ? 'reverted' : 'accepted'])
   expect(await readdir(join(stateFolder, 'jobs')), `${where}: left behind`).toEqual(['ledger.json'])
-  const others = (await readdir(join(stateFolder, 'config'))).filter((name) => !/^(\d+|base)\.json$/.test(name))
-  expect(others, `${where}: left behind`).toEqual([])
-}
-
-function count(counts: Record<string, number>, what: string): void {
-  counts[what] = (counts[what] ?? 0) + 1
+  expect(await strayFiles(stateFolder), `${where}: left behind`).toEqual([])
 }

@@ -181,15 +181,13 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
   }
 
   #made(base: BaseDocument): MadeConfiguration {
-    const { file, log } = this.#options
-    this.#loaded = makeConfiguration({
-      file,
-      base,
-      log,
-      versions: this.#state?.versions,
-      unstartable: this.#unstartable,
-    })
+    this.#loaded = this.#make(base)
     return this.#loaded
+  }
+
+  #make(base: BaseDocument): MadeConfiguration {
+    const { file, log } = this.#options
+    return makeConfiguration({ file, base, log, versions: this.#state?.versions, unstartable: this.#unstartable })
   }
 
   async #readBase(): Promise<BaseDocument> {
@@ -218,7 +216,7 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
   }
 
   #plan(change: ConfigChange): RefusedChange | PlannedChange {
-    const { base, config, version } = this.current
+    const { base, config, version } = this.#toBeChanged()
     const onTrial = this.#versions().inForce()
     return planChange(
       {
@@ -230,6 +228,14 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
       },
       change,
     )
+  }
+
+  /** A version that was taken back is in use until the next reload, and what comes then must not bring it back. */
+  #toBeChanged(): MadeConfiguration {
+    const { base, version } = this.current
+    const isTakenBack =
+      version !== undefined && this.#versions().inForce((each) => each.number === version.number) === undefined
+    return isTakenBack ? this.#make(base) : this.current
   }
 
   #trialOf({ number, confirmSeconds }: OverlayVersion): ConfigTrial | undefined {

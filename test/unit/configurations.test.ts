@@ -222,6 +222,22 @@ describe('a change', () => {
     expect(agent.reloads).toBe(2)
   })
 
+  it('is made to what is in force, also while that is not in use yet again after a change was taken back', async () => {
+    await using folder = await appliance()
+    const { appliance: agent } = await Appliance.start(folder)
+    await using _ = agent
+    await agent.configurations.propose(faster)
+    await agent.reload()
+    agent.configurations.abandon(job, 'cancelled')
+    const change = { patch: { logs: { level: 'debug' } }, expectedVersion: 0 }
+    expect(await agent.configurations.propose(change)).toEqual({
+      kind: 'trial',
+      number: 2,
+      diff: { changes: [{ path: 'logs.level', from: 'info', to: 'debug' }], omitted: 0 },
+    })
+    expect((await agent.reload()).logs).toMatchObject({ flushSeconds: 15, level: 'debug' })
+  })
+
   it('that the disk does not take changes nothing', async () => {
     await using folder = await appliance()
     const { appliance: agent } = await Appliance.start(folder)

@@ -141,14 +141,19 @@ function canonical(document: unknown): string {
   )
 }
 
+/** What its agent for devices knows beside the steps changes what they do: none of that is left out quietly. */
 const managedTemplate = z.object({
-  version: z.string(),
+  version,
+  conditions: z
+    .undefined({ error: 'is not looked at here: choose the appliances by the target of the job' })
+    .optional(),
+  finalStep: z.undefined({ error: 'is not done here: an appliance takes one operation at a time' }).optional(),
   steps: z
     .array(
       z.object({
         action: z.object({
           name: z.string(),
-          type: z.string().optional(),
+          type: z.literal('runHandler', { error: 'must be "runHandler"' }).optional(),
           input: z.object({ handler: z.string().optional(), args: z.array(z.string()).optional() }).optional(),
         }),
       }),
@@ -170,8 +175,8 @@ function isManagedTemplate(document: unknown): boolean {
 }
 
 function readManagedTemplate(document: unknown): Read {
-  const { success, data } = managedTemplate.safeParse(document)
-  if (!success) return rejected('steps', "is not as AWS's managed templates have it: steps[].action.{name,type,input}")
+  const { success, data, error } = managedTemplate.safeParse(document)
+  if (!success) return { kind: 'rejected', faults: error.issues.flatMap(describeTemplateIssue) }
   if (data.steps.length > 1)
     return rejected('steps', 'has more than one step; an appliance takes one operation at a time')
   const [step] = data.steps
@@ -187,6 +192,14 @@ function readManagedTemplate(document: unknown): Read {
         `"${action}" is not done here: ${insteadOf[action] ?? 'use an operation of the agent; the README lists them'}`,
       )
   }
+}
+
+function describeTemplateIssue(issue: z.core.$ZodIssue): readonly DocumentFault[] {
+  const known = "is not as AWS's managed templates have it: steps[].action.{name,type,input}"
+  const faults = describeIssue(issue)
+  return issue.path[0] === 'steps'
+    ? faults.map(({ path, message }) => ({ path, message: `${known}: ${message}` }))
+    : faults
 }
 
 /** The template's one argument is a list of services, separated by commas. */

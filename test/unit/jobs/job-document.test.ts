@@ -106,6 +106,16 @@ describe("documents of AWS's managed templates", () => {
     [step('Stop-Application', ['x']), 'there is no operation'],
     [step('Format-Disk'), 'use an operation of the agent'],
     [{ version: '1.0', steps: [...step('Reboot').steps, ...step('Reboot').steps] }, 'more than one step'],
+    [{ ...step('Reboot'), finalStep: step('Install-Application').steps[0] }, 'finalStep'],
+    [
+      { ...step('Reboot'), conditions: [{ key: 'operatingSystem', value: ['ubuntu'], type: 'stringEqual' }] },
+      'conditions',
+    ],
+    [{ ...step('Reboot'), version: '2.0' }, 'must be "1.0"'],
+    [
+      { version: '1.0', steps: [{ action: { name: 'Reboot', type: 'runCommand', input: { command: 'halt' } } }] },
+      'type',
+    ],
     [{ version: '1.0', steps: [] }, 'is not as'],
     [{ version: '1.0', steps: 'Reboot' }, 'is not as'],
   ])('rejects %j, and names what to use instead', (document, text) => {

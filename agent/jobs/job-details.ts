@@ -1,3 +1,5 @@
+import { redactText } from '../lib/redact.ts'
+
 /**
  * What an update says beside the status. AWS IoT takes keys of `[a-zA-Z0-9:_-]{1,128}` and values of 1 to 1,024 characters
  * without any of Unicode's category C ("JobExecution", API reference of the IoT jobs data plane); how many pairs is not
@@ -12,7 +14,8 @@ const cut = '...'
 
 /**
  * Makes what the service takes of anything: control characters become spaces, empty values are left out, what is too long
- * is cut and says so by three dots, and pairs after the tenth are left out.
+ * is cut and says so by three dots, and pairs after the tenth are left out. What gives a secret away by its shape is taken
+ * out first: these texts come from anywhere, and stay in the cloud for as long as the job does.
  */
 export function jobDetails(pairs: Readonly<Record<string, string | number | undefined>>): JobDetails {
   const kept = Object.entries(pairs).flatMap(([key, value]) => {
@@ -23,7 +26,7 @@ export function jobDetails(pairs: Readonly<Record<string, string | number | unde
 }
 
 function cleaned(text: string): string {
-  const printable = text
+  const printable = redactText(text)
     .toWellFormed()
     .replace(/\p{C}+/gu, ' ')
     .trim()

@@ -21,6 +21,13 @@ test('cuts what is too long, and shows it', () => {
   expect(reason.endsWith('é...')).toBe(true)
 })
 
+test('takes out what gives a secret away', () => {
+  const key = `-----BEGIN PRIVATE KEY-----\nMIIEvQ\n-----END PRIVATE KEY-----`
+  const details = jobDetails({ reason: `rtsp://admin:hunter2@10.0.0.5/live: ${'x'.repeat(900)} ${key}`, other: key })
+  expect(JSON.stringify(details)).not.toMatch(/hunter2|MIIEvQ/)
+  expect(details['reason']).toContain('rtsp://[redacted]@10.0.0.5/live')
+})
+
 test('keeps the rules of the service for anything', () => {
   const text = fc.oneof(fc.string({ unit: 'binary', maxLength: 3_000 }), fc.string({ unit: 'grapheme' }))
   fc.assert(

@@ -6,11 +6,12 @@ import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
 import { faultsText, giveUpConfigure } from './configure-operation.ts'
 import type { JobActions } from './job-actions.ts'
 import { jobDetails } from './job-details.ts'
-import { parseJobDocument, type JobOperation, type ParsedDocument } from './job-document.ts'
+import { parseJobDocument, type JobOperation } from './job-document.ts'
 import { isSameExecution, type JobLedger, type JobOutcome, type JobStep, type LedgerEntry } from './job-ledger.ts'
 import { JobRun } from './job-run.ts'
 import type { JobExecution, JobsService, UpdateOutcome } from './jobs-service.ts'
 import { failed, failedBy, WithdrawnError, type OperationOutcome } from './running-job.ts'
+import { ended, entryOf, withdrawn, type TakenJob } from './taken-job.ts'
 
 export interface JobsWorkerDeps {
   readonly service: JobsService
@@ -189,14 +190,10 @@ export class JobsWorker implements Disposable {
   }
 
   async #outcomeOf(job: TakenJob, pass: Pass): Promise<JobOutcome> {
-    const { execution, known, entry, parsed } = job
+    const { entry, parsed } = job
     if (parsed.kind === 'rejected') return ended({ status: 'REJECTED', details: { faults: faultsText(parsed.faults) } })
-    if (known !== undefined && known.digest !== parsed.digest)
-      return ended(failed('its document has changed since it began'))
-    if (known === undefined && execution.status === 'IN_PROGRESS') {
-      return ended(failed('it was begun before, and the ledger that says how far it came is gone'))
-    }
-    if (entry.attempts >= maxAttempts) return await this.#giveUp(entry, pass.signal)
+    const why = whyNotAgain(job)
+    if (why !== undefined) return await this.#giveUp(entry, why, pass.signal)
     const run = this.#runOf(job, parsed.operation)
     const part = { jobId: entry.jobId, operation: entry.operation, status: 'IN_PROGRESS', atMs: monotonicMs() }
     this.#running = { part, run }
@@ -212,11 +209,13 @@ export class JobsWorker implements Disposable {
   }
 
   /** The status must be the one of the configuration that is in force afterwards. */
-  async #giveUp(entry: LedgerEntry, signal: AbortSignal): Promise<JobOutcome> {
-    const { actions } = this.#deps
-    const reason = `it was cut off ${maxAttempts} times by the end of the agent`
-    const isOfConfigure = entry.operation === 'configure'
-    const outcome = isOfConfigure ? await giveUpConfigure(entry, reason, { actions, signal }) : undefined
+  async #giveUp(entry: LedgerEntry, reason: string, signal: AbortSignal): Promise<JobOutcome> {
+    if (entry.operation !== 'configure') return ended(failed(reason))
+    const { actions, endWithinMs: withinMs = endWithinMs } = this.#deps
+    const outcome = await withDeadline(
+      { signal, withinMs, what: 'the end of the trial' },
+      async (inner) => await giveUpConfigure(entry, reason, { actions, signal: inner }),
+    )
     return ended(outcome ?? failed(reason))
   }
 
@@ -277,24 +276,11 @@ export class JobsWorker implements Disposable {
   }
 }
 
-interface TakenJob {
-  readonly execution: JobExecution
-  /** As the ledger had it before. */
-  readonly known: LedgerEntry | undefined
-  readonly entry: LedgerEntry
-  readonly parsed: ParsedDocument
-}
-
-function entryOf(execution: JobExecution, known: LedgerEntry | undefined, parsed: ParsedDocument): LedgerEntry {
-  if (known !== undefined) return known
-  const { jobId, executionNumber, queuedAt } = execution
-  const operation = parsed.kind === 'operation' ? parsed.operation.operation : 'unknown'
-  const step = { name: 'begun', data: {} }
-  return { jobId, executionNumber, queuedAt, digest: parsed.digest, operation, step, attempts: 0, reported: false }
-}
-
-const withdrawn: JobOutcome = { status: 'WITHDRAWN', details: {} }
-
-function ended({ status, details }: OperationOutcome): JobOutcome {
-  return { status, details: jobDetails(details) }
+/** Why a job is not taken up again, nor begun; undefined when it is. */
+function whyNotAgain({ execution, known, entry, parsed }: TakenJob): string | undefined {
+  if (known !== undefined && known.digest !== parsed.digest) return 'its document has changed since it began'
+  if (known === undefined && execution.status === 'IN_PROGRESS') {
+    return 'it was begun before, and the ledger that says how far it came is gone'
+  }
+  return entry.attempts >= maxAttempts ? `it was cut off ${maxAttempts} times by the end of the agent` : undefined
 }

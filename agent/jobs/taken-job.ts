@@ -1,0 +1,31 @@
+import { jobDetails } from './job-details.ts'
+import type { ParsedDocument } from './job-document.ts'
+import type { JobOutcome, LedgerEntry } from './job-ledger.ts'
+import type { JobExecution } from './jobs-service.ts'
+import type { OperationOutcome } from './running-job.ts'
+
+/** A job that was handed out, with what is known of it here. */
+export interface TakenJob {
+  readonly execution: JobExecution
+  /** As the ledger had it before. */
+  readonly known: LedgerEntry | undefined
+  readonly entry: LedgerEntry
+  readonly parsed: ParsedDocument
+}
+
+/** Of a job that was not taken before, a new one. */
+export function entryOf(execution: JobExecution, known: LedgerEntry | undefined, parsed: ParsedDocument): LedgerEntry {
+  if (known !== undefined) return known
+  const { jobId, executionNumber, queuedAt } = execution
+  const operation = parsed.kind === 'operation' ? parsed.operation.operation : 'unknown'
+  const step = { name: 'begun', data: {} }
+  return { jobId, executionNumber, queuedAt, digest: parsed.digest, operation, step, attempts: 0, reported: false }
+}
+
+/** The service ended the job itself. */
+export const withdrawn: JobOutcome = { status: 'WITHDRAWN', details: {} }
+
+/** What is told of it. */
+export function ended({ status, details }: OperationOutcome): JobOutcome {
+  return { status, details: jobDetails(details) }
+}

@@ -1,0 +1,72 @@
+import { expect, test } from 'vitest'
+
+import type { ConfigureActions, ConfigureOutcome } from '../../../agent/jobs/job-actions.ts'
+import { until } from '../../support/wait-until.ts'
+import { JobsAppliance } from './jobs-fixture.ts'
+
+const configure = { version: '1.0', operation: 'configure', patch: { logs: { flushSeconds: 5 } } }
+const never = new AbortController().signal
+
+const untilAborted = async (signal: AbortSignal): Promise<never> => {
+  const { promise, reject } = Promise.withResolvers<never>()
+  signal.addEventListener('abort', () => {
+    reject(signal.reason)
+  })
+  return await promise
+}
+
+/** A configuration that a job has put on trial, or whose trial has ended. */
+function configured(outcome?: ConfigureOutcome) {
+  const reverts: string[] = []
+  let known = outcome
+  const actions: ConfigureActions = {
+    propose: () => Promise.resolve({ kind: 'trial', number: 4, changes: [] }),
+    dryRun: () => Promise.resolve({ kind: 'changes', changes: [] }),
+    settled: async (_job, signal) => known ?? (await untilAborted(signal)),
+    revert: (_job, reason) => {
+      reverts.push(reason)
+      known ??= { kind: 'reverted', number: 4, reason }
+      return Promise.resolve()
+    },
+  }
+  return { actions, reverts }
+}
+
+test('says of a configuration whose ledger was lost what came of it', async () => {
+  await using appliance = await JobsAppliance.open()
+  const { actions } = configured({ kind: 'accepted', number: 4 })
+  appliance.actions.configure = actions
+  const key = appliance.service.queue('job-1', configure)
+  await appliance.service.update({ execution: key, status: 'IN_PROGRESS', details: {} }, never)
+  appliance.start()
+  expect(await appliance.ended(key)).toBe('SUCCEEDED')
+  expect(appliance.service.details(key)).toEqual({ version: '4' })
+})
+
+test('takes back a configuration on trial whose ledger was lost', async () => {
+  await using appliance = await JobsAppliance.open()
+  const { actions, reverts } = configured()
+  appliance.actions.configure = actions
+  const key = appliance.service.queue('job-1', configure)
+  await appliance.service.update({ execution: key, status: 'IN_PROGRESS', details: {} }, never)
+  appliance.start()
+  expect(await appliance.ended(key)).toBe('FAILED')
+  expect(reverts).toHaveLength(1)
+})
+
+test('is not held up for good by a trial whose end the disk does not take', async () => {
+  await using appliance = await JobsAppliance.open()
+  appliance.actions.configure = {
+    ...configured().actions,
+    revert: () => Promise.resolve(),
+    settled: async (_job, signal) => await untilAborted(signal),
+  }
+  const key = appliance.service.queue('job-1', configure)
+  await appliance.service.update({ execution: key, status: 'IN_PROGRESS', details: {} }, never)
+  appliance.start()
+  await until(() => appliance.worker.worker.health().state === 'failing')
+  expect(appliance.worker.worker.health().lastError?.message).toContain('the end of the trial did not finish')
+  appliance.actions.configure = configured({ kind: 'reverted', number: 4, reason: 'no' }).actions
+  appliance.service.notify()
+  expect(await appliance.ended(key)).toBe('FAILED')
+})

@@ -169,7 +169,9 @@ export class JobsWorker implements Disposable {
     const entry = entryOf(execution, known, parsed)
     const { jobId, operation } = entry
     log.info(known === undefined ? 'job received' : 'job is taken up again', { jobId, operation })
-    const unsaved = await ledger.put(entry).then(
+    // one that was taken before stands there already
+    const put = known === undefined ? ledger.put(entry) : Promise.resolve()
+    const unsaved = await put.then(
       () => undefined,
       (error: unknown) => new AgentError('the job cannot be written down, so it is not begun', { cause: error }),
     )
@@ -220,8 +222,12 @@ export class JobsWorker implements Disposable {
   }
 
   async #run(run: JobRun, entry: LedgerEntry, pass: Pass): Promise<JobOutcome> {
+    const { attempts } = entry
+    const counted = this.#deps.ledger.put({ ...entry, attempts: attempts + 1 })
+    // what an earlier run began may have come to something: that is to be told, once the disk takes it
+    if (attempts > 0) await counted
     try {
-      await this.#deps.ledger.put({ ...entry, attempts: entry.attempts + 1 })
+      await counted
       return ended(await run.run(pass))
     } catch (error) {
       pass.signal.throwIfAborted()

@@ -1,6 +1,10 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
 import { expect, test } from 'vitest'
 
 import type { ConfigureActions, ConfigureOutcome } from '../../../agent/jobs/job-actions.ts'
+import { JobLedger } from '../../../agent/jobs/job-ledger.ts'
 import { until } from '../../support/wait-until.ts'
 import { JobsAppliance } from './jobs-fixture.ts'
 
@@ -69,4 +73,35 @@ test('is not held up for good by a trial whose end the disk does not take', asyn
   appliance.actions.configure = configured({ kind: 'reverted', number: 4, reason: 'no' }).actions
   appliance.service.notify()
   expect(await appliance.ended(key)).toBe('FAILED')
+})
+
+test('fails no configuration that was accepted before the disk took no more', async () => {
+  await using appliance = await JobsAppliance.open()
+  const { actions } = configured()
+  appliance.actions.configure = actions
+  const key = appliance.service.queue('job-1', configure)
+  appliance.start()
+  const ledgerFile = join(appliance.ledgerFolder, 'ledger.json')
+  await until(async () => (await readFile(ledgerFile, 'utf8').catch(() => '')).includes('proposing'))
+  await appliance.stop()
+  appliance.actions.configure = configured({ kind: 'accepted', number: 4 }).actions
+  const ledger = new JobLedger({ folder: appliance.ledgerFolder, log: appliance.log })
+  let refused = 0
+  const put = async (entry: Parameters<JobLedger['put']>[0]): Promise<void> => {
+    refused += 1
+    if (refused === 1) throw new Error('no space left on device')
+    await ledger.put(entry)
+  }
+  appliance.start({
+    ledger: {
+      find: ledger.find.bind(ledger),
+      unreported: ledger.unreported.bind(ledger),
+      running: ledger.running.bind(ledger),
+      put,
+    },
+  })
+  await until(() => appliance.worker.worker.health().state === 'failing')
+  expect(appliance.service.status(key)).toBe('IN_PROGRESS')
+  appliance.service.notify()
+  expect(await appliance.ended(key)).toBe('SUCCEEDED')
 })

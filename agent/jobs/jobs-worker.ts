@@ -119,6 +119,7 @@ export class JobsWorker implements Disposable {
       if (execution.jobId === this.#announced?.jobId) this.#announced = undefined
       const known = await ledger.find(execution)
       if (known?.outcome !== undefined) {
+        if (known.outcome.status === 'WITHDRAWN') await this.#refuse(execution, notFound, pass.signal)
         await this.#report(known, pass.signal)
         return { nextInMs: askAgainMs }
       }
@@ -176,9 +177,7 @@ export class JobsWorker implements Disposable {
       (error: unknown) => new AgentError('the job cannot be written down, so it is not begun', { cause: error }),
     )
     if (unsaved !== undefined) {
-      // of a job that has not begun, the service takes no failure
-      const status = execution.status === 'QUEUED' ? 'REJECTED' : 'FAILED'
-      await this.#refuse(execution, { ...failedBy(unsaved), status }, pass.signal)
+      await this.#refuse(execution, failedBy(unsaved), pass.signal)
       throw unsaved
     }
     const found = await this.#outcomeOf({ execution, known, entry, parsed }, pass)
@@ -277,10 +276,15 @@ export class JobsWorker implements Disposable {
     if (this.#last?.jobId === jobId) this.#last = { ...this.#last, cloudStatus }
   }
 
-  async #refuse(execution: JobExecution, outcome: OperationOutcome, signal: AbortSignal): Promise<void> {
-    await this.#deps.service.update({ execution, ...outcome, details: jobDetails(outcome.details) }, signal)
+  /** Of a job that has not begun, the service takes no failure. */
+  async #refuse(execution: JobExecution, { details }: OperationOutcome, signal: AbortSignal): Promise<void> {
+    const status = execution.status === 'QUEUED' ? 'REJECTED' : 'FAILED'
+    await this.#deps.service.update({ execution, status, details: jobDetails(details) }, signal)
   }
 }
+
+/** It may have been asked for in another account, by a configuration on trial, or before the service knew it everywhere. */
+const notFound = failed('the cloud did not know this job for a while, and it was ended here')
 
 /** Why a job is not taken up again, nor begun; undefined when it is. */
 function whyNotAgain({ execution, known, entry, parsed }: TakenJob): string | undefined {

@@ -9,6 +9,7 @@ import { until } from '../../support/wait-until.ts'
 import { JobsAppliance } from './jobs-fixture.ts'
 
 const configure = { version: '1.0', operation: 'configure', patch: { logs: { flushSeconds: 5 } } }
+const refresh = { version: '1.0', operation: 'refresh-cameras' }
 const never = new AbortController().signal
 
 const untilAborted = async (signal: AbortSignal): Promise<never> => {
@@ -104,4 +105,26 @@ test('fails no configuration that was accepted before the disk took no more', as
   expect(appliance.service.status(key)).toBe('IN_PROGRESS')
   appliance.service.notify()
   expect(await appliance.ended(key)).toBe('SUCCEEDED')
+})
+
+test('brings a job to an end that was not found in the cloud for a while', async () => {
+  await using appliance = await JobsAppliance.open()
+  const { service } = appliance
+  const { actions } = configured()
+  appliance.actions.configure = actions
+  const key = service.queue('job-1', configure)
+  appliance.start()
+  await until(() => service.updates.length > 1)
+  await appliance.stop()
+  // as where the configuration on trial leads to another account
+  const { next, isOpen } = service
+  Object.assign(service, { next: () => Promise.resolve(undefined), isOpen: () => Promise.resolve(false) })
+  appliance.start()
+  await until(() => appliance.worker.worker.health().passes > 0)
+  await appliance.stop()
+  Object.assign(service, { next, isOpen })
+  appliance.start()
+  expect(await appliance.ended(key)).toBe('FAILED')
+  const after = service.queue('job-2', refresh)
+  expect(await appliance.ended(after)).toBe('SUCCEEDED')
 })

@@ -1,3 +1,4 @@
+import type { JobExecutionId } from './config/overlay-version.ts'
 import { linkedAbort, withDeadline } from './lib/abort.ts'
 import { DeadlineError } from './lib/errors.ts'
 import { FailureLog } from './lib/failure-log.ts'
@@ -9,14 +10,16 @@ import { sleep } from './lib/sleep.ts'
 export interface TrialEvidence {
   /** Resolves when credentials that are valid now are held by this session: fresh ones for a new session. */
   credentials(signal: AbortSignal): Promise<void>
-  /** Resolves when the control connection is up and the job's update was accepted over it. */
-  control(signal: AbortSignal): Promise<void>
+  /** Resolves when the control connection is up and an update of this job, or of any, was accepted over it. */
+  control(signal: AbortSignal, job?: JobExecutionId): Promise<void>
   /** What keeps them from being had, for people; undefined when nothing is known. */
   why?(): string | undefined
 }
 
 export interface ConfigTrialOptions {
   readonly number: number
+  /** Which job it is for. */
+  readonly job?: JobExecutionId | undefined
   readonly confirmMs: number
   readonly log: Log
   /** Makes the version accepted, durably. */
@@ -107,7 +110,10 @@ export class ConfigTrial implements AsyncDisposable {
       await wait
       missing.delete(what)
     }
-    await Promise.all([had(credentials, evidence.credentials(signal)), had(control, evidence.control(signal))])
+    await Promise.all([
+      had(credentials, evidence.credentials(signal)),
+      had(control, evidence.control(signal, this.#options.job)),
+    ])
   }
 
   #reason(): string {

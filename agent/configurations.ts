@@ -238,13 +238,14 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
     return isTakenBack ? this.#make(base) : this.current
   }
 
-  #trialOf({ number, confirmSeconds }: OverlayVersion): ConfigTrial | undefined {
+  #trialOf({ number, confirmSeconds, job }: OverlayVersion): ConfigTrial | undefined {
     const { log, trialSecondMs = 1_000 } = this.#options
     const versions = this.#versions()
     if (versions.find(number)?.state !== 'trial') return undefined
     if (this.#trial?.number === number) return this.#trial
     this.#trial = new ConfigTrial({
       number,
+      job,
       confirmMs: confirmSeconds * trialSecondMs,
       log,
       accept: () => versions.accept(number),

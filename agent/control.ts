@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 
+import type { JobExecutionId } from './config/overlay-version.ts'
 import { controlActions, type ControlActionsOptions } from './control-actions.ts'
 import { JobLedger } from './jobs/job-ledger.ts'
 import { JobsWorker } from './jobs/jobs-worker.ts'
@@ -60,10 +61,10 @@ export async function createControl(options: ControlActionsOptions): Promise<Con
     jobs,
     connection: () => core.status(),
     evidence: {
-      control: async (signal) => {
+      control: async (signal, job) => {
         for (;;) {
-          await jobs.untilRunning(signal)
-          if (await isProven(jobs, signal)) return
+          await jobs.untilRunning(signal, job)
+          if (await isProven(jobs, signal, job)) return
           await sleep(proveAgainMs, signal)
         }
       },
@@ -81,9 +82,9 @@ export async function createControl(options: ControlActionsOptions): Promise<Con
 }
 
 /** Not before the job that brought the change is taken up again, and its update was accepted. */
-async function isProven(jobs: JobsWorker, signal: AbortSignal): Promise<boolean> {
+async function isProven(jobs: JobsWorker, signal: AbortSignal, job?: JobExecutionId): Promise<boolean> {
   try {
-    await jobs.proveControl(signal)
+    await jobs.proveControl(signal, job)
     return true
   } catch {
     signal.throwIfAborted()

@@ -19,7 +19,7 @@ export function sessionEvidence(
     credentials: async (signal) => {
       if (inUse !== undefined) await areHeld(inUse, signal)
     },
-    control: (signal) => (control() ?? noControl).control(signal),
+    control: (signal, job) => (control() ?? noControl).control(signal, job),
     why: () => {
       const failing = credentials.find(({ worker }) => worker.health().state === 'failing')
       return failing?.worker.health().lastError?.message ?? (control() ?? noControl).why?.()

@@ -4,14 +4,14 @@ import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
 import { faultsText, giveUpConfigure } from './configure-operation.ts'
-import type { JobActions } from './job-actions.ts'
+import type { JobActions, JobName } from './job-actions.ts'
 import { jobDetails } from './job-details.ts'
 import { parseJobDocument, type JobOperation } from './job-document.ts'
 import { isSameExecution, type JobLedger, type JobOutcome, type JobStep, type LedgerEntry } from './job-ledger.ts'
 import { JobRun } from './job-run.ts'
 import type { JobExecution, JobsService, UpdateOutcome } from './jobs-service.ts'
 import { failed, failedBy, WithdrawnError, type OperationOutcome } from './running-job.ts'
-import { ended, entryOf, withdrawn, type TakenJob } from './taken-job.ts'
+import { ended, entryOf, isRun, withdrawn, type TakenJob } from './taken-job.ts'
 
 export interface JobsWorkerDeps {
   readonly service: JobsService
@@ -40,6 +40,7 @@ export interface JobsStatus {
 }
 
 interface Running {
+  readonly name: JobName
   readonly part: JobPart
   readonly run: JobRun
 }
@@ -85,18 +86,18 @@ export class JobsWorker implements Disposable {
     return { current: this.#running?.part, last: this.#last, unreported: this.#unreported }
   }
 
-  /** Resolves while a job runs, at once or as soon as one does; rejects with the signal's reason when it aborts before. */
-  async untilRunning(signal: AbortSignal): Promise<void> {
-    while (this.#running === undefined) await untilAborted(this.#nextBegun.promise, signal)
+  /** Resolves while this job runs, or any, at once or as soon as it does; rejects with the signal's reason on abort. */
+  async untilRunning(signal: AbortSignal, job?: JobName): Promise<void> {
+    while (!isRun(this.#running?.name, job)) await untilAborted(this.#nextBegun.promise, signal)
   }
 
   /**
-   * Resolves once the cloud has accepted an update of the running job that was made after the call: proof of the whole way
-   * there and back. Rejects when no job runs, when it was withdrawn, or when there is no connection.
+   * Resolves once the cloud has accepted an update of this job, or of any, that was made after the call: proof of the whole
+   * way there and back. Rejects when it does not run, when it was withdrawn, or when there is no connection.
    */
-  async proveControl(signal: AbortSignal): Promise<void> {
+  async proveControl(signal: AbortSignal, job?: JobName): Promise<void> {
     const running = this.#running
-    if (running === undefined) throw new AgentError('no job runs', { retryable: true })
+    if (running === undefined || !isRun(running.name, job)) throw new AgentError('no job runs', { retryable: true })
     const { kind } = await running.run.renew(signal)
     if (kind !== 'accepted') throw new WithdrawnError('the job was withdrawn in the cloud')
   }
@@ -197,7 +198,7 @@ export class JobsWorker implements Disposable {
     if (why !== undefined) return await this.#giveUp(entry, why, pass.signal)
     const run = this.#runOf(job, parsed.operation)
     const part = { jobId: entry.jobId, operation: entry.operation, status: 'IN_PROGRESS', atMs: monotonicMs() }
-    this.#running = { part, run }
+    this.#running = { name: entry, part, run }
     this.#nextBegun.resolve(undefined)
     this.#nextBegun = Promise.withResolvers<undefined>()
     try {

@@ -1,3 +1,4 @@
+import type { JobName } from './job-actions.ts'
 import { jobDetails } from './job-details.ts'
 import type { ParsedDocument } from './job-document.ts'
 import type { JobOutcome, LedgerEntry } from './job-ledger.ts'
@@ -28,4 +29,10 @@ export const withdrawn: JobOutcome = { status: 'WITHDRAWN', details: {} }
 /** What is told of it. */
 export function ended({ status, details }: OperationOutcome): JobOutcome {
   return { status, details: jobDetails(details) }
+}
+
+/** Whether what runs, if anything does, is this job, or any where none is named. */
+export function isRun(running: JobName | undefined, job: JobName | undefined): boolean {
+  if (running === undefined || job === undefined) return running !== undefined
+  return running.jobId === job.jobId && running.executionNumber === job.executionNumber
 }

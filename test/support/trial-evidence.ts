@@ -1,3 +1,4 @@
+import type { JobExecutionId } from '../../agent/config/overlay-version.ts'
 import type { TrialEvidence } from '../../agent/config-trial.ts'
 
 /** Evidence that comes when the test says so. Each waiting for it is counted, and ends with its signal. */
@@ -8,6 +9,8 @@ export class FakeEvidence implements TrialEvidence {
   /** What waits now. */
   waiting = 0
   reason: string | undefined
+  /** Whose update was to be shown last. */
+  job: JobExecutionId | undefined
 
   give(what: 'credentials' | 'control'): this {
     this.#had[what].resolve(undefined)
@@ -18,7 +21,8 @@ export class FakeEvidence implements TrialEvidence {
     await this.#wait('credentials', signal)
   }
 
-  async control(signal: AbortSignal): Promise<void> {
+  async control(signal: AbortSignal, job?: JobExecutionId): Promise<void> {
+    this.job = job
     await this.#wait('control', signal)
   }
 

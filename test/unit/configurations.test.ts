@@ -107,6 +107,7 @@ describe('a change', () => {
       expect((await first.reload()).logs.flushSeconds).toBe(5)
       expect(first.configurations.status()).toMatchObject({ version: 1, state: 'trial', job })
       expect(first.configurations.outcomeOf(job)).toBe('running')
+      expect(first.evidence.job).toEqual(job)
       await first.confirm()
       expect(first.configurations.outcomeOf(job)).toEqual({ accepted: true, number: 1 })
       await expire(10_000)

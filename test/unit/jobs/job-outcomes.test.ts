@@ -128,3 +128,13 @@ test('brings a job to an end that was not found in the cloud for a while', async
   const after = service.queue('job-2', refresh)
   expect(await appliance.ended(after)).toBe('SUCCEEDED')
 })
+
+test('proves control to the trial of a job by an update of that job only', async () => {
+  await using appliance = await JobsAppliance.open()
+  appliance.actions.refreshCameras = async (_names, signal) => await untilAborted(signal)
+  const key = appliance.service.queue('job-2', refresh)
+  appliance.start()
+  await appliance.worker.untilRunning(never)
+  await expect(appliance.worker.proveControl(never, { jobId: 'job-1', executionNumber: 1 })).rejects.toThrow('no job')
+  await appliance.worker.proveControl(never, key)
+})

@@ -1,7 +1,7 @@
 import { DeadlineError } from '../lib/errors.ts'
 import type { ConfigureOutcome, ConfigureRequest, DryRunAnswer, JobName, RefusedConfigure } from './job-actions.ts'
 import type { OperationOf } from './job-document.ts'
-import type { OperationOutcome, RunningJob } from './running-job.ts'
+import { WithdrawnError, type OperationOutcome, type RunningJob } from './running-job.ts'
 
 const proposing = 'proposing'
 
@@ -21,6 +21,8 @@ export async function configure(operation: OperationOf<'configure'>, job: Runnin
   await job.step(proposing)
   const answer = await actions.configure.propose(request, signal)
   if (answer.kind !== 'trial') return ofRefusal(answer)
+  // after a slow disk: whoever waited for the end of this operation has gone on
+  if (signal.reason instanceof WithdrawnError) await actions.configure.revert(name, 'the job was withdrawn')
   job.progress({ step: 'trial', version: answer.number, confirmSeconds })
   const outcome = await settled(job)
   return outcome === undefined

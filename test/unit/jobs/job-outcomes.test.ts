@@ -138,3 +138,30 @@ test('proves control to the trial of a job by an update of that job only', async
   await expect(appliance.worker.proveControl(never, { jobId: 'job-1', executionNumber: 1 })).rejects.toThrow('no job')
   await appliance.worker.proveControl(never, key)
 })
+
+test('takes back what was put on trial after its job was withdrawn', async () => {
+  await using appliance = await JobsAppliance.open()
+  const { actions, reverts } = configured()
+  const proposed = Promise.withResolvers<undefined>()
+  let proposals = 0
+  appliance.actions.configure = {
+    ...actions,
+    propose: async () => {
+      proposals += 1
+      await proposed.promise
+      return { kind: 'trial', number: 4, changes: [] }
+    },
+    settled: async (_job, signal) => {
+      signal.throwIfAborted()
+      return await untilAborted(signal)
+    },
+  }
+  const key = appliance.service.queue('job-1', configure)
+  appliance.start()
+  await until(() => proposals === 1)
+  appliance.service.end(key, 'CANCELED')
+  await until(() => appliance.worker.status().last?.status === 'WITHDRAWN')
+  const before = reverts.length
+  proposed.resolve(undefined)
+  await until(() => reverts.length > before)
+})

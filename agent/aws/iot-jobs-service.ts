@@ -8,8 +8,8 @@ import type {
   JobUpdate,
   UpdateOutcome,
 } from '../jobs/jobs-service.ts'
-import { withDeadline } from '../lib/abort.ts'
-import { AgentError } from '../lib/errors.ts'
+import { untilAborted, withDeadline } from '../lib/abort.ts'
+import { AgentError, DeadlineError } from '../lib/errors.ts'
 import type { IotConnection } from './iot-connection.ts'
 
 export interface IotJobsServiceOptions {
@@ -19,6 +19,8 @@ export interface IotJobsServiceOptions {
 
 const answerWithinSeconds = 15
 const callWithinMs = 20_000
+/** How long the first subscription to notifications is waited for; jobs are asked for all the same. */
+const subscribedWithinMs = 5_000
 /** get, {id}/get, {id}/update, start-next, of two jobs at once; of streams there is one. */
 const maxRequestSubscriptions = 10
 const maxStreams = 2
@@ -32,6 +34,8 @@ export class IotJobsService implements JobsService, Disposable {
   readonly #connected: Disposable
   #client: iotjobs.IotJobsClientv2 | undefined
   #stream: ReturnType<iotjobs.IotJobsClientv2['createNextJobExecutionChangedStream']> | undefined
+  /** Resolves when the stream is subscribed to, or is known not to be. */
+  #answered = Promise.withResolvers<undefined>()
   #halted: unknown
 
   constructor(options: IotJobsServiceOptions) {
@@ -58,6 +62,7 @@ export class IotJobsService implements JobsService, Disposable {
 
   readonly next = async (signal: AbortSignal): Promise<JobExecution | undefined> => {
     const { thingName } = this.#options
+    await this.#untilSubscribed(signal)
     const { execution } = await this.#call('DescribeJobExecution', signal, async (client) =>
       client.describeJobExecution({ thingName, jobId: next }),
     )
@@ -152,6 +157,19 @@ export class IotJobsService implements JobsService, Disposable {
     return this.#client
   }
 
+  /** A job that comes between the answer and the subscription would be heard of by nobody. */
+  async #untilSubscribed(signal: AbortSignal): Promise<void> {
+    await this.#open()
+    await this.#options.connection.expectConnected(signal)
+    const deadline = { signal, withinMs: subscribedWithinMs, what: 'the subscription to notifications' }
+    const answered = withDeadline(deadline, async (inner) => {
+      await untilAborted(this.#answered.promise, inner)
+    })
+    await answered.catch((error: unknown) => {
+      if (!(error instanceof DeadlineError)) throw error
+    })
+  }
+
   #create(protocol: Parameters<typeof iotjobs.IotJobsClientv2.newFromMqtt5>[0]): iotjobs.IotJobsClientv2 {
     const client = iotjobs.IotJobsClientv2.newFromMqtt5(protocol, {
       maxRequestResponseSubscriptions: maxRequestSubscriptions,
@@ -164,8 +182,10 @@ export class IotJobsService implements JobsService, Disposable {
     })
     stream.on('subscriptionStatus', ({ type, error }) => {
       const status: number = type
-      if (status === subscriptionStatus.established) this.#changed() // what came before it was not heard
       if (status === subscriptionStatus.halted) this.#halted = error ?? new AgentError('it was ended')
+      if (status === subscriptionStatus.lost) return
+      this.#answered.resolve(undefined)
+      this.#changed() // what came before it was not heard; of one that has ended, whoever asks next is told
     })
     stream.open()
     this.#stream = stream
@@ -183,12 +203,13 @@ export class IotJobsService implements JobsService, Disposable {
     this.#stream = undefined
     this.#client?.close()
     this.#client = undefined
+    this.#answered = Promise.withResolvers()
     this.#halted = undefined
   }
 }
 
 /** `SubscriptionStatusEventType` of aws-crt, which the device SDK does not export. */
-const subscriptionStatus = { established: 0, halted: 2 } as const
+const subscriptionStatus = { lost: 1, halted: 2 } as const
 
 /** The types say Date where the service sends, and the SDK gives, seconds as numbers. */
 function toExecution(data: iotjobs.model.JobExecutionData): JobExecution {

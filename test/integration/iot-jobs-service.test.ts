@@ -134,6 +134,24 @@ describe.skipIf(await lacksMosquitto('jobs over MQTT'))('jobs and shadow over MQ
     },
   )
 
+  test('gives out no job while it may not subscribe to notifications, and says what to allow', async () => {
+    const { certificateId } = appliance
+    const policy = cloud.appliances.findById(certificateId)?.policy
+    if (policy === undefined) throw new Error('the appliance has no policy')
+    const statements = policy.statements.map((statement) => ({
+      ...statement,
+      resources: (statement.resources ?? []).filter((resource) => !resource.includes('jobs/notify')),
+    }))
+    cloud.appliances.setIotPolicy(certificateId, { ...policy, statements })
+    const { jobs } = await connected(open())
+    for (let asked = 1; asked <= 2; asked += 1) {
+      await expect(jobs.next(never)).rejects.toMatchObject({ hint: expect.stringContaining('iot:Subscribe') as string })
+    }
+    cloud.appliances.setIotPolicy(certificateId, policy)
+    createJob('job-1')
+    expect(await jobs.next(never)).toMatchObject({ jobId: 'job-1' })
+  })
+
   test('says that another client has taken its client id', async () => {
     const first = await connected(open())
     const second = open()

@@ -13,7 +13,7 @@ export function configurationPart({ version, faults }: MadeConfiguration): Confi
     version: version?.number ?? 0,
     digest: version?.digest ?? digestOf({}),
     state: version?.state === 'trial' ? 'trial' : faults.length > 0 ? 'fallback' : 'accepted',
-    ...(job === undefined ? {} : { job }),
+    ...(job === undefined ? {} : { job: { jobId: job.jobId, executionNumber: job.executionNumber } }),
     faults: faults.slice(0, maxFaults),
   }
 }

@@ -16,7 +16,7 @@ import type { ConfigDiff } from './config/config-values.ts'
 import { configurationPart } from './configuration-report.ts'
 import type { ConfigFault } from './config/load-config.ts'
 import { OverlayVersions, type SettledTrial, type TrialOutcome } from './config/overlay-versions.ts'
-import type { JobExecutionId, OverlayVersion } from './config/overlay-version.ts'
+import { isSameJob, type JobExecutionId, type OverlayVersion } from './config/overlay-version.ts'
 import { AgentError, reportError } from './lib/errors.ts'
 import type { Log, LogFields } from './lib/log.ts'
 import { OneAtATime } from './lib/one-at-a-time.ts'
@@ -160,7 +160,7 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
 
   abandon(job: JobExecutionId, reason: string): void {
     const version = this.#versions().inForce()
-    if (version?.state !== 'trial' || !isDeepStrictEqual(version.job, job)) return
+    if (version?.state !== 'trial' || !isSameJob(version.job, job)) return
     this.#takeBack(version.number, reason)
   }
 

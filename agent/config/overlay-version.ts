@@ -8,6 +8,8 @@ import { canonicalJson, type JsonObject } from '../lib/json-object.ts'
 export interface JobExecutionId {
   readonly jobId: string
   readonly executionNumber: number
+  /** Seconds since 1970: a job that is made anew under the id of a deleted one counts its executions anew. */
+  readonly queuedAt?: number | undefined
 }
 
 export const confirmSecondsBounds = { min: 30, max: 3_600, usual: 300 } as const
@@ -22,7 +24,7 @@ const overlayVersionSchema = z
     overlay: jsonObject,
     digest: z.string(),
     createdAt: z.iso.datetime(),
-    job: z.strictObject({ jobId: z.string(), executionNumber: z.int() }).optional(),
+    job: z.strictObject({ jobId: z.string(), executionNumber: z.int(), queuedAt: z.number().optional() }).optional(),
     state: z.enum(['trial', 'accepted', 'reverted']),
     /** How often the process started while it was on trial. */
     starts: z.int().min(0),
@@ -33,6 +35,11 @@ const overlayVersionSchema = z
 
 /** A version of the remote overlay, as it stands in `<state>/config/<number>.json`. */
 export type OverlayVersion = Readonly<z.infer<typeof overlayVersionSchema>>
+
+export function isSameJob(one: JobExecutionId | undefined, other: JobExecutionId): boolean {
+  const { jobId, executionNumber, queuedAt } = other
+  return one?.jobId === jobId && one.executionNumber === executionNumber && one.queuedAt === queuedAt
+}
 
 /** Throws when it is none, or its overlay is not what was written. */
 export function parseOverlayVersion(json: unknown): OverlayVersion {

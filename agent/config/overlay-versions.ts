@@ -6,7 +6,7 @@ import type { Log } from '../lib/log.ts'
 import { OneAtATime } from '../lib/one-at-a-time.ts'
 import { sleep } from '../lib/sleep.ts'
 import { OverlayStore, type OverlayFiles } from './overlay-store.ts'
-import { digestOf, versionInForce, type JobExecutionId, type OverlayVersion } from './overlay-version.ts'
+import { digestOf, isSameJob, versionInForce, type JobExecutionId, type OverlayVersion } from './overlay-version.ts'
 
 /** How the trial of a version ended. */
 export type SettledTrial =
@@ -114,10 +114,8 @@ export class OverlayVersions implements AsyncDisposable {
   }
 
   /** What came of the newest version of a job; undefined when there is none, or it is long gone. */
-  outcomeOf({ jobId, executionNumber }: JobExecutionId): TrialOutcome | undefined {
-    const version = this.#store.versions.findLast(
-      ({ job }) => job?.jobId === jobId && job.executionNumber === executionNumber,
-    )
+  outcomeOf(job: JobExecutionId): TrialOutcome | undefined {
+    const version = this.#store.versions.findLast((each) => isSameJob(each.job, job))
     if (version === undefined) return undefined
     const { number, state, reason = 'no reason is known' } = version
     const isBeingUndone = state === 'accepted' && this.#undone.has(number) // it was accepted while that was asked for

@@ -11,8 +11,8 @@ const proposing = 'proposing'
  * begins anew.
  */
 export async function configure(operation: OperationOf<'configure'>, job: RunningJob): Promise<OperationOutcome> {
-  const { jobId, executionNumber, actions, signal } = job
-  const name = { jobId, executionNumber }
+  const { jobId, executionNumber, queuedAt, actions, signal } = job
+  const name = { jobId, executionNumber, queuedAt }
   const before = job.resumed?.name === proposing ? await settled(job) : undefined
   if (before !== undefined) return ofTrial(before)
   const { patch, replace, expectedVersion, confirmSeconds } = operation
@@ -35,19 +35,25 @@ export async function configure(operation: OperationOf<'configure'>, job: Runnin
  * where nothing was changed.
  */
 export async function giveUpConfigure(
-  { jobId, executionNumber }: JobName,
+  { jobId, executionNumber, queuedAt }: JobName,
   reason: string,
   { actions, signal }: Pick<RunningJob, 'actions' | 'signal'>,
 ): Promise<OperationOutcome | undefined> {
-  const job = { jobId, executionNumber }
+  const job = { jobId, executionNumber, queuedAt }
   await actions.configure.revert(job, reason)
   const outcome = await actions.configure.settled(job, signal)
   return outcome === undefined ? undefined : ofTrial(outcome)
 }
 
 /** A job whose time is up takes its trial back, as one does that is withdrawn; the stop of the agent does not. */
-async function settled({ jobId, executionNumber, actions, signal }: RunningJob): Promise<ConfigureOutcome | undefined> {
-  const job = { jobId, executionNumber }
+async function settled({
+  jobId,
+  executionNumber,
+  queuedAt,
+  actions,
+  signal,
+}: RunningJob): Promise<ConfigureOutcome | undefined> {
+  const job = { jobId, executionNumber, queuedAt }
   try {
     return await actions.configure.settled(job, signal)
   } catch (error) {

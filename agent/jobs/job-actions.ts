@@ -3,6 +3,8 @@
 export interface JobName {
   readonly jobId: string
   readonly executionNumber: number
+  /** Tells it from a job of this id that was deleted before. */
+  readonly queuedAt: number
 }
 
 export interface ConfigureRequest {

@@ -133,6 +133,7 @@ export class JobRun {
     return {
       jobId: execution.jobId,
       executionNumber: execution.executionNumber,
+      queuedAt: execution.queuedAt,
       actions,
       signal,
       resumed,

@@ -11,7 +11,7 @@ import { isSameExecution, type JobLedger, type JobOutcome, type JobStep, type Le
 import { JobRun } from './job-run.ts'
 import type { JobExecution, JobsService, UpdateOutcome } from './jobs-service.ts'
 import { failed, failedBy, WithdrawnError, type OperationOutcome } from './running-job.ts'
-import { ended, entryOf, isRun, withdrawn, type TakenJob } from './taken-job.ts'
+import { ended, entryOf, isRun, withdrawn, type RunName, type TakenJob } from './taken-job.ts'
 
 export interface JobsWorkerDeps {
   readonly service: JobsService
@@ -87,7 +87,7 @@ export class JobsWorker implements Disposable {
   }
 
   /** Resolves while this job runs, or any, at once or as soon as it does; rejects with the signal's reason on abort. */
-  async untilRunning(signal: AbortSignal, job?: JobName): Promise<void> {
+  async untilRunning(signal: AbortSignal, job?: RunName): Promise<void> {
     while (!isRun(this.#running?.name, job)) await untilAborted(this.#nextBegun.promise, signal)
   }
 
@@ -95,7 +95,7 @@ export class JobsWorker implements Disposable {
    * Resolves once the cloud has accepted an update of this job, or of any, that was made after the call: proof of the whole
    * way there and back. Rejects when it does not run, when it was withdrawn, or when there is no connection.
    */
-  async proveControl(signal: AbortSignal, job?: JobName): Promise<void> {
+  async proveControl(signal: AbortSignal, job?: RunName): Promise<void> {
     const running = this.#running
     if (running === undefined || !isRun(running.name, job)) throw new AgentError('no job runs', { retryable: true })
     const { kind } = await running.run.renew(signal)

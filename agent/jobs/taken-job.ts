@@ -31,8 +31,11 @@ export function ended({ status, details }: OperationOutcome): JobOutcome {
   return { status, details: jobDetails(details) }
 }
 
+/** Of jobs that are not at their end, this is enough to tell them apart. */
+export type RunName = Pick<JobName, 'jobId' | 'executionNumber'>
+
 /** Whether what runs, if anything does, is this job, or any where none is named. */
-export function isRun(running: JobName | undefined, job: JobName | undefined): boolean {
+export function isRun(running: JobName | undefined, job: RunName | undefined): boolean {
   if (running === undefined || job === undefined) return running !== undefined
   return running.jobId === job.jobId && running.executionNumber === job.executionNumber
 }

@@ -105,6 +105,7 @@ describe('the versions of the overlay', () => {
       expect(versions.outcomeOf(bad)).toEqual({ reverted: true, number: 2, reason: 'no' })
       expect(versions.outcomeOf(none)).toBe(undefined)
       expect(versions.outcomeOf({ ...good, executionNumber: 1 })).toBe(undefined)
+      expect(versions.outcomeOf({ ...good, queuedAt: 1_790_000_000 })).toBe(undefined)
     }
   })
 

@@ -165,3 +165,33 @@ test('takes back what was put on trial after its job was withdrawn', async () =>
   proposed.resolve(undefined)
   await until(() => reverts.length > before)
 })
+
+test('takes no outcome of a deleted job for that of one that was made anew under its id', async () => {
+  await using appliance = await JobsAppliance.open()
+  const { service } = appliance
+  const outcomes = new Map<string, ConfigureOutcome>()
+  let proposals = 0
+  let isCutOff = false
+  appliance.actions.configure = {
+    ...configured().actions,
+    propose: async ({ job }, signal) => {
+      proposals += 1
+      if (isCutOff) return await untilAborted(signal)
+      outcomes.set(JSON.stringify(job), { kind: 'accepted', number: proposals })
+      return { kind: 'trial', number: proposals, changes: [] }
+    },
+    settled: (job) => Promise.resolve(outcomes.get(JSON.stringify(job))),
+  }
+  const first = service.queue('job-1', configure)
+  appliance.start()
+  expect(await appliance.ended(first)).toBe('SUCCEEDED')
+  service.delete(first)
+  isCutOff = true
+  const second = service.queue('job-1', configure)
+  await until(() => proposals === 2)
+  await appliance.stop()
+  isCutOff = false
+  appliance.start()
+  expect(await appliance.ended(second)).toBe('SUCCEEDED')
+  expect(proposals).toBe(3)
+})

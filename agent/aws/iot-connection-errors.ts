@@ -54,6 +54,13 @@ function explain(fault: ConnectionFault, context: ConnectionContext): Explanatio
   if (errorName.includes('CONNECTION_REFUSED')) {
     return { text: `nothing takes connections there (${errorName})`, hint: 'check endpoints.mqtt and its port' }
   }
+  if (errorName.includes('SOCKET_CLOSED')) {
+    // how a handshake ends that the server refuses may be lost, as with a revoked certificate
+    return {
+      text: `the connection was closed from the other side (${errorName})`,
+      hint: 'if this goes on, see that the certificate is active, and that nothing between ends connections',
+    }
+  }
   return { text: `${message} (${errorName})` }
 }
 

@@ -18,3 +18,10 @@ test('says that a connection was refused, and where', () => {
   expect(error.message).toMatch(/^iot\.example:8883: nothing takes connections there /)
   expect(error.hint).toContain('check endpoints.mqtt')
 })
+
+test('says of a connection that was closed in the handshake that the certificate may be revoked', () => {
+  const fault = { errorName: 'AWS_IO_SOCKET_CLOSED', message: 'aws-c-io: AWS_IO_SOCKET_CLOSED, socket is closed.' }
+  const error = connectionError(fault, { endpoint: 'a1.example', clientId: 'dock-1', clockOffsetMs: 0 })
+  expect(error.message).toBe('a1.example: the connection was closed from the other side (AWS_IO_SOCKET_CLOSED)')
+  expect(error.hint).toContain('see that the certificate is active')
+})

@@ -45,7 +45,11 @@ function withDetails(status: StatusDocument, most: number): ReportedState {
     ...(configuration === undefined ? {} : { configuration: configurationOf(configuration) }),
     health: healthOfAll([...Object.values(workers), ...status.overdue.map(() => 'failing')]),
     workers,
-    artifacts: Object.fromEntries(artifacts.slice(0, most).map((artifact) => [artifact.name, artifactOf(artifact)])),
+    artifacts: Object.fromEntries(
+      notWellFirst(artifacts)
+        .slice(0, most)
+        .map((artifact) => [artifact.name, artifactOf(artifact)]),
+    ),
     artifactCount: artifacts.length,
     cameras: camerasOf(cameras, most),
     logs: { lost: logs.lost, lostBytes: logs.lostBytes, gapsPending: logs.gapsPending },
@@ -88,6 +92,10 @@ function cameraOf({ name, state, versionId, since }: StatusDocument['cameras'][n
       ...(since === undefined ? {} : { since }),
     },
   ]
+}
+
+function notWellFirst<T extends { readonly state: string }>(parts: readonly T[]): readonly T[] {
+  return [...parts.filter(({ state }) => !isWell(state)), ...parts.filter(({ state }) => isWell(state))]
 }
 
 function isWell(state: string): boolean {

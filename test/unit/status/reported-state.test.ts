@@ -172,3 +172,9 @@ test('has every field that the queries of the README ask for', async () => {
   expect(new Set(paths).size).toBeGreaterThan(6)
   for (const path of paths) expect(state, path).toHaveProperty(path.split('.'))
 })
+
+test('names the artifact that is not well, however many are', () => {
+  const well = many(99, (index) => artifact({ name: `model-${String(index).padStart(50, '0')}` }))
+  const state = reportedState(statusDocument({ artifacts: [...well, artifact({ name: 'broken', state: 'failing' })] }))
+  expect(state).toMatchObject({ artifactCount: 100, artifacts: { broken: { state: 'failing', since } } })
+})

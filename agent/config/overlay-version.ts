@@ -52,13 +52,13 @@ export function digestOf(overlay: JsonObject): string {
 }
 
 /**
- * Which version is in force, of those for which `isUsable`: the highest on trial, else the highest accepted; undefined
- * when it is the base file alone.
+ * Which version is in force, of those for which `isUsable`: the highest that is on trial or accepted, so that an old trial
+ * whose end was never recorded counts no more; undefined when it is the base file alone.
  */
 export function versionInForce(
   versions: readonly OverlayVersion[],
   isUsable: (version: OverlayVersion) => boolean,
 ): OverlayVersion | undefined {
-  const usable = versions.filter(isUsable).toSorted((one, other) => other.number - one.number)
-  return usable.find(({ state }) => state === 'trial') ?? usable.find(({ state }) => state === 'accepted')
+  const usable = versions.filter((version) => version.state !== 'reverted' && isUsable(version))
+  return usable.toSorted((one, other) => other.number - one.number)[0]
 }

@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
 import { OverlayVersions, type NewOverlay } from '../../../agent/config/overlay-versions.ts'
-import { digestOf } from '../../../agent/config/overlay-version.ts'
+import { digestOf, versionInForce, type OverlayVersion } from '../../../agent/config/overlay-version.ts'
 import { RecordingLog } from '../../support/recording-log.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 import { until } from '../../support/wait-until.ts'
@@ -154,6 +154,17 @@ describe('the versions of the overlay', () => {
     expect(await settled).toEqual({ reverted: true, number: 1, reason: 'no' })
     await until(async () => (await read(folder.path, 1))['state'] === 'reverted')
     expect(opened.versions.inForce()).toBe(undefined)
+  })
+
+  it('on trial give way to a newer one that was accepted, where a revert was never recorded', () => {
+    const version = (number: number, state: OverlayVersion['state']): OverlayVersion => {
+      const { overlay, confirmSeconds } = change(number)
+      const createdAt = new Date(0).toISOString()
+      return { version: 1, number, overlay, digest: digestOf(overlay), createdAt, state, starts: 1, confirmSeconds }
+    }
+    const versions = [version(1, 'accepted'), version(2, 'trial'), version(3, 'accepted')]
+    expect(versionInForce(versions, () => true)).toMatchObject({ number: 3 })
+    expect(versionInForce(versions.slice(0, 2), () => true)).toMatchObject({ number: 2 })
   })
 
   it('keep the newest ten, the accepted one and the one before it', async () => {

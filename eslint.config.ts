@@ -43,5 +43,18 @@ export default defineConfig(
     },
   },
   { files: ['agent/main.ts'], rules: { 'no-restricted-syntax': ['error', ...moduleState] } },
+  {
+    // What AWS Lambda runs as it is.
+    files: ['config/cloud/**/*.mjs'],
+    ...tseslint.configs.disableTypeChecked,
+    languageOptions: {
+      parserOptions: { projectService: false, project: false, program: null },
+      globals: { console: 'readonly', AbortSignal: 'readonly' },
+    },
+    rules: {
+      ...tseslint.configs.disableTypeChecked.rules,
+      '@typescript-eslint/explicit-module-boundary-types': 'off',
+    },
+  },
   { files: ['agent/aws/**'], rules: { '@typescript-eslint/consistent-type-assertions': 'off' } },
 )

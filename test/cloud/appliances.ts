@@ -1,11 +1,14 @@
 import { X509Certificate } from 'node:crypto'
 
-import { issueDeviceCertificate, type Authority, type KeyAndCertificate } from './certificates.ts'
+import type * as x509 from '@peculiar/x509'
+
+import { certifyDeviceKey, issueDeviceCertificate, type Authority, type KeyAndCertificate } from './certificates.ts'
 import { Eventually } from './eventually.ts'
 import type { PolicyDocument } from './iam/policy-document.ts'
 import type { Change } from './roles.ts'
 
-export type CertificateStatus = 'ACTIVE' | 'INACTIVE' | 'REVOKED'
+/** Only fleet provisioning leaves one pending. */
+export type CertificateStatus = 'ACTIVE' | 'INACTIVE' | 'REVOKED' | 'PENDING_ACTIVATION'
 
 export interface DeviceCertificate extends KeyAndCertificate {
   /** The SHA-256 of the certificate in hex, as AWS IoT names certificates. */
@@ -48,11 +51,26 @@ interface CertificateEntry {
   readonly things: Map<string, Eventually<boolean>>
 }
 
+/** Names and values, as the attributes of a thing are. */
+export type ThingAttributes = Readonly<Record<string, string>>
+
+interface Thing {
+  readonly thingTypeName: string | undefined
+  readonly attributes: ThingAttributes
+}
+
+/** A certificate as a list of the account shows it, at once and not eventually. */
+export interface ListedCertificate {
+  readonly certificateId: string
+  readonly status: CertificateStatus
+  readonly things: readonly string[]
+}
+
 /** Things, certificates and IoT policies. A certificate is known by its bytes: the subject is the same for all. */
 export class Appliances {
   readonly #options: AppliancesOptions
   readonly #certificates = new Map<string, CertificateEntry>()
-  readonly #thingTypes = new Map<string, string | undefined>()
+  readonly #things = new Map<string, Thing>()
 
   constructor(options: AppliancesOptions) {
     this.#options = options
@@ -67,31 +85,40 @@ export class Appliances {
     return { thingName, ...certificate }
   }
 
-  createThing(thingName: string, thingTypeName?: string): void {
-    if (!/^[A-Za-z0-9:_-]{1,128}$/.test(thingName)) throw new RangeError(`"${thingName}" is no name for a thing`)
-    this.#thingTypes.set(thingName, thingTypeName)
+  createThing(thingName: string, thingTypeName?: string, attributes: ThingAttributes = {}): void {
+    if (!isThingName(thingName)) throw new RangeError(`"${thingName}" is no name for a thing`)
+    this.#things.set(thingName, { thingTypeName, attributes })
   }
 
   hasThing(thingName: string): boolean {
-    return this.#thingTypes.has(thingName)
+    return this.#things.has(thingName)
+  }
+
+  /** Undefined where there is no such thing. */
+  thingAttributes(thingName: string): ThingAttributes | undefined {
+    return this.#things.get(thingName)?.attributes
   }
 
   /** Registers an active certificate that belongs to no thing and has no policy. */
   async createCertificate(): Promise<DeviceCertificate> {
     const issued = await issueDeviceCertificate(this.#options.authority, this.#options.now())
-    const certificate = new X509Certificate(issued.certificatePem)
-    const certificateId = certificateIdOf(certificate)
-    this.#certificates.set(certificateId, {
-      notAfterMs: certificate.validToDate.getTime(),
-      status: new Eventually<CertificateStatus>(this.#options.now, 'ACTIVE'),
-      policy: new Eventually<PolicyDocument | undefined>(this.#options.now, undefined),
-      things: new Map(),
-    })
-    return { ...issued, certificateId }
+    return { ...issued, certificateId: this.#register(issued.certificatePem, 'ACTIVE') }
+  }
+
+  /** Issues a certificate for a key that the device keeps; it is good for nothing before it is activated. */
+  async createPendingCertificate(publicKey: x509.PublicKey): Promise<Omit<DeviceCertificate, 'privateKeyPem'>> {
+    const { authority, now } = this.#options
+    const certificatePem = await certifyDeviceKey(authority, { publicKey, nowMs: now() })
+    return { certificatePem, certificateId: this.#register(certificatePem, 'PENDING_ACTIVATION') }
+  }
+
+  /** Forgets a certificate, as if the account had never had it. */
+  deleteCertificate(certificateId: string): void {
+    this.#certificates.delete(certificateId)
   }
 
   attach(thingName: string, certificateId: string, { visibleAfterMs = 0 }: Change = {}): void {
-    if (!this.#thingTypes.has(thingName)) throw new Error(`there is no thing "${thingName}"`)
+    if (!this.#things.has(thingName)) throw new Error(`there is no thing "${thingName}"`)
     const { things } = this.#entry(certificateId)
     const attached = things.get(thingName) ?? new Eventually(this.#options.now, false)
     attached.set(true, visibleAfterMs)
@@ -113,9 +140,10 @@ export class Appliances {
   }
 
   /** Attaches one IoT policy more to a certificate. */
-  addIotPolicy(certificateId: string, { version, statements }: PolicyDocument): void {
+  addIotPolicy(certificateId: string, added: PolicyDocument): void {
     const { policy } = this.#entry(certificateId)
-    policy.set({ version, statements: [...(policy.get()?.statements ?? []), ...statements] }, 0)
+    const attached = policy.get()
+    policy.set(joinPolicies(attached === undefined ? [added] : [attached, added]), 0)
   }
 
   /** The certificate of a connection, by its SHA-256; undefined when this account has never seen it. */
@@ -140,8 +168,29 @@ export class Appliances {
     return this.#certificates.get(certificateId)?.things.get(thingName)?.get() ?? false
   }
 
+  /** All certificates, oldest first, with the things that they are attached to. */
+  list(): readonly ListedCertificate[] {
+    return [...this.#certificates].map(([certificateId, { status, things }]) => ({
+      certificateId,
+      status: status.newest(),
+      things: [...things].filter(([, attached]) => attached.newest()).map(([thingName]) => thingName),
+    }))
+  }
+
   thingTypeName(thingName: string): string | undefined {
-    return this.#thingTypes.get(thingName)
+    return this.#things.get(thingName)?.thingTypeName
+  }
+
+  #register(certificatePem: string, status: CertificateStatus): string {
+    const certificate = new X509Certificate(certificatePem)
+    const certificateId = certificateIdOf(certificate)
+    this.#certificates.set(certificateId, {
+      notAfterMs: certificate.validToDate.getTime(),
+      status: new Eventually<CertificateStatus>(this.#options.now, status),
+      policy: new Eventually<PolicyDocument | undefined>(this.#options.now, undefined),
+      things: new Map(),
+    })
+    return certificateId
   }
 
   #entry(certificateId: string): CertificateEntry {
@@ -154,4 +203,14 @@ export class Appliances {
 /** The SHA-256 of a certificate in hex. */
 export function certificateIdOf(certificate: X509Certificate): string {
   return certificate.fingerprint256.replaceAll(':', '').toLowerCase()
+}
+
+/** The names that AWS IoT has for things. */
+export function isThingName(name: string): boolean {
+  return /^[A-Za-z0-9:_-]{1,128}$/.test(name)
+}
+
+/** What several IoT policies on one certificate come to. */
+export function joinPolicies(policies: readonly PolicyDocument[]): PolicyDocument {
+  return { version: '2012-10-17', statements: policies.flatMap(({ statements }) => statements) }
 }

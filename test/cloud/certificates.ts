@@ -17,10 +17,18 @@ export interface KeyAndCertificate {
   readonly privateKeyPem: string
 }
 
-interface Issue {
+/** A key as WebCrypto or as a signing request has it. */
+type PublicKey = webcrypto.CryptoKey | x509.PublicKey
+
+interface Issuer {
   readonly subject: string
   readonly keys: webcrypto.CryptoKeyPair
-  readonly issuer: Authority | undefined
+}
+
+interface Issue {
+  readonly subject: string
+  readonly publicKey: PublicKey
+  readonly issuer: Issuer
   readonly notBeforeMs: number
   readonly notAfterMs: number
   readonly extensions: readonly x509.Extension[]
@@ -38,8 +46,8 @@ export async function createRoot(subject: string, nowMs: number): Promise<Author
   const keys = await createKeys()
   const certificate = await issue({
     subject,
-    keys,
-    issuer: undefined,
+    publicKey: keys.publicKey,
+    issuer: { subject, keys },
     notBeforeMs: nowMs - 11 * yearMs,
     notAfterMs: nowMs + 12 * yearMs,
     extensions: authorityExtensions(undefined),
@@ -59,8 +67,8 @@ export async function issueServerChain(
   const keys = await createKeys()
   const leaf = await issue({
     subject: `CN=${names[0] ?? 'localhost'}`,
-    keys,
-    issuer: intermediate,
+    publicKey: keys.publicKey,
+    issuer: issuerOf(intermediate),
     notBeforeMs: nowMs - 5 * dayMs,
     notAfterMs: nowMs + 190 * dayMs,
     extensions: leafExtensions(serverAuth, names),
@@ -74,23 +82,32 @@ export async function issueServerChain(
 /** Issues what CreateKeysAndCertificate gives: every device has the same subject, so only the bytes tell them apart. */
 export async function issueDeviceCertificate(authority: Authority, nowMs: number): Promise<KeyAndCertificate> {
   const keys = await createKeys()
+  const certificatePem = await certifyDeviceKey(authority, { publicKey: keys.publicKey, nowMs })
+  return { certificatePem, privateKeyPem: await exportKey(keys) }
+}
+
+/** Issues what CreateCertificateFromCsr gives: of the request only the key counts. */
+export async function certifyDeviceKey(
+  authority: Authority,
+  { publicKey, nowMs }: { readonly publicKey: PublicKey; readonly nowMs: number },
+): Promise<string> {
   const certificate = await issue({
     subject: 'CN=AWS IoT Certificate',
-    keys,
-    issuer: authority,
+    publicKey,
+    issuer: issuerOf(authority),
     notBeforeMs: nowMs - 120_000,
     notAfterMs: deviceNotAfterMs,
     extensions: leafExtensions(clientAuth, []),
   })
-  return { certificatePem: `${certificate.toString('pem')}\n`, privateKeyPem: await exportKey(keys) }
+  return `${certificate.toString('pem')}\n`
 }
 
 async function issueIntermediate(root: Authority, nowMs: number): Promise<Authority> {
   const keys = await createKeys()
   const certificate = await issue({
     subject: 'CN=Local Cloud Intermediate, O=Local Cloud, C=US',
-    keys,
-    issuer: root,
+    publicKey: keys.publicKey,
+    issuer: issuerOf(root),
     notBeforeMs: nowMs - 3 * yearMs,
     notAfterMs: nowMs + 5 * yearMs,
     extensions: authorityExtensions(0),
@@ -98,9 +115,13 @@ async function issueIntermediate(root: Authority, nowMs: number): Promise<Author
   return { certificate, keys }
 }
 
+function issuerOf({ certificate, keys }: Authority): Issuer {
+  return { subject: certificate.subject, keys }
+}
+
 async function issue({
   subject,
-  keys,
+  publicKey,
   issuer,
   notBeforeMs,
   notAfterMs,
@@ -109,16 +130,16 @@ async function issue({
   return x509.X509CertificateGenerator.create({
     serialNumber: randomBytes(16).toString('hex').replace(/^./, '1'),
     subject,
-    issuer: issuer?.certificate.subject ?? subject,
+    issuer: issuer.subject,
     notBefore: new Date(notBeforeMs),
     notAfter: new Date(notAfterMs),
-    publicKey: keys.publicKey,
-    signingKey: issuer?.keys.privateKey ?? keys.privateKey,
+    publicKey,
+    signingKey: issuer.keys.privateKey,
     signingAlgorithm: algorithm,
     extensions: [
       ...extensions,
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
-      await x509.AuthorityKeyIdentifierExtension.create(issuer?.keys.publicKey ?? keys.publicKey),
+      await x509.SubjectKeyIdentifierExtension.create(publicKey),
+      await x509.AuthorityKeyIdentifierExtension.create(issuer.keys.publicKey),
     ],
   })
 }

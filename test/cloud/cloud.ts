@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import { CloudClock } from './cloud-clock.ts'
+import { joinPolicies } from './appliances.ts'
 import { startFrame, type CloudFrame, type FrameOptions } from './cloud-frame.ts'
 import { loadCloudPolicies, type CloudPolicies } from './iam/cloud-policies.ts'
 import { evaluatePolicies } from './iam/evaluate.ts'
@@ -31,6 +32,8 @@ interface CloudNames {
   readonly bucket: string
   readonly accessPoint: string
   readonly accessPointArn: string
+  /** For claims; the one for rotations is named like it, with `-rotation`. */
+  readonly provisioningTemplate: string
 }
 
 /** The local stand-in for AWS. Disposing of it ends everything that it started and removes its files. */
@@ -96,8 +99,10 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     clock,
     ports,
     services: [s3, secrets, logs],
-    defaultIotPolicy: async (RoleAlias = names.roleAlias) =>
-      (await loadCloudPolicies({ ...variables, RoleAlias })).iotDevicePolicy,
+    defaultIotPolicy: async (RoleAlias = names.roleAlias) => {
+      const { iotDevicePolicy, iotRotationPolicy } = await loadCloudPolicies({ ...variables, RoleAlias })
+      return joinPolicies([iotDevicePolicy, iotRotationPolicy])
+    },
   })
   resources.use(frame)
   deploy({ frame, s3, names, policies })
@@ -125,6 +130,7 @@ function namesOf(account: string, region: string): CloudNames {
     bucket: `panorama-${account}-artifacts`,
     accessPoint,
     accessPointArn: `arn:aws:s3:${region}:${account}:accesspoint/${accessPoint}`,
+    provisioningTemplate: 'panorama-appliance',
   }
 }
 
@@ -148,6 +154,7 @@ function variablesOf({
     ChainedRoleName: chainedRoleName,
     BucketName: names.bucket,
     AccessPointName: names.accessPoint,
+    ProvisioningTemplate: names.provisioningTemplate,
     ...applicationVariables('application'),
     ...(kmsKeyArn === undefined ? {} : { KmsKeyArn: kmsKeyArn }),
   }

@@ -21,6 +21,11 @@ export class Eventually<T> {
     return version.value
   }
 
+  /** The change made last, whether visible or not. */
+  newest(): T {
+    return this.#versions.at(-1)?.value ?? this.get()
+  }
+
   set(value: T, visibleAfterMs = 0): void {
     this.#versions = [...this.#versions, { value, visibleAtMs: this.#now() + visibleAfterMs }]
   }

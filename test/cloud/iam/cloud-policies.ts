@@ -12,6 +12,9 @@ export interface CloudPolicies {
   readonly baseRolePolicies: readonly PolicyDocument[]
   readonly chainedRoleTrust: PolicyDocument
   readonly iotDevicePolicy: PolicyDocument
+  /** What a claim certificate may do, and what lets an appliance rotate its own. */
+  readonly iotClaimPolicy: PolicyDocument
+  readonly iotRotationPolicy: PolicyDocument
   /** What an application may do, and that the appliance may ask for it. */
   readonly applicationRolePolicy: PolicyDocument
   readonly iotApplicationPolicy: PolicyDocument
@@ -39,6 +42,8 @@ export async function loadCloudPolicies(variables: TemplateVariables): Promise<C
     baseRolePolicies: [await load('base-role-policy')],
     chainedRoleTrust: await load('chained-role-trust-policy'),
     iotDevicePolicy: await load('iot-device-policy'),
+    iotClaimPolicy: await load('provisioning/iot-claim-policy'),
+    iotRotationPolicy: await load('provisioning/iot-rotation-policy'),
     applicationRolePolicy: await load('application-role-policy'),
     iotApplicationPolicy: await load('iot-application-policy'),
     accessPointPolicy: await load('access-point-policy'),

@@ -20,6 +20,7 @@ const variables = {
   ApplicationName: 'people-counter',
   ApplicationRoleAlias: 'people-counter-role',
   ResultsBucketName: 'results',
+  ProvisioningTemplate: 'panorama-appliance',
 }
 const optional = {
   KmsKeyArn: `arn:aws:kms:${region}:${account}:key/1234abcd`,
@@ -56,7 +57,7 @@ describe('every file of config/cloud', () => {
     const files = (await readdir(folder, { recursive: true })).filter((file) => file.endsWith('-policy.json'))
     const variants = ['trust-policy-variants/account', 'trust-policy-variants/appliance']
     const names = [...files.map((file) => file.slice(0, -'.json'.length)), ...variants]
-    expect(names).toHaveLength(15)
+    expect(names).toHaveLength(21)
     for (const name of names) {
       const json = await readTemplate(name, { ...variables, ...optional })
       expect(parsePolicy(json).statements.length, name).toBeGreaterThan(0)

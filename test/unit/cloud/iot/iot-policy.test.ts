@@ -9,7 +9,12 @@ import { allowsIot, type IotAccess } from '../../../cloud/iot/iot-policy.ts'
 import { policy } from '../../../integration/cloud/demo-frame.ts'
 import { principal, thing } from './iot-principal.ts'
 
-const variables = { Account: '123456789012', Region: 'us-west-2', RoleAlias: 'panorama-appliance' }
+const variables = {
+  Account: '123456789012',
+  Region: 'us-west-2',
+  RoleAlias: 'panorama-appliance',
+  ProvisioningTemplate: 'panorama-appliance',
+}
 
 describe('the IoT policy of config/cloud/', () => {
   let shipped: PolicyDocument
@@ -79,6 +84,71 @@ describe('the IoT policy of config/cloud/', () => {
       .replaceAll('${RoleAlias}', 'a'.repeat(128))
 
     expect(filled.replaceAll(/\s/g, '').length).toBeLessThanOrEqual(2048)
+  })
+})
+
+const csr = '$aws/certificates/create-from-csr/json'
+const claimTopic = '$aws/provisioning-templates/panorama-appliance/provision/json'
+const rotationTopic = '$aws/provisioning-templates/panorama-appliance-rotation/provision/json'
+/** Asking, and hearing the answer as IotIdentityClientv2 does. */
+const asks = (topic: string): readonly IotAccess[] => [
+  { action: 'Publish', name: topic },
+  ...['accepted', 'rejected'].flatMap((answer): readonly IotAccess[] => [
+    { action: 'Subscribe', name: `${topic}/${answer}` },
+    { action: 'Receive', name: `${topic}/${answer}` },
+  ]),
+]
+
+describe('the policy of claims of config/cloud/', () => {
+  const claim = { clientId: 'panorama-appliance-SN-1', thingName: undefined }
+  const may = async (access: IotAccess): Promise<boolean> =>
+    allowsIot(
+      { ...principal(parsePolicy(await readTemplate('provisioning/iot-claim-policy', variables))), ...claim },
+      access,
+    )
+
+  it.each([{ action: 'Connect', name: claim.clientId } as const, ...asks(csr), ...asks(claimTopic)])(
+    'allows $action of $name',
+    async (access) => {
+      expect(await may(access)).toBe(true)
+    },
+  )
+
+  it.each<IotAccess>([
+    { action: 'Connect', name: 'panorama_SN-1' },
+    { action: 'Connect', name: 'panorama-appliance' },
+    ...asks('$aws/certificates/create/json'),
+    ...asks(rotationTopic),
+    { action: 'Publish', name: `$aws/things/${thing}/jobs/get` },
+    { action: 'Subscribe', name: '#' },
+    { action: 'RetainPublish', name: csr },
+  ])('denies $action of $name', async (access) => {
+    expect(await may(access)).toBe(false)
+  })
+})
+
+describe('the policy of rotations of config/cloud/', () => {
+  const may = async (access: IotAccess): Promise<boolean> => {
+    const document = parsePolicy(await readTemplate('provisioning/iot-rotation-policy', variables))
+    return allowsIot(principal(document), access)
+  }
+
+  it.each([...asks(csr), ...asks(rotationTopic)])(
+    'allows $action of $name, to a thing under its own name only',
+    async (access) => {
+      expect(await may(access)).toBe(true)
+      const document = parsePolicy(await readTemplate('provisioning/iot-rotation-policy', variables))
+      expect(allowsIot({ ...principal(document), thingName: undefined }, access)).toBe(false)
+    },
+  )
+
+  it.each<IotAccess>([
+    { action: 'Connect', name: thing },
+    ...asks(claimTopic),
+    ...asks('$aws/certificates/create/json'),
+    { action: 'Subscribe', name: '$aws/#' },
+  ])('denies $action of $name', async (access) => {
+    expect(await may(access)).toBe(false)
   })
 })
 

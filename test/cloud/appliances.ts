@@ -177,6 +177,12 @@ export class Appliances {
     }))
   }
 
+  /** The things that a certificate is attached to. */
+  thingsOf(certificateId: string): readonly string[] {
+    const things = this.#certificates.get(certificateId)?.things ?? new Map<string, Eventually<boolean>>()
+    return [...things].filter(([, attached]) => attached.get()).map(([thingName]) => thingName)
+  }
+
   thingTypeName(thingName: string): string | undefined {
     return this.#things.get(thingName)?.thingTypeName
   }

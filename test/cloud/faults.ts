@@ -24,7 +24,7 @@ export type Fault =
 export interface FaultOptions {
   /**
    * `credentials`, `s3`, `secretsmanager`, `logs` or `sts`; `iot` for MQTT packets (Connect, Publish, Subscribe, Receive),
-   * `iot-jobs` and `iot-shadow` for requests by topic. Default: all of them.
+   * `iot-jobs`, `iot-shadow` and `iot-provisioning` for requests by topic. Default: all of them.
    */
   readonly service?: string
   readonly action?: string

@@ -6,6 +6,8 @@ const defaultQuotas: Readonly<Record<string, number>> = {
   'iot-jobs:GetPendingJobExecutions': 200,
   'iot-jobs:StartNextPendingJobExecution': 200,
   'iot-jobs:UpdateJobExecution': 200,
+  'iot-provisioning:CreateCertificateFromCsr': 20,
+  'iot-provisioning:RegisterThing': 10,
   'logs:CreateLogGroup': 10,
   'logs:CreateLogStream': 50,
   'logs:PutLogEvents': 5000,

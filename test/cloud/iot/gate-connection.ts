@@ -6,6 +6,7 @@ import { generate, type IConnectPacket, type IPublishPacket, type ISubscribePack
 
 import type { ConnectionCertificate } from './connection-certificate.ts'
 import { acceptedConnack, connectForBroker, refusedConnack, versionOf } from './connect-packets.ts'
+import { answerBytes, type DirectService } from './direct-service.ts'
 import { forVersion, resolveAlias, withRefusals, writtenAs, type GateSession } from './gate-session.ts'
 import type { IotTraffic } from './iot-traffic.ts'
 import { MqttFrames, MqttViolation, type Frame, type MqttVersion } from './mqtt-frames.ts'
@@ -24,6 +25,7 @@ export interface GateConnectionOptions {
   readonly traffic: IotTraffic
   /** Undefined while the broker or the services on it are away. */
   readonly brokerPath: () => string | undefined
+  readonly direct: DirectService
   readonly isBlackhole: () => boolean
   readonly denial: () => Denial
   /** Whether one more CONNECT of this client id is within the quotas. */
@@ -193,11 +195,34 @@ export class GateConnection {
     const reasonCode = hit.reasonCode ?? (decision.kind === 'pass' ? undefined : decision.reasonCode)
     this.#record('Publish', { path: topic, bytes: bytes.length, status: hit.swallowed ? 0 : (reasonCode ?? 200) })
     if (hit.swallowed) return
+    if (reasonCode === undefined && this.#options.direct.isRequest(topic))
+      return this.#ask(session, { ...packet, topic })
     if (reasonCode === undefined) return this.#write(session.broker, bytes)
     const answerable = packet.qos === 1 && session.version === 5 && packet.messageId !== undefined
     const refused = hit.reasonCode !== undefined || decision.kind === 'refuse'
     if (!refused || !answerable || this.#closesOn(reasonCode)) this.#disconnect(reasonCode)
     else await this.#answer(session, { cmd: 'puback', messageId: packet.messageId ?? 0, reasonCode })
+  }
+
+  /** Takes a request that is answered on this connection alone; what comes after it does not wait for the answer. */
+  async #ask(session: GateSession, { topic, payload, qos, messageId = 0 }: IPublishPacket): Promise<void> {
+    const { certificate, direct, isBlackhole, onDefect } = this.#options
+    const { clientId } = session
+    if (qos === 1) await this.#answer(session, { cmd: 'puback', messageId, reasonCode: reasonCodes.success })
+    const caller = { clientId, certificateId: certificate.principal(clientId).certificate.certificateId }
+    direct
+      .answer({ topic, payload: Buffer.from(payload), caller })
+      .then(async (answer) => {
+        if (answer === undefined || this.#ended || isBlackhole()) return
+        const bytes = answerBytes(session, answer, certificate.principal(clientId))
+        const hit = await this.#options.traffic.faultsOf('Receive', this.#options.client, this.#gone.signal)
+        if (bytes === undefined || hit.swallowed) return
+        this.#record('Receive', { path: answer.topic, bytes: bytes.length })
+        await this.#write(this.#options.client, bytes)
+      })
+      .catch((error: unknown) => {
+        if (!this.#gone.signal.aborted) onDefect(error)
+      })
   }
 
   async #subscribe(session: GateSession, packet: ISubscribePacket, bytes: Buffer): Promise<void> {

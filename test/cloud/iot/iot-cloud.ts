@@ -11,6 +11,8 @@ import type { Denial } from './gate-connection.ts'
 import { findMosquitto, Mosquitto } from './mosquitto.ts'
 import { MqttGate, type ConnectedClient } from './mqtt-gate.ts'
 import { createShadowTopics, updateMessages } from './shadows/shadow-topics.ts'
+import type { ProvisioningAdmin } from './provisioning/provisioning-admin.ts'
+import { openProvisioning } from './provisioning/open-provisioning.ts'
 import { Shadows, type ShadowUpdateResult } from './shadows/shadows.ts'
 
 export interface IotCloudOptions extends CloudOptions {
@@ -24,6 +26,7 @@ export interface IotCloudOptions extends CloudOptions {
 export interface IotAdmin {
   readonly jobs: Jobs
   readonly shadows: Shadows
+  readonly provisioning: ProvisioningAdmin
   /** Who is connected. */
   readonly clients: () => readonly ConnectedClient[]
   /** Resets the connections of a client id, or all; answers how many. */
@@ -87,11 +90,14 @@ export async function startIotCloud(options: IotCloudOptions = {}): Promise<IotC
       onDefect,
     }),
   )
+  const { service: direct, admin: provisioning } = await openProvisioning(cloud)
+  resources.use(direct)
   const gate = resources.use(
     await MqttGate.open({
       account: cloud,
       port: options.mqttPort ?? 0,
       brokerPath: () => (services.isConnected ? broker.socketPath : undefined),
+      direct,
       onDefect,
     }),
   )
@@ -99,7 +105,7 @@ export async function startIotCloud(options: IotCloudOptions = {}): Promise<IotC
   return {
     ...cloud,
     endpoints: { ...cloud.endpoints, mqtt: `localhost:${gate.port}` },
-    iot: { jobs, shadows, ...administer({ gate, broker, services }) },
+    iot: { jobs, shadows, provisioning, ...administer({ gate, broker, services }) },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }
@@ -112,7 +118,7 @@ function administer({
   readonly gate: MqttGate
   readonly broker: Mosquitto
   readonly services: IotServices
-}): Omit<IotAdmin, 'jobs' | 'shadows'> {
+}): Omit<IotAdmin, 'jobs' | 'shadows' | 'provisioning'> {
   const startBroker = async (): Promise<void> => {
     await broker.resume()
     await services.connect()

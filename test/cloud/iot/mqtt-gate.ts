@@ -3,6 +3,7 @@ import type { TLSSocket } from 'node:tls'
 import type { CloudFrame } from '../cloud-frame.ts'
 import type { Listener } from '../listener.ts'
 import { ConnectionCertificate } from './connection-certificate.ts'
+import type { DirectService } from './direct-service.ts'
 import { GateConnection, type Denial } from './gate-connection.ts'
 import { iotService, IotTraffic } from './iot-traffic.ts'
 import { brokerLimits } from './topic-limits.ts'
@@ -14,6 +15,8 @@ export interface MqttGateOptions {
   readonly port: number
   /** Undefined while the broker or the services on it are away. */
   readonly brokerPath: () => string | undefined
+  /** Answers what does not go to the broker. */
+  readonly direct: DirectService
   readonly onDefect: (error: unknown) => void
 }
 
@@ -94,7 +97,7 @@ export class MqttGate implements AsyncDisposable {
   }
 
   #accept(client: TLSSocket): void {
-    const { account, brokerPath, onDefect } = this.#options
+    const { account, brokerPath, direct, onDefect } = this.#options
     const x509 = client.getPeerX509Certificate()
     const certificate = x509 === undefined ? undefined : new ConnectionCertificate(x509, account)
     const spoken = !this.requiresAlpn || client.alpnProtocol === mqttProtocol
@@ -107,6 +110,7 @@ export class MqttGate implements AsyncDisposable {
       certificate,
       traffic: this.#traffic,
       brokerPath,
+      direct,
       isBlackhole: () => this.#listener?.isBlackhole === true,
       denial: () => this.denial,
       takeConnect: (clientId) => this.#takeConnect(clientId),

@@ -3,6 +3,8 @@ const request = [
   `${thing}/jobs/(get|start-next)`,
   `${thing}/jobs/[^/+#]+/(get|update)`,
   `${thing}/shadow/name/[^/+#]+/(get|update|delete)`,
+  String.raw`\$aws/certificates/create-from-csr/json`,
+  String.raw`\$aws/provisioning-templates/[^/+#]+/provision/json`,
 ]
 const requestTopic = new RegExp(`^(${request.join('|')})$`)
 
@@ -16,6 +18,8 @@ const subscribable = [
   `${anyThing}/shadow/name/[^/#]+/(get|update|delete)/(accepted|rejected|[+#])`,
   `${anyThing}/shadow/name/[^/#]+/update/(delta|documents)`,
   `${anyThing}/shadow/name/[^/#]+/#`,
+  String.raw`\$aws/certificates/create-from-csr/json/(accepted|rejected|[+#])`,
+  String.raw`\$aws/provisioning-templates/[^/+#]+/provision/json/(accepted|rejected|[+#])`,
 ]
 const subscribableFilter = new RegExp(`^(${subscribable.join('|')})$`)
 
@@ -24,7 +28,7 @@ export function isReserved(topicOrFilter: string): boolean {
   return topicOrFilter.startsWith('$')
 }
 
-/** A reserved topic that asks a service of the local cloud for something: jobs and named shadows. */
+/** A reserved topic that asks a service of the local cloud for something: jobs, named shadows and fleet provisioning, in JSON. */
 export function isRequestTopic(topic: string): boolean {
   return requestTopic.test(topic)
 }

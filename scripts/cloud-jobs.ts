@@ -1,9 +1,7 @@
-import { request } from 'node:http'
 import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
 
-import type { JobsCommand } from '../test/cloud/iot/jobs/jobs-door.ts'
+import type { CloudCommand } from '../test/cloud/iot/cloud-door.ts'
+import { askCloud, missing } from './ask-cloud.ts'
 
 /** What the command line says about jobs. */
 export interface JobsOptions {
@@ -15,25 +13,14 @@ export interface JobsOptions {
   readonly force: boolean
 }
 
-const answerTimeoutMs = 10_000
-
-/** Where a cloud that was given this folder listens for commands. */
-export function jobsSocket(folder: string): string {
-  const path = join(folder, 'cloud.sock')
-  // The system's bound on paths of sockets (sun_path), its final zero byte taken off.
-  if (Buffer.byteLength(path) > 107) throw new Error(`${path} is too long for a socket: choose a shorter folder`)
-  return path
-}
-
 /** Has a running cloud do it, and prints its answer as JSON. Throws an Error that says what is wrong. */
 export async function runJobsCommand(verb: string | undefined, options: JobsOptions): Promise<void> {
   const command = await commandOf(verb, options)
-  const socketPath = jobsSocket(options.folder ?? missing('--folder, as the cloud was given it'))
-  const answer: unknown = JSON.parse(await post(socketPath, JSON.stringify(command)))
+  const answer = await askCloud(options.folder, command)
   process.stdout.write(`${JSON.stringify(answer, null, 2)}\n`)
 }
 
-async function commandOf(verb: string | undefined, options: JobsOptions): Promise<JobsCommand> {
+async function commandOf(verb: string | undefined, options: JobsOptions): Promise<CloudCommand> {
   const { job, document, thing, force, 'timeout-minutes': minutes } = options
   switch (verb) {
     case 'create':
@@ -51,24 +38,4 @@ async function commandOf(verb: string | undefined, options: JobsOptions): Promis
     default:
       throw new Error(`"jobs ${verb ?? ''}" is not known: create, cancel or list`)
   }
-}
-
-async function post(socketPath: string, body: string): Promise<string> {
-  const { promise, resolve, reject } = Promise.withResolvers<string>()
-  const signal = AbortSignal.timeout(answerTimeoutMs)
-  const asking = request({ socketPath, method: 'POST', path: '/jobs', signal }, (response) => {
-    text(response).then((answer) => {
-      if (response.statusCode === 200) resolve(answer)
-      else reject(new Error(answer))
-    }, reject)
-  })
-  asking.once('error', (error) => {
-    reject(new Error(`no local cloud with AWS IoT Core answers at ${socketPath}: ${error.message}`))
-  })
-  asking.end(body)
-  return await promise
-}
-
-function missing(option: string): never {
-  throw new Error(`${option} is missing`)
 }

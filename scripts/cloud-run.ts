@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
 import { startCloud, type Cloud } from '../test/cloud/cloud.ts'
+import { openCloudDoor } from '../test/cloud/iot/cloud-door.ts'
 import { mosquittoHint, startIotCloud, type IotCloudOptions } from '../test/cloud/iot/iot-cloud.ts'
-import { openJobsDoor } from '../test/cloud/iot/jobs/jobs-door.ts'
 import { findMosquitto } from '../test/cloud/iot/mosquitto.ts'
-import { jobsSocket } from './cloud-jobs.ts'
+import { cloudSocket } from './ask-cloud.ts'
 
 export interface RunOptions {
   readonly folder?: string | undefined
@@ -24,7 +24,7 @@ export async function runCloud(options: RunOptions): Promise<void> {
   const folder = options.folder === undefined ? await temporaryFolder(resources) : resolve(options.folder)
   await mkdir(folder, { recursive: true, mode: 0o700 })
   const mqttPort = portOf(options, 'mqtt-port')
-  const cloud = await start(resources, { ports, mqttPort, socketPath: jobsSocket(folder) })
+  const cloud = await start(resources, { ports, mqttPort, socketPath: cloudSocket(folder) })
   await writeIdentity(cloud, folder, options.thing)
   const { endpoints, names } = cloud
   process.stdout.write(`${JSON.stringify({ endpoints, names, identity: folder }, null, 2)}\n`)
@@ -42,7 +42,7 @@ async function start(
     return resources.use(await startCloud(options))
   }
   const cloud = resources.use(await startIotCloud({ ...options, mosquitto }))
-  resources.use(await openJobsDoor(cloud.iot.jobs, socketPath))
+  resources.use(await openCloudDoor(cloud.iot, socketPath))
   return cloud
 }
 

@@ -1,15 +1,19 @@
 import { parseArgs } from 'node:util'
 
+import { runClaimsCommand } from './cloud-claims.ts'
 import { runJobsCommand } from './cloud-jobs.ts'
 
 const usage = `Usage: npm run cloud -- [--folder FOLDER] [--thing NAME] [--services-port PORT] [--credentials-port PORT] [--mqtt-port PORT]
        npm run cloud -- jobs create --folder FOLDER --job ID --document FILE [--thing NAME] [--timeout-minutes N]
        npm run cloud -- jobs cancel --folder FOLDER --job ID [--force]
        npm run cloud -- jobs list --folder FOLDER
+       npm run cloud -- claims create --folder FOLDER [--out FOLDER]
+       npm run cloud -- claims list --folder FOLDER
 
 Runs the local cloud until it is interrupted. Writes the identity of an appliance and a configuration for it to FOLDER
 (default: a temporary folder, removed at the end). With mosquitto installed, AWS IoT Core is part of it, and "jobs" has
-the cloud that runs with this FOLDER make, cancel and list jobs.
+the cloud that runs with this FOLDER make, cancel and list jobs; "claims create" has it make a certificate for
+fleet provisioning, which is written with its key to --out (default: claim in FOLDER), and "claims list" lists certificates.
 `
 
 const { values, positionals } = parseArgs({
@@ -21,6 +25,7 @@ const { values, positionals } = parseArgs({
     force: { type: 'boolean', default: false },
     'mqtt-port': { type: 'string', default: '0' },
     folder: { type: 'string' },
+    out: { type: 'string' },
     thing: { type: 'string', default: 'panorama_demo_Thing' },
     'services-port': { type: 'string', default: '0' },
     'credentials-port': { type: 'string', default: '0' },
@@ -29,7 +34,8 @@ const { values, positionals } = parseArgs({
 })
 
 if (values.help) process.stdout.write(usage)
-else if (positionals[0] === 'jobs') await jobs()
+else if (positionals[0] === 'jobs') await tell(() => runJobsCommand(positionals[1], values))
+else if (positionals[0] === 'claims') await tell(() => runClaimsCommand(positionals[1], values))
 else if (positionals[0] === undefined)
   await (await import('./cloud-run.ts')).runCloud(values) // only here: it takes a second to load
 else {
@@ -37,9 +43,9 @@ else {
   process.exitCode = 64
 }
 
-async function jobs(): Promise<void> {
+async function tell(command: () => Promise<void>): Promise<void> {
   try {
-    await runJobsCommand(positionals[1], values)
+    await command()
   } catch (error) {
     process.stderr.write(`cloud: ${error instanceof Error ? error.message : String(error)}\n`)
     process.exitCode = 1

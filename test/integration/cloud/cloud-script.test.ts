@@ -1,6 +1,7 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
-import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { access, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -73,6 +74,33 @@ describe('npm run cloud', () => {
     expect(await jobs('forget')).toMatchObject({ code: 1, error: textMatching(/"jobs forget" is not known/) })
     expect((await readConfig(folder)).endpoints.mqtt).toMatch(/^localhost:\d+$/)
     expect(await running.interrupt()).toBe(0)
+  })
+
+  it.skipIf(withoutIot)('has a running cloud make a claim, and keeps its key to the user', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'cloud-script-'))
+    await using cleanup = new AsyncDisposableStack()
+    cleanup.defer(() => rm(folder, { recursive: true }))
+    cleanup.use(await runCloud(['--folder', folder]))
+    const claims = (verb: string, ...options: readonly string[]) =>
+      askCloud('claims', verb, '--folder', folder, ...options)
+    const out = join(folder, 'usb')
+
+    const made = await claims('create', '--out', out)
+
+    const pem = await readFile(join(out, 'certificate.pem'), 'utf8')
+    const privateKey = join(out, 'private.key')
+    const certificateId = new X509Certificate(pem).fingerprint256.replaceAll(':', '').toLowerCase()
+    expect(made).toEqual({
+      code: 0,
+      error: '',
+      answer: { certificateId, certificate: join(out, 'certificate.pem'), privateKey },
+    })
+    expect(new X509Certificate(pem).checkPrivateKey(createPrivateKey(await readFile(privateKey)))).toBe(true)
+    expect((await stat(privateKey)).mode & 0o777).toBe(0o600)
+    const { answer } = await claims('list')
+    expect(answer).toMatchObject({ certificates: [{}, { certificateId, status: 'ACTIVE', things: [] }] })
+    expect(await claims('create')).toMatchObject({ answer: { privateKey: join(folder, 'claim', 'private.key') } })
+    expect(await claims('forget')).toMatchObject({ code: 1, error: textMatching(/"claims forget" is not known/) })
   })
 
   it('says so when no cloud runs with the folder', async () => {

@@ -5,11 +5,13 @@ import { connect } from 'node:net'
 
 import { z } from 'zod'
 
-import type { Jobs } from './jobs.ts'
-import { JobsControlError } from './jobs-control.ts'
+import type { IotAdmin } from './iot-cloud.ts'
+import { JobsControlError } from './jobs/jobs-control.ts'
+
+type Controlled = Pick<IotAdmin, 'jobs' | 'provisioning'>
 
 /** What another process may ask of a cloud that runs: one JSON object, posted. */
-export const jobsCommand = z.discriminatedUnion('command', [
+export const cloudCommand = z.discriminatedUnion('command', [
   z.strictObject({
     command: z.literal('create'),
     jobId: z.string(),
@@ -19,21 +21,23 @@ export const jobsCommand = z.discriminatedUnion('command', [
   }),
   z.strictObject({ command: z.literal('cancel'), jobId: z.string(), force: z.boolean() }),
   z.strictObject({ command: z.literal('list') }),
+  z.strictObject({ command: z.literal('create-claim') }),
+  z.strictObject({ command: z.literal('list-certificates') }),
 ])
 
-export type JobsCommand = z.infer<typeof jobsCommand>
+export type CloudCommand = z.infer<typeof cloudCommand>
 
 const maxBodyBytes = 262_144
 
 /**
- * Lets other processes of this user make, cancel and list jobs, by HTTP on a Unix socket. Throws an Error when a cloud
+ * Lets other processes of this user have jobs and claims made, by HTTP on a Unix socket. Throws an Error when a cloud
  * that runs has this socket already; one that a dead cloud left behind is replaced.
  */
-export async function openJobsDoor(jobs: Jobs, socketPath: string): Promise<AsyncDisposable> {
+export async function openCloudDoor(iot: Controlled, socketPath: string): Promise<AsyncDisposable> {
   if (await isAnswered(socketPath)) throw new Error(`another local cloud has ${socketPath}`)
   await rm(socketPath, { force: true })
   const server = createServer((request, response) => {
-    void answer(jobs, request).then(({ status, body }) => {
+    void answer(iot, request).then(({ status, body }) => {
       response.writeHead(status, { 'content-type': 'application/json', connection: 'close' }).end(JSON.stringify(body))
     })
   })
@@ -44,18 +48,18 @@ export async function openJobsDoor(jobs: Jobs, socketPath: string): Promise<Asyn
 }
 
 async function answer(
-  jobs: Jobs,
+  iot: Controlled,
   request: IncomingMessage,
 ): Promise<{ readonly status: number; readonly body: unknown }> {
   try {
-    return { status: 200, body: obey(jobs, jobsCommand.parse(JSON.parse(await readText(request)))) }
+    return { status: 200, body: await obey(iot, cloudCommand.parse(JSON.parse(await readText(request)))) }
   } catch (error) {
     const known = error instanceof JobsControlError || error instanceof z.ZodError || error instanceof SyntaxError
     return { status: known ? 400 : 500, body: { message: error instanceof Error ? error.message : String(error) } }
   }
 }
 
-function obey(jobs: Jobs, command: JobsCommand): unknown {
+async function obey({ jobs, provisioning }: Controlled, command: CloudCommand): Promise<unknown> {
   switch (command.command) {
     case 'create': {
       const { jobId, targets, document, inProgressTimeoutInMinutes: minutes } = command
@@ -72,6 +76,10 @@ function obey(jobs: Jobs, command: JobsCommand): unknown {
       return { jobId: command.jobId }
     case 'list':
       return { jobs: jobs.listJobs() }
+    case 'create-claim':
+      return await provisioning.createClaim()
+    case 'list-certificates':
+      return { certificates: provisioning.certificates() }
   }
 }
 

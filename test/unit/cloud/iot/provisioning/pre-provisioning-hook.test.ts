@@ -66,16 +66,22 @@ describe('the pre-provisioning hook', () => {
       'the client calls itself another thing',
       { clientId: 'panorama_SN-2', parameters: { ThingName: 'panorama_SN-2' } },
     ],
+    ['the client calls itself otherwise than its thing', { clientId: 'panorama_SN-2' }],
     ['no thing is named', { parameters: {} }],
     ['neither thing nor client is named', { clientId: '', parameters: { ThingName: '' } }],
     ['the certificate of the caller belongs to no thing', { claimCertificateId: 'c'.repeat(64) }],
-    ['the certificate of the caller is not named', { claimCertificateId: undefined }],
-    ['the certificate of the caller is no id of one', { claimCertificateId: `*/${own}` }],
     ['the new certificate is the one in use', { certificateId: own }],
     ['it is made like a claim', { clientId: claim.clientId, parameters: claim.parameters }],
   ])('refuses a rotation if %s', async (_what, change) => {
     expect(await allows({ ...rotation, ...change })).toBe(false)
   })
+
+  it.each([undefined, `*/${own}`, own.toUpperCase()])(
+    'asks for no things of a certificate that is named %s',
+    async (claimCertificateId) => {
+      expect(await allows({ ...rotation, claimCertificateId }, neverAsked)).toBe(false)
+    },
+  )
 
   it('looks for the thing on the pages that follow, a few of them', async () => {
     const asked: (string | undefined)[] = []

@@ -134,6 +134,18 @@ describe('fleet provisioning', () => {
     expect(statusOf(used.certificateId)).toMatchObject({ status: 'ACTIVE' })
   })
 
+  it('refuses a token that expires while the hook is asked', async () => {
+    const { token } = await certify()
+    const body = await readTemplate(`provisioning/${claimTemplate}`, {})
+    const hook = () => {
+      clock.setOffset(hourMs)
+      return Promise.resolve({ allowProvisioning: true })
+    }
+    provisioning.setTemplate(claimTemplate, { body, hook })
+
+    expect(await register(token)).toEqual(rejected(400, 'InvalidCertificateOwnershipToken'))
+  })
+
   it('gives a thing that there is one more certificate, and keeps its other attributes, when it is claimed anew', async () => {
     const before = await certify()
     await register(before.token)

@@ -15,6 +15,8 @@ import type { IotConnection } from './iot-connection.ts'
 export interface IotJobsServiceOptions {
   readonly connection: IotConnection
   readonly thingName: string
+  /** How long an answer is waited for. Default 15; less in tests. */
+  readonly answerWithinSeconds?: number
 }
 
 const answerWithinSeconds = 15
@@ -174,7 +176,7 @@ export class IotJobsService implements JobsService, Disposable {
     const client = iotjobs.IotJobsClientv2.newFromMqtt5(protocol, {
       maxRequestResponseSubscriptions: maxRequestSubscriptions,
       maxStreamingSubscriptions: maxStreams,
-      operationTimeoutInSeconds: answerWithinSeconds,
+      operationTimeoutInSeconds: this.#options.answerWithinSeconds ?? answerWithinSeconds,
     })
     const stream = client.createNextJobExecutionChangedStream({ thingName: this.#options.thingName })
     stream.on('incomingPublish', ({ message }) => {

@@ -22,11 +22,21 @@ export interface IotCloudOptions extends CloudOptions {
   readonly mqttPort?: number
 }
 
+/** What AWS IoT Jobs told a thing about its queue. */
+export interface JobsNotification {
+  readonly topic: string
+  readonly body: object
+}
+
 /** AWS IoT Core of the local cloud. */
 export interface IotAdmin {
   readonly jobs: Jobs
   readonly shadows: Shadows
   readonly provisioning: ProvisioningAdmin
+  /** The last hundred, oldest first. */
+  readonly notifications: readonly JobsNotification[]
+  /** Sends one to whoever subscribed: once more, late, or before another. */
+  readonly notify: (notification: JobsNotification) => void
   /** Who is connected. */
   readonly clients: () => readonly ConnectedClient[]
   /** Resets the connections of a client id, or all; answers how many. */
@@ -49,6 +59,8 @@ export type IotCloud = Cloud & {
   readonly iot: IotAdmin
 }
 
+const maxNotifications = 100
+
 /** What to say where mosquitto is missing. */
 export const mosquittoHint = 'mosquitto is not installed: apt-get install mosquitto (or any mosquitto 2.0 in PATH)'
 
@@ -68,11 +80,16 @@ export async function startIotCloud(options: IotCloudOptions = {}): Promise<IotC
   const cloud = resources.use(await startCloud(options))
   const broker = resources.use(await Mosquitto.start({ binary, folder: join(cloud.folder, 'mosquitto') }))
   const thingExists = (thingName: string): boolean => cloud.appliances.hasThing(thingName)
+  const notifications: JobsNotification[] = []
   const jobs = new Jobs({
     now: cloud.now,
     thingExists,
     onChange: (...change) => {
-      notify(services, jobs, { nowMs: cloud.now(), change })
+      for (const notification of notificationsOf(jobs, { nowMs: cloud.now(), change })) {
+        notifications.push(notification)
+        notifications.splice(0, notifications.length - maxNotifications)
+        services.publish(notification.topic, notification.body)
+      }
     },
   })
   const nowSeconds = (): number => seconds(cloud.now())
@@ -105,7 +122,7 @@ export async function startIotCloud(options: IotCloudOptions = {}): Promise<IotC
   return {
     ...cloud,
     endpoints: { ...cloud.endpoints, mqtt: `localhost:${gate.port}` },
-    iot: { jobs, shadows, provisioning, ...administer({ gate, broker, services }) },
+    iot: { jobs, shadows, provisioning, notifications, ...administer({ gate, broker, services }) },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }
@@ -118,13 +135,16 @@ function administer({
   readonly gate: MqttGate
   readonly broker: Mosquitto
   readonly services: IotServices
-}): Omit<IotAdmin, 'jobs' | 'shadows' | 'provisioning'> {
+}): Omit<IotAdmin, 'jobs' | 'shadows' | 'provisioning' | 'notifications'> {
   const startBroker = async (): Promise<void> => {
     await broker.resume()
     await services.connect()
   }
   return {
     clients: () => gate.clients,
+    notify: ({ topic, body }) => {
+      services.publish(topic, body)
+    },
     drop: (clientId) => gate.drop(clientId),
     setDenial: (denial) => {
       gate.denial = denial
@@ -141,9 +161,8 @@ function administer({
   }
 }
 
-/** Tells a thing what became of its queue ("Jobs notifications"). */
-function notify(
-  services: IotServices,
+/** What a thing is told of what became of its queue ("Jobs notifications"). */
+function notificationsOf(
   jobs: Jobs,
   {
     nowMs,
@@ -152,14 +171,14 @@ function notify(
     readonly nowMs: number
     readonly change: readonly [string, readonly JobExecution[], readonly JobExecution[]]
   },
-): void {
+): readonly JobsNotification[] {
   const { pendingChanged, nextChanged } = compareQueues(before, after)
   const topic = `$aws/things/${thingName}/jobs`
-  if (pendingChanged) services.publish(`${topic}/notify`, notifyMessage(after, nowMs))
-  if (nextChanged) {
-    const documentOf = (jobId: string): unknown => jobs.documentOf(jobId)
-    services.publish(`${topic}/notify-next`, notifyNextMessage(after, { nowMs, documentOf }))
-  }
+  const documentOf = (jobId: string): unknown => jobs.documentOf(jobId)
+  return [
+    ...(pendingChanged ? [{ topic: `${topic}/notify`, body: notifyMessage(after, nowMs) }] : []),
+    ...(nextChanged ? [{ topic: `${topic}/notify-next`, body: notifyNextMessage(after, { nowMs, documentOf }) }] : []),
+  ]
 }
 
 /** Tells a thing what an update of a shadow made of it, and what it has yet to do. */

@@ -242,6 +242,6 @@ function isSameSession(one: Config, other: Config): boolean {
   return isDeepStrictEqual(sessionPart(one), sessionPart(other))
 }
 
-function sessionPart({ device, identity, endpoints, role, paths }: Config): Partial<Config> {
-  return { device, identity, endpoints, role, paths }
+function sessionPart({ device, identity, endpoints, role, jobs, paths }: Config): Partial<Config> {
+  return { device, identity, endpoints, role, jobs, paths }
 }

@@ -60,6 +60,10 @@ export class GateConnection {
     return [...(this.#session?.filters ?? [])]
   }
 
+  get keepAliveSeconds(): number {
+    return this.#session?.connect.keepalive ?? 0
+  }
+
   /** Ends what a certificate that is no longer good had opened. */
   checkCertificate(): void {
     if (!this.#options.certificate.isGood) this.#disconnect(reasonCodes.notAuthorized)

@@ -24,6 +24,7 @@ export interface MqttGateOptions {
 export interface ConnectedClient {
   readonly clientId: string
   readonly filters: readonly string[]
+  readonly keepAliveSeconds: number
 }
 
 const certificateCheckMs = 200
@@ -76,8 +77,8 @@ export class MqttGate implements AsyncDisposable {
   }
 
   get clients(): readonly ConnectedClient[] {
-    return [...this.#connections.keys()].flatMap(({ clientId, filters }) =>
-      clientId === undefined ? [] : [{ clientId, filters }],
+    return [...this.#connections.keys()].flatMap(({ clientId, filters, keepAliveSeconds }) =>
+      clientId === undefined ? [] : [{ clientId, filters, keepAliveSeconds }],
     )
   }
 

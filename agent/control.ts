@@ -53,11 +53,8 @@ export async function createControl(options: ControlActionsOptions): Promise<Con
     patchBetween,
     log: log.child({ worker: 'shadow' }),
   })
-  const reconnected = core.onConnected(() => {
-    shadow.requestPass().catch(() => undefined) // what it runs into is its own to report
-  })
   return {
-    workers: [jobs.worker, shadow],
+    workers: [jobs.worker, shadow.worker],
     jobs,
     connection: () => core.status(),
     evidence: {
@@ -74,7 +71,7 @@ export async function createControl(options: ControlActionsOptions): Promise<Con
       },
     },
     async [Symbol.asyncDispose]() {
-      reconnected[Symbol.dispose]()
+      shadow[Symbol.dispose]()
       jobs[Symbol.dispose]()
       await core[Symbol.asyncDispose]()
     },

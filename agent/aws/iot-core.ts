@@ -7,7 +7,6 @@ export interface IotCore extends AsyncDisposable {
   readonly jobs: IotJobsService
   readonly shadow: IotShadow
   readonly status: () => IotConnectionStatus
-  readonly onConnected: (listener: () => void) => Disposable
 }
 
 const shadowName = 'panorama-agent'
@@ -22,7 +21,6 @@ export function createIotCore(options: IotConnectionOptions): IotCore {
     jobs,
     shadow,
     status: () => connection.status(),
-    onConnected: (listener) => connection.onConnected(listener),
     async [Symbol.asyncDispose]() {
       jobs[Symbol.dispose]()
       shadow[Symbol.dispose]()

@@ -1,4 +1,4 @@
-import { iotshadow, mqtt_request_response } from 'aws-iot-device-sdk-v2'
+import { iotshadow, mqtt5, mqtt_request_response } from 'aws-iot-device-sdk-v2'
 
 import { withDeadline } from '../lib/abort.ts'
 import { AgentError } from '../lib/errors.ts'
@@ -19,15 +19,34 @@ const notFound = 404
 /** A named shadow over MQTT (AWS IoT Core developer guide, "Device Shadow MQTT topics"). */
 export class IotShadow implements Shadow, Disposable {
   readonly #options: IotShadowOptions
+  readonly #listeners = new Set<() => void>()
+  readonly #connected: Disposable
   #client: iotshadow.IotShadowClientv2 | undefined
+  #listened: mqtt5.Mqtt5Client | undefined
 
   constructor(options: IotShadowOptions) {
     this.#options = options
+    this.#connected = options.connection.onConnected(() => {
+      this.#listen().catch(() => undefined) // a deletion is then learnt of at the next connection
+      this.#mayBeLost()
+    })
   }
 
   [Symbol.dispose](): void {
+    this.#connected[Symbol.dispose]()
+    this.#listeners.clear()
+    this.#listened?.removeListener('messageReceived', this.#received)
     this.#client?.close()
     this.#client = undefined
+  }
+
+  readonly onMayBeLost = (listener: () => void): Disposable => {
+    this.#listeners.add(listener)
+    return {
+      [Symbol.dispose]: () => {
+        this.#listeners.delete(listener)
+      },
+    }
   }
 
   readonly reported = async (signal: AbortSignal): Promise<ReportedState | undefined> => {
@@ -48,6 +67,29 @@ export class IotShadow implements Shadow, Disposable {
     await this.#call('UpdateThingShadow', signal, async (client) =>
       client.updateNamedShadow({ thingName, shadowName, state: { reported: { ...patch } } }),
     )
+  }
+
+  /** The device SDK has no stream of deletions. */
+  async #listen(): Promise<void> {
+    const protocol = await this.#options.connection.client()
+    if (this.#listened !== protocol) protocol.on('messageReceived', this.#received)
+    this.#listened = protocol
+    await protocol.subscribe({
+      subscriptions: [{ topicFilter: this.#deletedTopic, qos: mqtt5.QoS.AtLeastOnce }],
+    })
+  }
+
+  readonly #received = ({ message }: mqtt5.MessageReceivedEvent): void => {
+    if (message.topicName === this.#deletedTopic) this.#mayBeLost()
+  }
+
+  get #deletedTopic(): string {
+    const { thingName, shadowName } = this.#options
+    return `$aws/things/${thingName}/shadow/name/${shadowName}/delete/accepted`
+  }
+
+  #mayBeLost(): void {
+    for (const listener of this.#listeners) listener()
   }
 
   async #call<T>(

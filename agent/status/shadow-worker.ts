@@ -15,6 +15,8 @@ export interface Shadow {
   readonly reported: (signal: AbortSignal) => Promise<ReportedState | undefined>
   /** Merges: what is null is removed, what is not named stays. Idempotent. */
   readonly report: (patch: ReportedState, signal: AbortSignal) => Promise<void>
+  /** Calls the listener when the shadow was deleted, and after each connection: it may have been, unheard. */
+  readonly onMayBeLost: (listener: () => void) => Disposable
 }
 
 export interface ShadowWorkerDeps {
@@ -32,32 +34,71 @@ const restEveryMs = 900_000
 
 /**
  * Reports how the appliance is: a change of health at once, all else at most every 15 minutes, nothing while nothing has
- * changed.
+ * changed. A shadow that somebody deleted is filled again, every 5 s at most. Listens for that until it is disposed of.
  */
-export function createShadowWorker(deps: ShadowWorkerDeps): Worker {
+export function createShadowWorker(deps: ShadowWorkerDeps): ShadowWorker {
   const reports = new Reports(deps)
-  return new Worker({ name: 'shadow', log: deps.log, runPass: async ({ signal }) => await reports.pass(signal) })
+  const worker = new Worker({
+    name: 'shadow',
+    log: deps.log,
+    runPass: async ({ signal }) => await reports.pass(signal),
+  })
+  const listening = deps.shadow.onMayBeLost(() => {
+    reports.readAgain()
+    worker.requestPass().catch(() => undefined) // what it runs into is its own to report
+  })
+  return {
+    worker,
+    [Symbol.dispose]: () => {
+      listening[Symbol.dispose]()
+    },
+  }
+}
+
+export interface ShadowWorker extends Disposable {
+  readonly worker: Worker
 }
 
 class Reports {
   readonly #deps: ShadowWorkerDeps
-  #reported: ReportedState | undefined
+  #reported: ReportedState = {}
   #reportedMs = -Infinity
+  #isRead = false
+  #isGone = false
 
   constructor(deps: ShadowWorkerDeps) {
     this.#deps = deps
   }
 
+  /** What the shadow has is asked for by the next pass. */
+  readAgain(): void {
+    this.#isRead = false
+  }
+
   async pass(signal: AbortSignal): Promise<PassOutcome> {
-    const { shadow, status } = this.#deps
-    const state = reportedState(status())
-    this.#reported ??= (await shadow.reported(signal)) ?? {}
-    if (this.#isDue(this.#reported, state)) {
-      await this.#report(this.#reported, state, signal)
+    const state = reportedState(this.#deps.status())
+    const reported = await this.#read(signal)
+    if (this.#isDue(reported, state)) {
+      await this.#report(reported, state, signal)
       this.#reported = state
+      this.#isGone = false
       this.#reportedMs = monotonicMs()
     }
     return { nextInMs: lookEveryMs }
+  }
+
+  async #read(signal: AbortSignal): Promise<ReportedState> {
+    if (this.#isRead) return this.#reported
+    this.#isRead = true // from now on it may be lost anew
+    try {
+      const reported = await this.#deps.shadow.reported(signal)
+      this.#isGone = reported === undefined
+      this.#reported = reported ?? {}
+      return this.#reported
+    } catch (error) {
+      this.#isRead = false
+      throw error
+    }
   }
 
   /** In two where one update that removes this and adds that would itself be larger than a shadow may be. */
@@ -75,6 +116,10 @@ class Reports {
   #isDue(reported: ReportedState, state: ReportedState): boolean {
     if (isDeepStrictEqual(reported, state)) return false
     const sinceMs = monotonicMs() - this.#reportedMs
-    return sinceMs >= restEveryMs || (sinceMs >= healthEveryMs && healthOf(reported) !== healthOf(state))
+    return (
+      (this.#isGone && sinceMs >= lookEveryMs) ||
+      sinceMs >= restEveryMs ||
+      (sinceMs >= healthEveryMs && healthOf(reported) !== healthOf(state))
+    )
   }
 }

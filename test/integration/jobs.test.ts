@@ -53,7 +53,7 @@ describe.skipIf(await lacksMosquitto('jobs of the agent'))('jobs, on the real pr
     return { status, statusDetails }
   }
 
-  test('configures an appliance, and says which version it is', async () => {
+  test('configures an appliance, its connection too, and says which version it is', async () => {
     const agent = await start()
     createJob('job-1', { operation: 'configure', patch: { logs: { flushSeconds: 7 } }, expectedVersion: 0 })
     expect(await ended('job-1')).toEqual({ status: 'SUCCEEDED', statusDetails: { version: '1' } })
@@ -65,6 +65,9 @@ describe.skipIf(await lacksMosquitto('jobs of the agent'))('jobs, on the real pr
     const faulty = await ended('job-3')
     expect(faulty.status).toBe('REJECTED')
     expect(JSON.stringify(faulty.statusDetails)).toContain('logs.flushSeconds')
+    createJob('job-4', { operation: 'configure', patch: { jobs: { keepAliveSeconds: 30 } } })
+    expect(await ended('job-4')).toMatchObject({ status: 'SUCCEEDED' })
+    expect(cloud.iot.clients()).toMatchObject([{ clientId: thingName, keepAliveSeconds: 30 }])
   })
 
   test('shows what a dry run would change, and changes nothing', async () => {
@@ -130,11 +133,17 @@ describe.skipIf(await lacksMosquitto('jobs of the agent'))('jobs, on the real pr
     expect(await ended('job-1')).toMatchObject({ status: 'FAILED' })
   })
 
-  test('reports how it is in a shadow', async () => {
+  test('reports how it is in a shadow, and does so again where somebody deleted it', async () => {
     await start()
     const reported = () => cloud.iot.shadows.get(thingName, 'panorama-agent')?.state.reported
     await until(() => reported() !== undefined)
     expect(reported()).toMatchObject({ configuration: { version: 0, state: 'accepted' }, artifactCount: 1 })
+    // at its start, and for the connection; from then on it has to hear of it
+    await until(() => cloud.requests.list({ service: 'iot-shadow', action: 'GetThingShadow' }).length === 2)
+    await until(() => cloud.iot.clients()[0]?.filters.some((name) => name.endsWith('delete/accepted')) ?? false)
+    cloud.iot.deleteShadow(thingName, 'panorama-agent')
+    expect(reported()).toBeUndefined()
+    await until(() => reported() !== undefined)
   })
 
   test('takes a configuration back at once whose job is cancelled', async () => {

@@ -37,6 +37,8 @@ export interface IotAdmin {
   readonly notifications: readonly JobsNotification[]
   /** Sends one to whoever subscribed: once more, late, or before another. */
   readonly notify: (notification: JobsNotification) => void
+  /** As an operator does it: the thing is told. */
+  readonly deleteShadow: (thingName: string, shadowName: string) => void
   /** Who is connected. */
   readonly clients: () => readonly ConnectedClient[]
   /** Resets the connections of a client id, or all; answers how many. */
@@ -122,7 +124,17 @@ export async function startIotCloud(options: IotCloudOptions = {}): Promise<IotC
   return {
     ...cloud,
     endpoints: { ...cloud.endpoints, mqtt: `localhost:${gate.port}` },
-    iot: { jobs, shadows, provisioning, notifications, ...administer({ gate, broker, services }) },
+    iot: {
+      jobs,
+      shadows,
+      provisioning,
+      notifications,
+      deleteShadow: (thingName, shadowName) => {
+        const body = { version: shadows.delete(thingName, shadowName), timestamp: nowSeconds() }
+        services.publish(`$aws/things/${thingName}/shadow/name/${shadowName}/delete/accepted`, body)
+      },
+      ...administer({ gate, broker, services }),
+    },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }
@@ -135,7 +147,7 @@ function administer({
   readonly gate: MqttGate
   readonly broker: Mosquitto
   readonly services: IotServices
-}): Omit<IotAdmin, 'jobs' | 'shadows' | 'provisioning' | 'notifications'> {
+}): Omit<IotAdmin, 'jobs' | 'shadows' | 'provisioning' | 'notifications' | 'deleteShadow'> {
   const startBroker = async (): Promise<void> => {
     await broker.resume()
     await services.connect()

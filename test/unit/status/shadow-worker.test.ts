@@ -29,16 +29,17 @@ class Bench {
   shadow: unknown
   isDown = false
   asked = 0
+  lose: () => void = () => undefined
   readonly #startedMs = performance.now()
 
   constructor(shadow?: ReportedState) {
     this.shadow = shadow
-    this.worker = createShadowWorker({
+    const { worker } = createShadowWorker({
       shadow: {
         reported: () => {
           this.#connected()
           this.asked += 1
-          return Promise.resolve(shadow)
+          return Promise.resolve(this.shadow as ReportedState | undefined)
         },
         report: (patch) => {
           this.#connected()
@@ -47,11 +48,16 @@ class Bench {
           this.shadow = mergePatch(this.shadow, patch)
           return Promise.resolve()
         },
+        onMayBeLost: (listener) => {
+          this.lose = listener
+          return { [Symbol.dispose]: () => undefined }
+        },
       },
       status: () => this.status,
       patchBetween,
       log: createLog({ level: 'error', sinks: [] }),
     })
+    this.worker = worker
   }
 
   /** Lets time pass in steps, and the worker look after each. */
@@ -182,4 +188,23 @@ test('makes up for all that a time without a connection kept it from', async () 
   await bench.settle()
   expect(bench.shadow).toEqual(reportedState(bench.status))
   expect(bench.asked).toBe(1)
+})
+
+test('fills a shadow again that was deleted, at most every 5 s, and asks once for each time that it may have been', async () => {
+  const bench = new Bench()
+  await using _ = running(bench.worker)
+  await bench.pass(minuteMs)
+  for (let time = 0; time < 10; time += 1) {
+    bench.shadow = undefined
+    bench.lose()
+    await bench.settle()
+    if (time === 0) expect(bench.shadow).toEqual(reportedState(bench.status))
+  }
+  expect(bench.patches).toHaveLength(2)
+  await bench.pass(5 * secondMs)
+  expect(bench.shadow).toEqual(reportedState(bench.status))
+  const before = bench.asked
+  bench.lose() // it was not
+  await bench.pass(60 * minuteMs, minuteMs)
+  expect([bench.asked, bench.patches.length]).toEqual([before + 1, 3])
 })

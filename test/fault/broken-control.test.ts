@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { AgentProcess } from '../support/agent-process.ts'
 import type { Fault } from '../cloud/faults.ts'
 import { createJobsSite, type JobsSite } from '../support/jobs-site.ts'
-import { leavesOutJobFaults } from '../support/mosquitto.ts'
+import { lacksMosquitto, leavesOutJobFaults } from '../support/mosquitto.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
 const minuteMs = 60_000
@@ -12,32 +12,33 @@ const change = (flushSeconds: number): object => ({ operation: 'configure', patc
 const endless = { operation: 'configure', patch: { role: { alias: 'no-such-alias' } }, confirmSeconds: 3_600 }
 const sync = { operation: 'sync-artifacts' }
 
-describe.skipIf(await leavesOutJobFaults('jobs over a link that breaks'))(
+describe.skipIf(await lacksMosquitto('jobs over a broker that goes away'))(
   'jobs over a link that breaks',
   { timeout: 120_000 },
   () => {
-    describe('a broker that goes away and comes back', () => {
-      test('is no matter while there is nothing to do', async () => {
-        await using site = await createJobsSite()
-        const agent = await site.startConnected()
-        await site.cloud.iot.restartBroker()
-        site.createJob('job-1', change(7))
-        expect((await site.ended('job-1')).status).toBe('SUCCEEDED')
-        expect(timesTaken(agent, 'job-1')).toBeLessThanOrEqual(2) // for a trial, once more at most
-      })
+    test.concurrent('a broker that goes away and comes back is no matter while there is nothing to do', async () => {
+      await using site = await createJobsSite()
+      const agent = await site.startConnected()
+      await site.cloud.iot.restartBroker()
+      site.createJob('job-1', change(7))
+      expect((await site.ended('job-1')).status).toBe('SUCCEEDED')
+      expect(timesTaken(agent, 'job-1')).toBeLessThanOrEqual(2) // for a trial, once more at most
+    })
 
-      test('loses no job that was made meanwhile', async () => {
-        await using site = await createJobsSite()
-        const agent = await site.startConnected()
-        await site.cloud.iot.stopBroker()
-        await agent.until(({ connection }) => connection?.state === 'down')
-        for (const nth of [1, 2]) site.createJob(`job-${nth}`, change(6 + nth))
-        await site.cloud.iot.startBroker()
-        for (const nth of [1, 2]) expect((await site.ended(`job-${nth}`)).status).toBe('SUCCEEDED')
-        expect((await agent.status()).configuration).toMatchObject({ version: 2, state: 'accepted' })
-      })
+    test.concurrent('a broker that goes away and comes back loses no job that was made meanwhile', async () => {
+      await using site = await createJobsSite()
+      const agent = await site.startConnected()
+      await site.cloud.iot.stopBroker()
+      await agent.until(({ connection }) => connection?.state === 'down')
+      for (const nth of [1, 2]) site.createJob(`job-${nth}`, change(6 + nth))
+      await site.cloud.iot.startBroker()
+      for (const nth of [1, 2]) expect((await site.ended(`job-${nth}`)).status).toBe('SUCCEEDED')
+      expect((await agent.status()).configuration).toMatchObject({ version: 2, state: 'accepted' })
+    })
 
-      test('neither ends a job nor keeps one from being withdrawn', async () => {
+    test.concurrent(
+      'a broker that goes away and comes back neither ends a job nor keeps one from being withdrawn',
+      async () => {
         await using site = await createJobsSite()
         const agent = await site.startConnected()
         await running(site, agent, endless)
@@ -46,9 +47,12 @@ describe.skipIf(await leavesOutJobFaults('jobs over a link that breaks'))(
         expect(site.statusOf('job-1')).toBe('IN_PROGRESS')
         site.cloud.iot.jobs.cancelJob('job-1', { force: true })
         await agent.until(({ configuration }) => configuration?.version === 0)
-      })
+      },
+    )
 
-      test('hears of an end that came while it was away, and the job does not run again', async () => {
+    test.concurrent(
+      'the agent hears of an end that came while the broker was away, and the job does not run again',
+      async () => {
         await using site = await syncSite()
         const agent = await site.startConnected()
         using _ = site.cloud.faults.inject({ kind: 'latency', delayMs: 2_000 }, { service: 's3' })
@@ -59,10 +63,10 @@ describe.skipIf(await leavesOutJobFaults('jobs over a link that breaks'))(
         await site.cloud.iot.startBroker()
         expect((await site.ended('job-1')).status).toBe('SUCCEEDED')
         expect(timesTaken(agent, 'job-1')).toBe(1)
-      })
-    })
+      },
+    )
 
-    test.each([
+    test.concurrent.each([
       ['runs on', async (agent: AgentProcess) => await Promise.resolve(agent)],
       [
         'is started again',
@@ -89,7 +93,7 @@ describe.skipIf(await leavesOutJobFaults('jobs over a link that breaks'))(
       expect(site.statusOf('job-1')).toBe('TIMED_OUT')
     })
 
-    test('runs each job once while the service names jobs that have ended already', async () => {
+    test.concurrent('runs each job once while the service names jobs that have ended already', async () => {
       await using site = await syncSite()
       site.cloud.iot.jobs.staleReadsMs = 1_000
       const agent = await site.startConnected()
@@ -97,7 +101,13 @@ describe.skipIf(await leavesOutJobFaults('jobs over a link that breaks'))(
       for (const nth of [1, 2, 3]) expect((await site.ended(`job-${nth}`)).status).toBe('SUCCEEDED')
       for (const nth of [1, 2, 3]) expect(timesTaken(agent, `job-${nth}`)).toBe(1)
     })
+  },
+)
 
+describe.skipIf(await leavesOutJobFaults('jobs whose messages get lost'))(
+  'jobs whose messages get lost',
+  { timeout: 120_000 },
+  () => {
     const once = (action: string) => ({ service: 'iot-jobs', action, count: 1 })
     const faults: readonly (readonly [string, Fault, { service: string; action: string; count: number }])[] = [
       [

@@ -1,10 +1,12 @@
 import { join } from 'node:path'
 
+import type * as IotCoreModule from './aws/iot-core.ts'
 import type { JobExecutionId } from './config/overlay-version.ts'
 import { controlActions, type ControlActionsOptions } from './control-actions.ts'
 import { JobLedger } from './jobs/job-ledger.ts'
 import { JobsWorker } from './jobs/jobs-worker.ts'
 import { reportError } from './lib/errors.ts'
+import type { Log } from './lib/log.ts'
 import { patchBetween } from './lib/merge-patch.ts'
 import { sleep } from './lib/sleep.ts'
 import type { Worker } from './lib/worker.ts'
@@ -25,13 +27,14 @@ const proveAgainMs = 500
 
 /**
  * Undefined where the configuration names no MQTT endpoint. The native client is loaded only where it does: it takes some
- * twenty megabytes.
+ * twenty megabytes. Undefined too where it cannot be loaded, which is logged: nothing else depends on it.
  */
 export async function createControl(options: ControlActionsOptions): Promise<Control | undefined> {
   const { session, generations, log } = options
   const { device, endpoints, paths, jobs: settings } = generations.config
   if (endpoints.mqtt === undefined) return undefined
-  const { createIotCore } = await import('./aws/iot-core.ts')
+  const createIotCore = await loadIotCore(log)
+  if (createIotCore === undefined) return undefined
   const core = createIotCore({
     endpoint: endpoints.mqtt,
     clientId: device.thingName,
@@ -75,6 +78,16 @@ export async function createControl(options: ControlActionsOptions): Promise<Con
       jobs[Symbol.dispose]()
       await core[Symbol.asyncDispose]()
     },
+  }
+}
+
+async function loadIotCore(log: Log): Promise<typeof IotCoreModule.createIotCore | undefined> {
+  try {
+    const { createIotCore } = await import('./aws/iot-core.ts')
+    return createIotCore
+  } catch (error) {
+    log.error('there are no jobs and no reported state: the MQTT client cannot be loaded', { error })
+    return undefined
   }
 }
 

@@ -4,14 +4,16 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 
 import { agentVersion } from '../../agent/build-info.ts'
+import type { Cloud } from '../cloud/cloud.ts'
 import { createAgentSite } from '../support/agent-site.ts'
 import { runCommand } from '../support/run-command.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 
-it('does the main job from the one bundled file', async () => {
-  await using site = await createAgentSite()
+it('does the main job from the one bundled file, also where the native part of the MQTT client is missing', async () => {
+  const config = ({ cloud }: { readonly cloud: Cloud }) => ({ endpoints: { ...cloud.endpoints, mqtt: 'localhost:1' } })
+  await using site = await createAgentSite({ config })
   await using folder = await tempFolder()
   const bundle = join(folder.path, 'dist', 'native', 'agent.cjs')
   // the build writes below the folder where it runs, and dist/ of the checkout may be in use
@@ -26,5 +28,6 @@ it('does the main job from the one bundled file', async () => {
   )
   expect(await readFile(join(site.artifactFolder, 'current', 'a'), 'utf8')).toBe('content')
   expect(JSON.parse(await readFile(site.cameraFile, 'utf8'))).toMatchObject({ password: 'first' })
+  expect(agent.output).toContain('there are no jobs and no reported state: the MQTT client cannot be loaded')
   expect(await agent.stop()).toEqual({ code: 0, signal: null })
 })

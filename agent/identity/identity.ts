@@ -1,9 +1,9 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
+import { readFile, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import type { Config } from '../config/config-schema.ts'
 import { AgentError, errorCode } from '../lib/errors.ts'
+import { identityFiles } from './stored-identity.ts'
 
 /** The certificate, the private key and the trusted roots in PEM, read and found to belong together. */
 export interface Identity {
@@ -28,8 +28,8 @@ export class IdentityError extends AgentError {
 }
 
 export interface IdentityLocation {
-  /** From the image or the operator; may be read-only. */
-  readonly seed: Config['identity']
+  /** From the image or the operator; may be read-only. Certificate and key may be left to provisioning. */
+  readonly seed: SeedPaths
   /** `<state>/identity/current`, written by provisioning and rotation. */
   readonly liveFolder: string
 }
@@ -39,21 +39,49 @@ export interface IdentityLocation {
  * IdentityError that names the file; key material never stands in a message.
  */
 export async function loadIdentity({ seed, liveFolder }: IdentityLocation): Promise<Identity> {
-  const live = { certificate: join(liveFolder, 'certificate.pem'), privateKey: join(liveFolder, 'private.key') }
-  const isLive = await exists(live.certificate)
-  const { certificate: certificatePath, privateKey: keyPath } = isLive ? live : seed
+  const folder = await resolved(liveFolder)
+  const live = {
+    certificate: join(folder, identityFiles.certificate),
+    privateKey: join(folder, identityFiles.privateKey),
+  }
+  if (await exists(live.certificate)) return { ...(await readIdentity({ ...seed, ...live })), origin: 'live' }
+  const { certificate, privateKey, rootCa } = seed
+  if (certificate === undefined || privateKey === undefined) {
+    throw new IdentityError(
+      'missing',
+      `${live.certificate} is not there`,
+      'provision the appliance; the agent waits for it',
+    )
+  }
+  return { ...(await readIdentity({ certificate, privateKey, rootCa })), origin: 'seed' }
+}
+
+interface SeedPaths {
+  readonly certificate?: string | undefined
+  readonly privateKey?: string | undefined
+  readonly rootCa: string
+}
+
+export interface IdentityPaths {
+  readonly certificate: string
+  readonly privateKey: string
+  readonly rootCa: string
+}
+
+/** Reads a certificate with its key and the trusted roots. Throws as `loadIdentity` does. */
+export async function readIdentity(paths: IdentityPaths): Promise<Omit<Identity, 'origin'>> {
+  const { certificate: certificatePath, privateKey: keyPath, rootCa } = paths
   await refuseOpenKey(keyPath)
-  const [certificate, privateKey, roots] = await Promise.all([read(certificatePath), read(keyPath), read(seed.rootCa)])
+  const [certificate, privateKey, roots] = await Promise.all([read(certificatePath), read(keyPath), read(rootCa)])
   const parsed = parseCertificate(certificate, certificatePath)
   if (!parsed.checkPrivateKey(parseKey(privateKey, keyPath))) {
     throw unusable(`${keyPath} is not the key of ${certificatePath}`, 'put certificate and key of the same thing there')
   }
-  parseCertificate(roots, seed.rootCa)
+  parseCertificate(roots, rootCa)
   return {
     certificate,
     privateKey,
     roots,
-    origin: isLive ? 'live' : 'seed',
     notBeforeMs: parsed.validFromDate.getTime(),
     notAfterMs: parsed.validToDate.getTime(),
   }
@@ -77,6 +105,11 @@ async function read(path: string): Promise<string> {
   return await readFile(path, 'utf8').catch((error: unknown) => {
     throw unreadable(path, error)
   })
+}
+
+/** Where a link leads, once for all files in it; the path itself when it leads nowhere. */
+async function resolved(folder: string): Promise<string> {
+  return await realpath(folder).catch(() => folder)
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -3,7 +3,13 @@ import { join } from 'node:path'
 
 import { beforeAll, expect, test } from 'vitest'
 
-import { IdentityError, loadIdentity, readRootCa, type IdentityLocation } from '../../../agent/identity/identity.ts'
+import {
+  IdentityError,
+  loadIdentity,
+  readRootCa,
+  type IdentityLocation,
+  type IdentityPaths,
+} from '../../../agent/identity/identity.ts'
 import { authorityExtensions, makeCertificate, type TestCertificate } from '../../support/certificates.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 
@@ -22,7 +28,7 @@ function certificates(): { root: TestCertificate; device: TestCertificate; other
 }
 
 interface Seeded extends AsyncDisposable {
-  readonly location: IdentityLocation
+  readonly location: IdentityLocation & { readonly seed: IdentityPaths }
   readonly folder: string
 }
 
@@ -164,4 +170,11 @@ test('reads the roots, or none while they cannot be read', async () => {
   await using seed = await seeded()
   expect(await readRootCa(seed.location.seed.rootCa)).toBe(certificates().root.pem)
   expect(await readRootCa(join(seed.folder, 'missing'))).toBe('')
+})
+
+test('waits for an identity where the configuration names no seed', async () => {
+  await using site = await seeded()
+  const { liveFolder, seed } = site.location
+  const error = await faultOf({ liveFolder, seed: { rootCa: seed.rootCa } })
+  expect(error).toMatchObject({ fault: 'missing', retryable: true })
 })

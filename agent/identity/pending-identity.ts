@@ -1,0 +1,87 @@
+import { createPrivateKey } from 'node:crypto'
+
+import * as z from 'zod'
+
+import { certificateIdSchema, isPair, thingNameSchema } from './stored-identity.ts'
+
+/** An identity that is being obtained: everything that has to outlive a power cut. */
+export type PendingIdentity = PendingKey | PendingCertificate
+
+interface PendingBase {
+  readonly kind: 'claim' | 'rotation'
+  readonly template: string
+  /** Of the MQTT connection that asks for the certificate: the token is bound to it. */
+  readonly clientId: string
+  /** In PEM, PKCS #8. */
+  readonly privateKey: string
+}
+
+/** There is a key, and no certificate for it that we know of. */
+export interface PendingKey extends PendingBase {
+  readonly step: 'key'
+}
+
+/** The certificate is there; `registered` once the thing is known to have it. */
+export interface PendingCertificate extends PendingBase {
+  readonly step: 'certificate' | 'registered'
+  readonly certificateId: string
+  readonly certificate: string
+  /** Proves to RegisterThing that the certificate is ours; good for an hour. */
+  readonly token: string
+  /** RegisterThing was sent, or was about to be, and its answer is not known. */
+  readonly isAsked?: boolean | undefined
+  /** Of a registered one. */
+  readonly thingName?: string | undefined
+}
+
+const name = z.string().min(1).max(128)
+const base = { version: z.literal(1), kind: z.enum(['claim', 'rotation']), template: name, clientId: name }
+
+/** `pending.json`: what is known of it beside the PEM files. */
+const noteSchema = z.discriminatedUnion('step', [
+  z.object({ ...base, step: z.literal('key') }),
+  z.object({
+    ...base,
+    step: z.enum(['certificate', 'registered']),
+    certificateId: certificateIdSchema,
+    token: z.string().max(8192),
+    isAsked: z.boolean().optional(),
+    thingName: thingNameSchema.optional(),
+  }),
+])
+
+export type PendingNote = z.infer<typeof noteSchema>
+
+export function parsePendingNote(json: unknown): PendingNote {
+  return noteSchema.parse(json)
+}
+
+/** What goes into `pending.json`. */
+export function pendingNote(pending: PendingIdentity): PendingNote {
+  const { kind, template, clientId } = pending
+  if (pending.step === 'key') return { version: 1, kind, template, clientId, step: pending.step }
+  const { certificateId, token, isAsked, thingName } = pending
+  return { version: 1, kind, template, clientId, step: pending.step, certificateId, token, isAsked, thingName }
+}
+
+/** Joins the files; undefined when one is missing or damaged, or when they do not belong together. */
+export function joinPending(
+  note: PendingNote,
+  { privateKey, certificate }: { readonly privateKey: string; readonly certificate: string },
+): PendingIdentity | undefined {
+  const { kind, template, clientId } = note
+  const base = { kind, template, clientId, privateKey }
+  if (note.step === 'key') return isKey(privateKey) ? { ...base, step: note.step } : undefined
+  const { step, certificateId, token, isAsked, thingName } = note
+  if (step === 'registered' && thingName === undefined) return undefined
+  if (!isPair(certificate, privateKey)) return undefined
+  return { ...base, step, certificateId, certificate, token, isAsked, thingName }
+}
+
+function isKey(pem: string): boolean {
+  try {
+    return createPrivateKey(pem).type === 'private'
+  } catch {
+    return false
+  }
+}

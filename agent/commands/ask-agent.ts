@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 
 import { defaultRuntimeFolder } from '../config/config-schema.ts'
-import { ConfigError, loadConfig } from '../config/load-config.ts'
+import { ConfigError, loadPaths } from '../config/load-config.ts'
 import { AgentError } from '../lib/errors.ts'
 import { callAgent, socketPathIn, type AgentCall } from '../status/status-client.ts'
 import { renderStatus } from '../status/render-status.ts'
@@ -91,7 +91,7 @@ async function locate({
   usualSocket = socketPathIn(defaultRuntimeFolder),
 }: AgentLocation): Promise<string> {
   try {
-    return socketPathIn((await loadConfig(configFile)).paths.runtime)
+    return socketPathIn((await loadPaths(configFile)).runtime)
   } catch (error) {
     if (error instanceof ConfigError && existsSync(usualSocket)) return usualSocket
     throw error

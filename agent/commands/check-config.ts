@@ -1,18 +1,40 @@
+import { identityFolderIn, readUnprovisioned } from '../config/base-document.ts'
+import type { UnprovisionedConfig } from '../config/config-schema.ts'
 import { configWarnings } from '../config/config-warnings.ts'
+import type { ConfigFault } from '../config/load-config.ts'
 import { readConfiguration } from './read-configuration.ts'
 import type { CommandContext } from './command-context.ts'
 
 /**
  * `panorama-agent config check`: whether a configuration could be used, and what in it may not do as meant. With it goes the
- * remote overlay in force. Throws a ConfigError that names every fault.
+ * remote overlay in force. That the appliance has yet to be provisioned is no fault. Throws a ConfigError that names every fault.
  */
 export async function checkConfig(
   { configFile }: { readonly configFile: string },
   { stdout }: Pick<CommandContext, 'stdout'>,
 ): Promise<void> {
-  const { config, version, overlayWarning } = await readConfiguration(configFile)
-  const warnings = [...overlayWarning, ...configWarnings(config)]
-  for (const { path, message } of warnings) stdout.write(`warning: ${path}: ${message}\n`)
+  const unprovisioned = await readUnprovisioned(configFile)
+  if (unprovisioned !== undefined) {
+    checkUnprovisioned(configFile, unprovisioned, stdout)
+    return
+  }
+  const { config, version, base, overlayWarning } = await readConfiguration(configFile)
+  const baseWarning = base.warning === undefined ? [] : [base.warning]
+  showWarnings([...baseWarning, ...overlayWarning, ...configWarnings(config)], stdout)
   const over = version === undefined ? '' : `, with configuration version ${version.number} over it,`
   stdout.write(`${configFile}${over} has no fault\n`)
+}
+
+function checkUnprovisioned(configFile: string, config: UnprovisionedConfig, stdout: NodeJS.WritableStream): void {
+  showWarnings(configWarnings(config), stdout)
+  stdout.write(`${configFile} has no fault\n`)
+  const { template = '', claimCertificate = '' } = config.provisioning ?? {}
+  stdout.write(
+    `the appliance is not provisioned: there is no proven identity in ${identityFolderIn(config.paths.state)}; ` +
+      `the agent gets one with the template ${template} and the claim ${claimCertificate}\n`,
+  )
+}
+
+function showWarnings(warnings: readonly ConfigFault[], stdout: NodeJS.WritableStream): void {
+  for (const { path, message } of warnings) stdout.write(`warning: ${path}: ${message}\n`)
 }

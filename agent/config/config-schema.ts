@@ -7,6 +7,7 @@ import { camerasSection } from './cameras-config.ts'
 import { absolutePath, fileName, hookName, roleAlias } from './config-text.ts'
 import { logsSection } from './logs-config.ts'
 import { metricsSection } from './metrics-config.ts'
+import { checkIdentified, provisioningSection } from './provisioning-config.ts'
 import { uniqueNames } from './unique-names.ts'
 
 /** The configuration file, design decisions included: units in names, every default here, floors and ceilings. */
@@ -114,7 +115,11 @@ const downloads = z.strictObject({
 const configFields = z.strictObject({
   $schema: z.string().optional().describe('For editors; not used.'),
   device: z.strictObject({
-    thingName: z.string().regex(/^[A-Za-z0-9:_-]{1,128}$/, 'must be 1 to 128 characters of A-Z a-z 0-9 : _ -'),
+    thingName: z
+      .string()
+      .regex(/^[A-Za-z0-9:_-]{1,128}$/, 'must be 1 to 128 characters of A-Z a-z 0-9 : _ -')
+      .optional()
+      .describe('May be left out where there is "provisioning".'),
     id: z
       .string()
       .regex(/^[A-Za-z0-9._/#-]{1,256}$/, 'must be 1 to 256 characters of A-Z a-z 0-9 . _ / # -')
@@ -128,8 +133,8 @@ const configFields = z.strictObject({
     region: z.string().regex(/^[a-z]{2,4}(-[a-z]+)+-\d{1,2}$/, 'must be an AWS region, such as us-west-2'),
   }),
   identity: z.strictObject({
-    certificate: absolutePath,
-    privateKey: absolutePath,
+    certificate: absolutePath.optional().describe('May be left out where there is "provisioning".'),
+    privateKey: absolutePath.optional().describe('That of the certificate.'),
     rootCa: absolutePath.describe('One or more root certificates in PEM.'),
   }),
   endpoints: z
@@ -166,6 +171,7 @@ const configFields = z.strictObject({
     })
     .prefault({})
     .describe('AWS IoT Jobs and the reported state, over endpoints.mqtt; without that there are none.'),
+  provisioning: provisioningSection,
   applications: applicationsSection,
   applicationCredentials: applicationCredentialsSection,
   paths: z
@@ -178,10 +184,25 @@ const configFields = z.strictObject({
     .prefault({}),
 })
 
-export const configSchema = configFields.superRefine(checkApplications)
+/** Of an appliance that may not have an identity yet. */
+export const unprovisionedSchema = configFields.superRefine(checkApplications).superRefine(checkIdentified)
 
-/** A configuration with every default filled in. */
+export const configSchema = unprovisionedSchema.transform(({ device, ...rest }, context) => {
+  const { thingName } = device
+  if (thingName !== undefined) return { ...rest, device: { ...device, thingName } }
+  context.addIssue({
+    code: 'custom',
+    path: ['device', 'thingName'],
+    message: 'is missing: this is not provisioned yet',
+  })
+  return z.NEVER
+})
+
+/** A configuration with every default filled in, of an appliance that has an identity. */
 export type Config = Readonly<z.infer<typeof configSchema>>
+/** A configuration with every default filled in, of an appliance that may not have an identity yet. */
+export type UnprovisionedConfig = Readonly<z.infer<typeof unprovisionedSchema>>
+export type ProvisioningConfig = NonNullable<Config['provisioning']>
 export type ArtifactConfig = Config['artifacts'][number]
 export type CameraConfig = Config['cameras']['streams'][number]
 export type ApplicationConfig = Config['applications'][number]

@@ -1,5 +1,5 @@
 import { templateParts } from '../lib/text-template.ts'
-import type { Config } from './config-schema.ts'
+import type { UnprovisionedConfig } from './config-schema.ts'
 import { deviceNames } from './device-names.ts'
 import type { ConfigFault } from './load-config.ts'
 
@@ -10,13 +10,12 @@ const coveredPrefixes = ['/aws/panorama/devices/', '/aws/panorama_device']
 const firstPassingPort = 32_768
 
 /** What a configuration that has no fault may still not do as meant. */
-export function configWarnings(config: Config): readonly ConfigFault[] {
+export function configWarnings(config: UnprovisionedConfig): readonly ConfigFault[] {
   return [...uncoveredGroups(config), ...sharedGroups(config), ...passingPort(config)]
 }
 
-function uncoveredGroups({ device, logs }: Config): readonly ConfigFault[] {
-  const { id, name } = deviceNames(device)
-  const known: Readonly<Record<string, string>> = { 'device.id': id, 'device.name': name, thing: device.thingName }
+function uncoveredGroups({ device, logs }: UnprovisionedConfig): readonly ConfigFault[] {
+  const known = knownNames(device)
   return logs.sources.flatMap(({ group }, index) => {
     const beginning = beginningOf(group, known)
     if (coveredPrefixes.some((prefix) => beginning.startsWith(prefix))) return []
@@ -27,8 +26,17 @@ function uncoveredGroups({ device, logs }: Config): readonly ConfigFault[] {
   })
 }
 
+/** Without an identity there is no thing name yet, and nothing that is made of it. */
+function knownNames({
+  thingName,
+  ...device
+}: UnprovisionedConfig['device']): Readonly<Record<string, string | undefined>> {
+  const { id, name } = thingName === undefined ? device : deviceNames({ thingName, ...device })
+  return { 'device.id': id, 'device.name': name, thing: thingName }
+}
+
 /** Whoever may read a token gets the credentials. */
-function sharedGroups({ applications }: Config): readonly ConfigFault[] {
+function sharedGroups({ applications }: UnprovisionedConfig): readonly ConfigFault[] {
   return applications.flatMap(({ group }, index) => {
     const other = applications.slice(0, index).find((earlier) => earlier.group === group)
     if (other === undefined) return []
@@ -37,7 +45,7 @@ function sharedGroups({ applications }: Config): readonly ConfigFault[] {
   })
 }
 
-function passingPort({ applications, applicationCredentials: { port } }: Config): readonly ConfigFault[] {
+function passingPort({ applications, applicationCredentials: { port } }: UnprovisionedConfig): readonly ConfigFault[] {
   if (applications.length === 0 || port < firstPassingPort) return []
   const message =
     `ports from ${firstPassingPort} on are given to connections that go out, so that one may have it when the agent ` +
@@ -46,7 +54,7 @@ function passingPort({ applications, applicationCredentials: { port } }: Config)
 }
 
 /** As much of what a template makes as does not depend on the file. */
-function beginningOf(template: string, known: Readonly<Record<string, string>>): string {
+function beginningOf(template: string, known: Readonly<Record<string, string | undefined>>): string {
   let beginning = ''
   for (const part of templateParts(template)) {
     const text = part.kind === 'text' ? part.text : known[part.name]

@@ -4,7 +4,7 @@ import type * as z from 'zod'
 
 import { AgentError, errorCode } from '../lib/errors.ts'
 import { pathText, type JsonPath } from '../lib/json-object.ts'
-import { configSchema, type Config } from './config-schema.ts'
+import { configSchema, unprovisionedSchema, type Config, type UnprovisionedConfig } from './config-schema.ts'
 
 export interface ConfigFault {
   /** Where in the file: `artifacts[0].prefix`. */
@@ -51,14 +51,23 @@ export async function readConfigDocument(file: string): Promise<unknown> {
   return parseJson(text, file)
 }
 
+/** Where state and runtime folder are, also while there is no identity. Throws as `loadConfig` does. */
+export async function loadPaths(file: string): Promise<Config['paths']> {
+  return parseUnprovisioned(await readConfigDocument(file), file).paths
+}
+
+/** Checks a configuration that an appliance without identity may have; `file` names it in the ConfigError. */
+export function parseUnprovisioned(json: unknown, file: string): UnprovisionedConfig {
+  const { success, data, error } = unprovisionedSchema.safeParse(json)
+  if (success) return data
+  throw configError(file, error.issues.flatMap(describeIssue))
+}
+
 /** Checks a configuration from anywhere; `file` names it in the ConfigError. */
 export function parseConfig(json: unknown, file: string): Config {
   const checked = checkConfig(json)
   if (checked.config !== undefined) return checked.config
-  throw new ConfigError(
-    file,
-    checked.issues.map(({ path, message }) => ({ path: pathText(path), message })),
-  )
+  throw configError(file, checked.issues)
 }
 
 export interface ConfigIssue {
@@ -74,6 +83,13 @@ export type CheckedConfig =
 export function checkConfig(json: unknown): CheckedConfig {
   const { success, data, error } = configSchema.safeParse(json)
   return success ? { config: data } : { issues: error.issues.flatMap(describeIssue) }
+}
+
+function configError(file: string, issues: readonly ConfigIssue[]): ConfigError {
+  return new ConfigError(
+    file,
+    issues.map(({ path, message }) => ({ path: pathText(path), message })),
+  )
 }
 
 function parseJson(text: string, file: string): unknown {

@@ -7,7 +7,7 @@ import { makeFolder, renameDurably } from '../lib/durable-files.ts'
 import { AgentError, errorCode } from '../lib/errors.ts'
 import { readJsonState } from '../lib/json-state.ts'
 import type { Log } from '../lib/log.ts'
-import { joinPending, parsePendingNote, pendingNote, type PendingIdentity } from './pending-identity.ts'
+import { joinPending, parsePendingNote, pendingFiles, pendingNote, type PendingIdentity } from './pending-identity.ts'
 import { identityFiles, readStoredIdentity, type IdentityRecord, type StoredIdentity } from './stored-identity.ts'
 
 /** What becomes the current identity. */
@@ -64,8 +64,6 @@ export interface IdentityStoreOptions {
 export function openIdentityStore(options: IdentityStoreOptions): IdentityStore {
   return new FolderIdentityStore(options)
 }
-
-const pendingFiles = { note: 'pending.json', privateKey: 'private.key', certificate: 'certificate.pem' } as const
 
 class FolderIdentityStore implements IdentityStore {
   readonly #options: IdentityStoreOptions

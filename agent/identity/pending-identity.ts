@@ -1,7 +1,10 @@
 import { createPrivateKey } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 
 import * as z from 'zod'
 
+import { AgentError, errorCode } from '../lib/errors.ts'
 import { certificateIdSchema, isPair, thingNameSchema } from './stored-identity.ts'
 
 /** An identity that is being obtained: everything that has to outlive a power cut. */
@@ -34,6 +37,8 @@ export interface PendingCertificate extends PendingBase {
   readonly thingName?: string | undefined
 }
 
+export const pendingFiles = { note: 'pending.json', privateKey: 'private.key', certificate: 'certificate.pem' } as const
+
 const name = z.string().min(1).max(128)
 const base = { version: z.literal(1), kind: z.enum(['claim', 'rotation']), template: name, clientId: name }
 
@@ -54,6 +59,21 @@ export type PendingNote = z.infer<typeof noteSchema>
 
 export function parsePendingNote(json: unknown): PendingNote {
   return noteSchema.parse(json)
+}
+
+/**
+ * Whether an identity is being obtained by claim, as far as the disk says; nothing is changed on it. Throws a retryable
+ * AgentError when that cannot be told now.
+ */
+export async function isBeingClaimed(identityFolder: string): Promise<boolean> {
+  const path = join(identityFolder, 'pending', pendingFiles.note)
+  try {
+    return parsePendingNote(JSON.parse(await readFile(path, 'utf8'))).kind === 'claim'
+  } catch (cause) {
+    const code = errorCode(cause)
+    if (code === undefined || code === 'ENOENT' || code === 'ENOTDIR' || code.startsWith('ERR_')) return false
+    throw new AgentError(`${path} cannot be read at the moment`, { retryable: true, cause })
+  }
 }
 
 /** What goes into `pending.json`. */

@@ -163,8 +163,8 @@ async function readIdentity(folder: string) {
   const { device, identity } = await readConfig(folder)
   return {
     thingName: device.thingName,
-    certificate: await readFile(identity.certificate, 'utf8'),
-    privateKey: await readFile(identity.privateKey, 'utf8'),
+    certificate: await readFile(identity.certificate ?? '', 'utf8'),
+    privateKey: await readFile(identity.privateKey ?? '', 'utf8'),
     rootCa: await readFile(identity.rootCa, 'utf8'),
   }
 }

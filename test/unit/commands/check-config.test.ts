@@ -68,3 +68,28 @@ async function writeVersion(state: string, number: number, overlay: JsonObject):
   const rest = { state: 'accepted', starts: 0, confirmSeconds: 300 }
   await writeFile(join(state, 'config', `${number}.json`), JSON.stringify({ ...version, ...rest }))
 }
+
+test('config check finds no fault in what an appliance has before it is provisioned, and says that it is not', async () => {
+  await using folder = await tempFolder()
+  const configFile = join(folder.path, 'config.json')
+  const { device, identity, ...rest } = configDocument()
+  const document = {
+    ...rest,
+    device: { region: device['region'] },
+    identity: { rootCa: identity['rootCa'] },
+    provisioning: {},
+    logs: { sources: [{ kind: 'file', path: '/a', group: '/mine' }] },
+    paths: { state: join(folder.path, 'state') },
+  }
+  await writeFile(configFile, JSON.stringify(document))
+  const stdout = new PassThrough({ encoding: 'utf8' })
+  await checkConfig({ configFile }, { stdout })
+  expect(String(stdout.read()).split('\n')).toEqual([
+    expect.stringMatching(/^warning: logs\.sources\[0\]\.group/),
+    `${configFile} has no fault`,
+    expect.stringMatching(
+      /^the appliance is not provisioned: .*template panorama-appliance .*claim\/certificate\.pem$/,
+    ),
+    '',
+  ])
+})

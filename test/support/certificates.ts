@@ -45,6 +45,26 @@ export async function makeCertificate(options: CertificateOptions): Promise<Test
   return { pem: parsed.toString('pem'), der: new Uint8Array(parsed.rawData), privateKey, parsed, keys }
 }
 
+/** A certificate for a signing request in PEM, whose signature is checked. */
+export async function certificateFor(
+  request: string,
+  issuer: TestCertificate,
+): Promise<Pick<TestCertificate, 'pem' | 'der'>> {
+  const parsed = new x509.Pkcs10CertificateRequest(request)
+  if (!(await parsed.verify())) throw new Error('the signature of the request does not hold')
+  const certificate = await x509.X509CertificateGenerator.create({
+    serialNumber: `01${randomBytes(8).toString('hex')}`,
+    subject: parsed.subject,
+    issuer: issuer.parsed.subject,
+    notBefore: new Date(Date.now() - dayMs),
+    notAfter: new Date(Date.now() + 365 * dayMs),
+    publicKey: await parsed.publicKey.export(),
+    signingKey: issuer.keys.privateKey,
+    signingAlgorithm: algorithm,
+  })
+  return { pem: certificate.toString('pem'), der: new Uint8Array(certificate.rawData) }
+}
+
 /** What makes a certificate an authority: the CA flag, a path length if one is given, and leave to sign others. */
 export function authorityExtensions(pathLength?: number): readonly x509.Extension[] {
   return [

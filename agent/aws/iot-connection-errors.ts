@@ -14,6 +14,13 @@ export interface ConnectionContext {
   readonly clientId: string
   /** How far the system clock is known to be off; TLS goes by it. */
   readonly clockOffsetMs: number
+  /** What to do where the server refuses the certificate; default for that of a device. */
+  readonly refusedHint?: string | undefined
+}
+
+/** The server is there and does not take this certificate with this client id. */
+export class ConnectionRefusedError extends AgentError {
+  override readonly name = 'ConnectionRefusedError'
 }
 
 const clockMattersMs = 3_600_000
@@ -28,20 +35,24 @@ const reasons = {
 
 /** Names why there is no MQTT connection, with what the operator can do about it. Always worth another try. */
 export function connectionError(fault: ConnectionFault, context: ConnectionContext): AgentError {
-  const { text, hint } = explain(fault, context)
-  return new AgentError(`${context.endpoint}: ${text}`, { retryable: true, ...(hint === undefined ? {} : { hint }) })
+  const { text, hint, isRefusal = false } = explain(fault, context)
+  const options = { retryable: true, ...(hint === undefined ? {} : { hint }) }
+  const message = `${context.endpoint}: ${text}`
+  return isRefusal ? new ConnectionRefusedError(message, options) : new AgentError(message, options)
 }
 
 interface Explanation {
   readonly text: string
   readonly hint?: string
+  readonly isRefusal?: boolean
 }
 
 function explain(fault: ConnectionFault, context: ConnectionContext): Explanation {
   const { reasonCode, errorName, message } = fault
   if (reasonCode !== undefined && reasonCode >= 0x80) return ofReason(reasonCode, context)
   if (errorName.includes('UNEXPECTED_HANGUP')) {
-    return { text: 'the server closed the connection without a reason', hint: policyHint(context) }
+    const text = 'the server closed the connection without a reason'
+    return { text, hint: policyHint(context), isRefusal: true }
   }
   if (errorName.includes('TLS')) return ofTls(errorName, context)
   if (errorName.includes('DNS')) {
@@ -58,7 +69,10 @@ function explain(fault: ConnectionFault, context: ConnectionContext): Explanatio
     // how a handshake ends that the server refuses may be lost, as with a revoked certificate
     return {
       text: `the connection was closed from the other side (${errorName})`,
-      hint: 'if this goes on, see that the certificate is active, and that nothing between ends connections',
+      isRefusal: true,
+      hint:
+        context.refusedHint ??
+        'if this goes on, see that the certificate is active, and that nothing between ends connections',
     }
   }
   return { text: `${message} (${errorName})` }
@@ -68,7 +82,11 @@ function ofReason(reasonCode: number, context: ConnectionContext): Explanation {
   const shown = `reason code 0x${reasonCode.toString(16)}`
   switch (reasonCode) {
     case reasons.notAuthorized:
-      return { text: `the server refuses this appliance: not authorized (${shown})`, hint: policyHint(context) }
+      return {
+        text: `the server refuses this appliance: not authorized (${shown})`,
+        hint: policyHint(context),
+        isRefusal: true,
+      }
     case reasons.takenOver:
       return {
         text: `another client has connected as ${context.clientId} (${shown})`,
@@ -84,7 +102,8 @@ function ofReason(reasonCode: number, context: ConnectionContext): Explanation {
   }
 }
 
-function policyHint({ clientId }: ConnectionContext): string {
+function policyHint({ clientId, refusedHint }: ConnectionContext): string {
+  if (refusedHint !== undefined) return refusedHint
   return `attach the thing ${clientId} and the policy config/cloud/iot-device-policy.json to the certificate, and see that the certificate is active`
 }
 
@@ -98,6 +117,7 @@ function ofTls(errorName: string, { clockOffsetMs }: ConnectionContext): Explana
   }
   return {
     text: `TLS failed (${errorName})`,
+    isRefusal: errorName.includes('ALERT') || errorName.includes('NEGOTIATION'),
     hint: 'check that the certificate is active, that identity.rootCa holds the root of the server, and that nothing between replaces certificates',
   }
 }

@@ -17,6 +17,8 @@ export interface IotConnectionOptions {
   readonly loadIdentity: () => Promise<ClientIdentity>
   readonly clockOffsetMs: () => number
   readonly log: Log
+  /** What to do where the server refuses the certificate; default for that of a device. */
+  readonly refusedHint?: string | undefined
 }
 
 /** `sinceMs` is on the monotonic clock. */
@@ -51,6 +53,10 @@ export class IotConnection implements AsyncDisposable {
   constructor(options: IotConnectionOptions) {
     this.#options = options
     this.#failures = new FailureLog(options.log)
+  }
+
+  get clientId(): string {
+    return this.#options.clientId
   }
 
   status(): IotConnectionStatus {
@@ -169,8 +175,8 @@ export class IotConnection implements AsyncDisposable {
   }
 
   #down(error: unknown, reasonCode: number | undefined): void {
-    const { endpoint, clientId, clockOffsetMs } = this.#options
-    const context: ConnectionContext = { endpoint, clientId, clockOffsetMs: clockOffsetMs() }
+    const { endpoint, clientId, clockOffsetMs, refusedHint } = this.#options
+    const context: ConnectionContext = { endpoint, clientId, clockOffsetMs: clockOffsetMs(), refusedHint }
     const { error_name: errorName = 'UNKNOWN', message = '' } = Object(error) as CrtErrorShape // an ICrtError, or a plain one
     const fault = connectionError({ errorName, message, reasonCode }, context)
     this.#enter('down', fault)

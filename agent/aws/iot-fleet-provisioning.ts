@@ -1,0 +1,163 @@
+import { iotidentity, mqtt_request_response } from 'aws-iot-device-sdk-v2'
+
+import type {
+  ConnectAttempt,
+  FleetProvisioning,
+  IssuedCertificate,
+  RegisteredThing,
+} from '../identity/fleet-provisioning.ts'
+import { withDeadline } from '../lib/abort.ts'
+import { AgentError } from '../lib/errors.ts'
+import type { Log } from '../lib/log.ts'
+import { IotConnection, type IotConnectionOptions } from './iot-connection.ts'
+import { ConnectionRefusedError } from './iot-connection-errors.ts'
+import type { ClientIdentity } from './iot-credential-source.ts'
+import { ProvisioningError } from './iot-provisioning-errors.ts'
+
+export interface IotAttemptOptions extends Pick<IotConnectionOptions, 'endpoint' | 'clientId' | 'clockOffsetMs'> {
+  readonly identity: ClientIdentity
+}
+
+const connectWithinMs = 45_000
+const answerWithinSeconds = 20
+const callWithinMs = 25_000
+const keepAliveSeconds = 60
+/** Accepted and rejected, of two operations. */
+const maxRequestSubscriptions = 4
+
+/**
+ * Connects for AWS IoT fleet provisioning (AWS IoT Core developer guide, "Device provisioning MQTT API"). The SDK subscribes to
+ * the answers before it asks. Rejects with what kept it from connecting at the first attempt.
+ */
+export async function connectFleetProvisioning(
+  options: IotAttemptOptions & { readonly template: string },
+  signal: AbortSignal,
+): Promise<FleetProvisioning> {
+  const { template, clientId } = options
+  const refusedHint =
+    'see that the claim certificate is active and has a policy like config/cloud/provisioning/iot-claim-policy.json, ' +
+    `which lets it connect as ${clientId}`
+  const connection = openConnection({ ...options, refusedHint })
+  try {
+    const protocol = await connected(connection, signal)
+    const client = iotidentity.IotIdentityClientv2.newFromMqtt5(protocol, {
+      maxRequestResponseSubscriptions: maxRequestSubscriptions,
+      maxStreamingSubscriptions: 0,
+      operationTimeoutInSeconds: answerWithinSeconds,
+    })
+    return provisioningOver({ client, connection, template })
+  } catch (error) {
+    await connection[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
+/** Connects once and lets go again. Throws what is no refusal. */
+export async function attemptConnection(options: IotAttemptOptions, signal: AbortSignal): Promise<ConnectAttempt> {
+  await using connection = openConnection(options)
+  try {
+    await connected(connection, signal)
+    return { kind: 'connected' }
+  } catch (error) {
+    if (error instanceof ConnectionRefusedError) return { kind: 'refused', error }
+    throw error
+  }
+}
+
+interface Opened {
+  readonly client: iotidentity.IotIdentityClientv2
+  readonly connection: IotConnection
+  readonly template: string
+}
+
+function provisioningOver({ client, connection, template }: Opened): FleetProvisioning {
+  const call = async <T>(operation: string, signal: AbortSignal, ask: () => Promise<T>): Promise<T> => {
+    await connection.expectConnected(signal)
+    return await withDeadline({ signal, withinMs: callWithinMs, what: operation }, async () => {
+      try {
+        return await ask()
+      } catch (error) {
+        throw toAgentError({ operation, template, clientId: connection.clientId }, error)
+      }
+    })
+  }
+  return {
+    createCertificateFromCsr: async (certificateSigningRequest, signal) =>
+      toIssued(
+        await call('CreateCertificateFromCsr', signal, async () =>
+          client.createCertificateFromCsr({ certificateSigningRequest }),
+        ),
+      ),
+    registerThing: async ({ template: templateName, token: certificateOwnershipToken, parameters }, signal) =>
+      toThing(
+        await call('RegisterThing', signal, async () =>
+          client.registerThing({ templateName, certificateOwnershipToken, parameters: { ...parameters } }),
+        ),
+      ),
+    async [Symbol.asyncDispose]() {
+      client.close()
+      await connection[Symbol.asyncDispose]()
+    },
+  }
+}
+
+function openConnection({
+  identity,
+  ...options
+}: IotAttemptOptions & Pick<IotConnectionOptions, 'refusedHint'>): IotConnection {
+  return new IotConnection({ ...options, keepAliveSeconds, loadIdentity: () => Promise.resolve(identity), log: noLog })
+}
+
+async function connected(connection: IotConnection, signal: AbortSignal): ReturnType<IotConnection['client']> {
+  const deadline = { signal, withinMs: connectWithinMs, what: 'the connection to AWS IoT Core' }
+  return await withDeadline(deadline, async (inner) => {
+    const client = await connection.client()
+    await connection.expectConnected(inner)
+    return client
+  }).catch((error: unknown) => {
+    throw connection.status().error ?? error
+  })
+}
+
+function toIssued(answer: iotidentity.model.CreateCertificateFromCsrResponse): IssuedCertificate {
+  const { certificateId, certificatePem: certificate, certificateOwnershipToken: token } = answer
+  if (certificateId !== undefined && certificate !== undefined && token !== undefined) {
+    return { certificateId, certificate, token }
+  }
+  throw new AgentError('CreateCertificateFromCsr: the answer lacks certificate, id or token', { retryable: true })
+}
+
+function toThing({ thingName, deviceConfiguration = {} }: iotidentity.model.RegisterThingResponse): RegisteredThing {
+  if (thingName !== undefined) return { thingName, deviceConfiguration }
+  throw new AgentError('RegisterThing: the answer lacks the thing name', {
+    hint: 'the template must make a thing: see config/cloud/provisioning',
+  })
+}
+
+interface Asked {
+  readonly operation: string
+  readonly template: string
+  readonly clientId: string
+}
+
+function toAgentError(asked: Asked, error: unknown): unknown {
+  if (!(error instanceof mqtt_request_response.ServiceError)) return error
+  const answer = error.modeledError as iotidentity.model.V2ErrorResponse | undefined // typed any there
+  if (answer !== undefined) return new ProvisioningError(answer, asked)
+  return new AgentError(`${asked.operation} got no answer`, {
+    retryable: true,
+    hint:
+      'if this goes on: see that the policy of the claim lets it publish to, subscribe to and receive from the topics of ' +
+      `create-from-csr and of the template ${asked.template}`,
+    cause: error.internalError ?? error,
+  })
+}
+
+/** Whoever asked gets the error, and reports it. */
+const noLog: Log = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+  child: () => noLog,
+}

@@ -1,21 +1,15 @@
-import { mkdir, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
-
 import type { Config } from './config/config-schema.ts'
 import type { Configurations } from './configurations.ts'
 import type { ControlActionsOptions } from './control-actions.ts'
 import { createControl, type Control } from './control.ts'
 import { CredentialsServer } from './credentials/credentials-server.ts'
 import { Generations, type GenerationsOptions } from './generations.ts'
-import { makeFolder } from './lib/durable-files.ts'
-import { AgentError } from './lib/errors.ts'
-import { lockFile } from './lib/file-lock.ts'
-import type { Log } from './lib/log.ts'
 import { monotonicMs } from './lib/monotonic.ts'
 import { superviseAll } from './lib/worker.ts'
 import { localRequests } from './local-requests.ts'
 import { operatorActions } from './operator-actions.ts'
 import { createSession, type Session, type SessionOverrides } from './session.ts'
+import { lockState, makeFolders, StartError } from './state-folders.ts'
 import { socketPathIn } from './status/status-client.ts'
 import { startStatusServer } from './status/status-server.ts'
 import { sessionEvidence, type ControlEvidence } from './trial-evidence.ts'
@@ -72,11 +66,6 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
 /** Of one run of the agent, whatever its sessions are. */
 type AgentRun = AgentOptions & Pick<GenerationsOptions, 'startedMs' | 'nextNumber' | 'credentialsServer'>
 
-/** A session could not be started, so that nothing of it ran. */
-class StartError extends AgentError {
-  override readonly name = 'StartError'
-}
-
 async function runSession(options: AgentRun, signal: AbortSignal): Promise<SessionRun> {
   await using owned = new AsyncDisposableStack()
   const { session, generations, control } = await start(options, owned).catch((cause: unknown) => {
@@ -105,7 +94,7 @@ interface Started {
 async function start(options: AgentRun, owned: AsyncDisposableStack): Promise<Started> {
   const { log, overrides = {}, configurations } = options
   const { paths } = options.config
-  await makeFolders(options.config, log)
+  await makeFolders(paths, log)
   owned.use(await lockState(paths.state, log))
   const config = (await configurations?.begin(options.config)) ?? options.config
   const { credentialsFolder } = options.service ?? {}
@@ -130,52 +119,6 @@ async function startControl(options: AgentRun & ControlParts): Promise<Control |
 }
 
 type ControlParts = Pick<ControlActionsOptions, 'session' | 'operator'> & { readonly generations: Generations }
-
-/**
- * Two agents on one state folder would undo each other's work. Where no lock file can be made, such as on a file system
- * that has become read-only, the agent goes on without.
- */
-async function lockState(state: string, log: Log): Promise<AsyncDisposable | undefined> {
-  const lock = await lockFile(join(state, 'lock')).catch((error: unknown) => {
-    log.warn('the state folder cannot be locked against a second agent', { state, error })
-    return undefined
-  })
-  if (lock !== 'taken') return lock
-  throw new StartError(`another agent works on ${state}`, { hint: 'stop it, or name another folder in paths.state' })
-}
-
-/**
- * Makes the folders that everything stands on. Fails only when state or runtime are not there at all: on a file system
- * that has become read-only, cameras and logs go on, and each worker reports what it cannot write.
- */
-async function makeFolders({ paths }: Config, log: Log): Promise<void> {
-  const folders = [
-    { path: paths.state, mode: 0o711, isVital: true },
-    { path: join(paths.state, 'artifacts'), mode: 0o755, isVital: false },
-    { path: join(paths.state, 'identity'), mode: 0o700, isVital: false },
-    { path: paths.runtime, mode: 0o755, isVital: true },
-  ]
-  for (const { path, mode, isVital } of folders) {
-    try {
-      await mkdir(dirname(path), { recursive: true, mode: 0o755 })
-      await makeFolder(path, mode)
-    } catch (cause) {
-      const error = new StartError(`the folder ${path} cannot be made`, {
-        hint: 'let the user that the agent runs as write there, or name other folders in paths.*',
-        cause,
-      })
-      if (isVital && !(await isFolder(path))) throw error
-      log.error('folder is not as it should be', { error })
-    }
-  }
-}
-
-async function isFolder(path: string): Promise<boolean> {
-  return await stat(path).then(
-    (found) => found.isDirectory(),
-    () => false,
-  )
-}
 
 function counter(): () => number {
   let last = 0

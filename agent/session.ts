@@ -9,23 +9,21 @@ import { createIotCredentialSource } from './aws/iot-credential-source.ts'
 import { ObservingRequestHandler } from './aws/request-handler.ts'
 import { sdkCredentials, type SdkCredentials } from './aws/sdk-credentials.ts'
 import { createServiceTrust } from './aws/trust.ts'
-import { releasedAtMs } from './build-info.ts'
 import { SealedCameras } from './cameras/sealed-cameras.ts'
 import type { Config } from './config/config-schema.ts'
 import { ApplicationRoles } from './credentials/application-roles.ts'
-import { clockWorker, readLastKnown } from './credentials/clock-state.ts'
 import type { CredentialSource } from './credentials/credential-source.ts'
 import { RoleCredentials } from './credentials/role-credentials.ts'
 import { RoleGuard } from './credentials/role-guard.ts'
-import { ServerClock } from './credentials/server-clock.ts'
+import type { ServerClock } from './credentials/server-clock.ts'
 import { IdentityKeeper } from './identity/identity-keeper.ts'
 import { readRootCa } from './identity/identity.ts'
 import type { Log } from './lib/log.ts'
 import { monotonicMs } from './lib/monotonic.ts'
 import type { Worker } from './lib/worker.ts'
-import { ClockStep } from './root-requests/clock-step.ts'
-import { RequestFiles } from './root-requests/request-files.ts'
+import type { ClockStep } from './root-requests/clock-step.ts'
 import type { RootRequests } from './root-requests/root-requests.ts'
+import { createSessionClock } from './session-clock.ts'
 
 /** What tests put in the place of the real thing. */
 export interface SessionOverrides {
@@ -66,18 +64,9 @@ export interface Session extends AsyncDisposable {
 export async function createSession(options: SessionOptions): Promise<Session> {
   const { config, log, overrides = {} } = options
   const { identity: seed, paths, device, endpoints } = config
-  const lastKnownMs = await readLastKnown({ folder: paths.state, log })
-  const clock = new ServerClock({
-    releasedAtMs: overrides.releasedAtMs ?? releasedAtMs,
-    lastKnownMs,
-    log: log.child({ worker: 'clock' }),
-  })
-  const rootRequests = new RequestFiles({ runtimeFolder: paths.runtime })
-  const clockStep = new ClockStep({
-    clock: { now: () => clock.now(), offsetMs: () => clock.offsetMs(), lastKnownMs: () => clock.lastKnownMs() },
-    requests: rootRequests,
-    log: log.child({ worker: 'clock' }),
-  })
+  const { releasedAtMs } = overrides
+  const { workers: clockWorkers, ...time } = await createSessionClock({ paths, log, releasedAtMs })
+  const { clock } = time
   const identity = new IdentityKeeper({
     seed,
     liveFolder: join(paths.state, 'identity', 'current'),
@@ -100,11 +89,8 @@ export async function createSession(options: SessionOptions): Promise<Session> {
     clockOffsetMs: () => clock.offsetMs(),
   })
   const applicationRoles = createApplicationRoles(context, credentials)
-  const clockWorkers = [clockWorker({ folder: paths.state, log, clock }), clockStep.worker]
   return {
-    clock,
-    clockStep,
-    rootRequests,
+    ...time,
     identity,
     sealedCameras: sealedCameras(options),
     credentials,

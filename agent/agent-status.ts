@@ -65,7 +65,10 @@ export function composeStatus(sources: StatusSources): StatusDocument {
   }
 }
 
-function clockPart({ clock, clockStep }: Session, at: ToInstant): StatusDocument['clock'] {
+export function clockPart(
+  { clock, clockStep }: Pick<Session, 'clock' | 'clockStep'>,
+  at: ToInstant,
+): StatusDocument['clock'] {
   const step = clockStep.status()
   return {
     now: new Date(clock.now()).toISOString(),
@@ -236,7 +239,7 @@ function logsPart({ logs, logGroup }: Generation, at: ToInstant): LogsPart {
   }
 }
 
-function workerPart(
+export function workerPart(
   { state, sinceMs, lastGoodPassMs, lastError, nextPassMs }: WorkerHealth,
   at: ToInstant,
 ): PartStatus {

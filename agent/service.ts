@@ -3,7 +3,7 @@ import { monotonicMs } from './lib/monotonic.ts'
 import { openSdNotify, type SdNotify } from './lib/sd-notify.ts'
 import type { Worker } from './lib/worker.ts'
 import { forgetOverdue, noteOverdue } from './status/last-run.ts'
-import type { StatusDocument } from './status/status-document.ts'
+import type { StatusReport } from './status/status-document.ts'
 import { statusLine } from './status/status-line.ts'
 
 /** What systemd hands to a service in its environment; empty where something else started it. */
@@ -25,7 +25,7 @@ export interface ServiceEnvironment {
 /** What the service manager is told about. */
 export interface Watched {
   workers(): readonly Pick<Worker, 'name' | 'overdueMs'>[]
-  status(): StatusDocument
+  status(): StatusReport
   /** Where the next run finds a note of what was stuck. */
   readonly runtimeFolder: string
 }

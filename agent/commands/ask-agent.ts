@@ -5,7 +5,8 @@ import { ConfigError, loadPaths } from '../config/load-config.ts'
 import { AgentError } from '../lib/errors.ts'
 import { callAgent, socketPathIn, type AgentCall } from '../status/status-client.ts'
 import { renderStatus } from '../status/render-status.ts'
-import type { StatusDocument } from '../status/status-document.ts'
+import { isUnprovisioned, renderUnprovisioned } from '../status/render-unprovisioned.ts'
+import type { StatusDocument, StatusReport } from '../status/status-document.ts'
 import type { CommandContext } from './command-context.ts'
 
 /** Where the running agent is found: by its socket, or by its configuration. */
@@ -25,8 +26,10 @@ const passWithinMs = 600_000
 
 /** `panorama-agent status [--json]` */
 export async function status(options: StatusOptions, { signal, stdout }: CommandContext): Promise<void> {
-  const document = await askStatus(options, signal)
-  stdout.write(options.json ? `${JSON.stringify(document)}\n` : renderStatus(document))
+  const question: Question = { method: 'GET', path: '/status', withinMs: statusWithinMs, signal }
+  const report = await askFor(options, question, isReport)
+  if (options.json) stdout.write(`${JSON.stringify(report)}\n`)
+  else stdout.write(isUnprovisioned(report) ? renderUnprovisioned(report) : renderStatus(report))
 }
 
 /** What the running agent knows about itself. */
@@ -102,8 +105,12 @@ function pathOf(verb: string, name: string | undefined): string {
   return name === undefined ? `/${verb}` : `/${verb}/${encodeURIComponent(name)}`
 }
 
-function isStatus(body: unknown): body is StatusDocument {
+function isReport(body: unknown): body is StatusReport {
   return typeof body === 'object' && body !== null && 'version' in body && body.version === 1
+}
+
+function isStatus(body: unknown): body is StatusDocument {
+  return isReport(body) && !isUnprovisioned(body)
 }
 
 function refusal(body: unknown): AgentError {

@@ -1,6 +1,6 @@
 import { runAgent } from '../agent.ts'
 import { agentVersion } from '../build-info.ts'
-import { openBase, type BaseDocument } from '../config/base-document.ts'
+import { openBase, readUnprovisioned, type BaseDocument } from '../config/base-document.ts'
 import { defaultStateFolder } from '../config/config-schema.ts'
 import { Configurations } from '../configurations.ts'
 import { linkedAbort } from '../lib/abort.ts'
@@ -11,6 +11,7 @@ import { ConfigReloads } from '../config-reloads.ts'
 import { Service } from '../service.ts'
 import { reportLastRun } from '../status/last-run.ts'
 import type { CommandContext } from './command-context.ts'
+import { untilProvisioned } from './until-provisioned.ts'
 
 /** For diagnostics: what was logged last, sent or not. */
 const recentBounds = { maxLines: 2_000, maxBytes: 262_144 }
@@ -22,15 +23,27 @@ export interface RunOptions {
 /** `panorama-agent run`: the agent itself, until the signal aborts. SIGHUP reads the configuration anew. */
 export async function run({ configFile }: RunOptions, context: CommandContext): Promise<void> {
   const { signal, stdout, service: environment, onHangup } = context
-  const base = await openBase(configFile, environment.stateDirectory ?? defaultStateFolder)
-  const { config } = base
+  const usualState = environment.stateDirectory ?? defaultStateFolder
+  const first = (await readUnprovisioned(configFile)) ?? (await openBase(configFile, usualState)).config
   const ring = new LogRing()
   const recent = new LogRing(recentBounds)
-  const log = createLog({ level: config.logs.level, sinks: [streamSink(stdout), ring.sink, recent.sink] })
+  const log = createLog({ level: first.logs.level, sinks: [streamSink(stdout), ring.sink, recent.sink] })
   log.info('agent starts', { version: agentVersion, config: configFile })
-  reportBase(base, log)
-  await reportLastRun({ ...environment, runtimeFolder: config.paths.runtime, log })
+  await reportLastRun({ ...environment, runtimeFolder: first.paths.runtime, log })
   using service = new Service(environment, log)
+  const onAbort = (): void => {
+    service.stopping()
+  }
+  using end = linkedAbort(signal)
+  end.controller.signal.addEventListener('abort', onAbort, { once: true })
+  await untilProvisioned({ configFile, log, service, onHangup }, end.controller.signal)
+  if (signal.aborted) {
+    log.info('agent stopped')
+    return
+  }
+  const base = await openBase(configFile, usualState)
+  const { config } = base
+  reportBase(base, log)
   const reloads = new ConfigReloads({ load: () => configurations.load(), service, log })
   const requestReload = (): void => {
     reloads.request()
@@ -39,11 +52,6 @@ export async function run({ configFile }: RunOptions, context: CommandContext): 
   onHangup(() => {
     configurations.reloadBase()
   })
-  const onAbort = (): void => {
-    service.stopping()
-  }
-  using end = linkedAbort(signal)
-  end.controller.signal.addEventListener('abort', onAbort, { once: true })
   const restart = (): void => {
     end.controller.abort(new AgentError('a job asks for a restart'))
   }
@@ -55,7 +63,8 @@ export async function run({ configFile }: RunOptions, context: CommandContext): 
   log.info('agent stopped')
 }
 
-function reportBase({ fault }: BaseDocument, log: Log): void {
+function reportBase({ fault, warning }: BaseDocument, log: Log): void {
+  if (warning !== undefined) log.warn('the configuration file is not what is in use', { ...warning })
   if (fault === undefined) return
   log.error('the configuration file is at fault: the copy of the last one that was in use is used', { error: fault })
 }

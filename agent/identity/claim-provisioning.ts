@@ -26,7 +26,7 @@ export interface ClaimProvisioningOptions {
   /** Called once the identity is proven, before anybody is told; undefined where the claim stays. */
   readonly deleteClaim?: (() => Promise<void>) | undefined
   readonly log: Log
-  /** How long AWS IoT may take to know a new certificate everywhere, and how often it is tried; less in tests. */
+  /** How long AWS IoT may take to know a new certificate everywhere, and the first wait of the tries; less in tests. */
   readonly patience?: Patience
 }
 
@@ -41,7 +41,9 @@ export interface ProvisioningPass {
   readonly onStep: (step: ProvisioningStep) => void
 }
 
-const defaultPatience: Patience = { withinMs: 300_000, everyMs: 5_000 }
+const defaultPatience: Patience = { withinMs: 300_000, everyMs: 1_000 }
+/** The wait before each try is twice the one before, up to this many times the first. */
+const longestWait = 10
 /** No way leads through more, unless something undoes every one of them. */
 const maxSteps = 20
 
@@ -180,12 +182,12 @@ class ClaimRun implements AsyncDisposable {
   async #isTakenInTime(pending: PendingCertificate, thingName: string): Promise<boolean> {
     const { withinMs, everyMs } = this.#options.patience ?? defaultPatience
     const endMs = monotonicMs() + withinMs
-    for (;;) {
+    for (let tries = 0; ; tries += 1) {
       this.#onStep('settle')
       const attempt = await this.#options.proof.connect(pending, thingName, this.#signal)
       if (attempt.kind === 'connected') return true
       if (monotonicMs() >= endMs) return false
-      await sleep(everyMs, this.#signal)
+      await sleep(everyMs * Math.min(2 ** tries, longestWait), this.#signal)
     }
   }
 
@@ -194,12 +196,12 @@ class ClaimRun implements AsyncDisposable {
     await this.#hangUp()
     const { withinMs, everyMs } = patience ?? defaultPatience
     const endMs = monotonicMs() + withinMs
-    for (;;) {
+    for (let tries = 0; ; tries += 1) {
       this.#onStep('prove')
       const error = await this.#tryOut(pending, thingName)
       if (error === undefined) break
       if (monotonicMs() >= endMs) throw unproven(thingName, error)
-      await sleep(everyMs, this.#signal)
+      await sleep(everyMs * Math.min(2 ** tries, longestWait), this.#signal)
     }
     await store.settle('new')
     await deleteClaim?.().catch((error: unknown) => {

@@ -96,7 +96,12 @@ function logSourceText(source: LogSourcePart, group: string): string {
   return notes.length === 0 ? name : `${name}: ${notes.join(', ')}`
 }
 
-function part(title: string, { state, since, lastError, nextAttemptAt }: PartStatus, text: string): readonly string[] {
+/** A line for a part, and under it what went wrong. */
+export function part(
+  title: string,
+  { state, since, lastError, nextAttemptAt }: PartStatus,
+  text: string,
+): readonly string[] {
   const sinceText = since === undefined ? '' : `, since ${since}`
   const next = nextAttemptAt === undefined ? '' : `, next attempt ${nextAttemptAt}`
   return [row(title, state, `${text}${sinceText}${next}`), ...(state === 'ok' ? [] : errorRows(lastError))]
@@ -136,7 +141,7 @@ function progressText({ bytes, totalBytes, bytesPerSecond, remainingSeconds }: P
   return `${bytes} of ${totalBytes} bytes${rate}${remaining}`
 }
 
-function row(title: string, state: string, text: string): string {
+export function row(title: string, state: string, text: string): string {
   return `${title.padEnd(26)} ${state.padEnd(9)} ${text}`.trimEnd()
 }
 
@@ -144,7 +149,7 @@ function expiryText(words: string, instant: string | undefined): string {
   return instant === undefined ? 'none yet' : `${words} ${instant}`
 }
 
-function offsetText({ offsetSeconds, lastStep }: StatusDocument['clock']): string {
+export function offsetText({ offsetSeconds, lastStep }: StatusDocument['clock']): string {
   if (offsetSeconds === 0) return ''
   const step = lastStep === undefined ? '' : `, setting it: ${lastStep.result}, ${lastStep.code} (${lastStep.at})`
   return `, the system clock is off by ${offsetSeconds} s${step}`

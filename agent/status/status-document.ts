@@ -241,3 +241,16 @@ export interface StatusDocument {
   /** Workers that neither ended nor progressed by their own deadline. */
   readonly overdue: readonly string[]
 }
+
+/** What `panorama-agent status --json` prints while the appliance has no identity: it has no `identity` either. */
+export interface UnprovisionedStatus {
+  readonly version: 1
+  readonly agent: StatusDocument['agent']
+  readonly device: { readonly region: string }
+  readonly clock: ClockPart
+  /** `claim` is where its certificate is looked for. */
+  readonly provisioning: PartStatus & { readonly step: string; readonly template: string; readonly claim: string }
+  readonly overdue: readonly string[]
+}
+
+export type StatusReport = StatusDocument | UnprovisionedStatus

@@ -1,4 +1,5 @@
-import type { PartStatus, StatusDocument } from './status-document.ts'
+import { isUnprovisioned } from './render-unprovisioned.ts'
+import type { PartStatus, StatusDocument, StatusReport } from './status-document.ts'
 
 const maxErrorLength = 160
 /** systemd ignores a message of more than 4,096 bytes, and a thousand cameras may be starting at once. */
@@ -7,11 +8,12 @@ const maxNames = 5
 const beginning = new Set(['starting', 'waiting'])
 
 /** The status document in one line for people, as `systemctl status` shows it. Holds no instant that is not news. */
-export function statusLine(status: StatusDocument): string {
+export function statusLine(status: StatusReport): string {
+  if (status.overdue.length > 0) return `Stuck: ${namesText(status.overdue)}`
+  if (isUnprovisioned(status)) return `Not provisioned: ${status.provisioning.step}${errorText(status.provisioning)}`
   const parts = namedParts(status)
   const failing = parts.filter(([, { state }]) => state !== 'ok' && !beginning.has(state))
   const [first] = failing
-  if (status.overdue.length > 0) return `Stuck: ${namesText(status.overdue)}`
   if (first !== undefined) {
     const others = failing.length === 1 ? '' : ` and ${failing.length - 1} more`
     return `Failing: ${first[0]}${others}${errorText(first[1])}`

@@ -4,11 +4,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { AgentError, errorCode, reportError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { callAgent } from './status-client.ts'
-import type { ConfigurationReport, ReleaseList, StatusDocument, VerificationReport } from './status-document.ts'
+import type { ConfigurationReport, ReleaseList, StatusReport, VerificationReport } from './status-document.ts'
 
 /** What local users can ask of the agent. */
 export interface LocalRequests {
-  readonly status: () => StatusDocument
+  readonly status: () => StatusReport
   /** The configuration in use, value by value. */
   readonly configuration: () => ConfigurationReport
   /** Runs a pass of one artifact, or of all, now. Throws what the pass threw, or an AgentError for an unknown name. */

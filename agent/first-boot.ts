@@ -1,0 +1,99 @@
+import { agentVersion } from './build-info.ts'
+import { createProvisioner } from './claim-provisioner.ts'
+import type { UnprovisionedConfig } from './config/config-schema.ts'
+import { ConsoleMessage } from './console-message.ts'
+import type { Patience } from './identity/claim-provisioning.ts'
+import { linkedAbort } from './lib/abort.ts'
+import type { Backoff } from './lib/backoff.ts'
+import { AgentError } from './lib/errors.ts'
+import type { RootLog } from './lib/log.ts'
+import { monotonicMs } from './lib/monotonic.ts'
+import { superviseAll, type Worker } from './lib/worker.ts'
+import { clockPart, workerPart } from './agent-status.ts'
+import { createProvisioningWorker, type ProvisioningWorker } from './provisioning-worker.ts'
+import type { Service } from './service.ts'
+import { createSessionClock, type SessionClock } from './session-clock.ts'
+import type { SessionOverrides } from './session.ts'
+import { lockState, makeFolders } from './state-folders.ts'
+import { socketPathIn } from './status/status-client.ts'
+import type { UnprovisionedStatus } from './status/status-document.ts'
+import { startStatusServer, type LocalRequests } from './status/status-server.ts'
+
+export interface FirstBootOptions {
+  readonly config: UnprovisionedConfig
+  readonly log: RootLog
+  readonly service?: Pick<Service, 'ready'> | undefined
+  readonly overrides?: SessionOverrides & { readonly patience?: Patience; readonly backoff?: Backoff }
+}
+
+/**
+ * Runs an appliance without identity, which is ready and answers for its status, until it has got one or `signal` aborts.
+ * Rejects when folders, lock or socket cannot be had.
+ */
+export async function runFirstBoot(options: FirstBootOptions, signal: AbortSignal): Promise<void> {
+  const { config, log, service, overrides = {} } = options
+  const { paths } = config
+  const startedMs = monotonicMs()
+  log.setLevel(config.logs.level)
+  await using owned = new AsyncDisposableStack()
+  await makeFolders(paths, log)
+  owned.use(await lockState(paths.state, log))
+  const time = await createSessionClock({ paths, log, releasedAtMs: overrides.releasedAtMs })
+  using end = linkedAbort(signal)
+  const provisioningLog = log.child({ worker: 'provisioning' })
+  const { patience, backoff } = overrides
+  const provisioning = createProvisioningWorker({
+    provision: createProvisioner({ config, clock: time.clock, log: provisioningLog, overrides, patience }),
+    console: new ConsoleMessage({ runtimeFolder: paths.runtime, log: provisioningLog }),
+    log: provisioningLog,
+    backoff,
+    onProvisioned: () => {
+      end.controller.abort(new AgentError('the appliance is provisioned'))
+    },
+  })
+  const workers = [provisioning.worker, ...time.workers]
+  const status = (): UnprovisionedStatus => composeUnprovisioned({ config, time, provisioning, workers, startedMs })
+  const socketPath = socketPathIn(paths.runtime)
+  owned.use(await startStatusServer({ socketPath, requests: requestsWith(status), log }))
+  service?.ready({ workers: () => workers, status, runtimeFolder: paths.runtime })
+  log.info('agent is ready, and waits for an identity', { pid: process.pid })
+  await superviseAll(workers, end.controller.signal)
+}
+
+interface UnprovisionedSources {
+  readonly config: UnprovisionedConfig
+  readonly time: SessionClock
+  readonly provisioning: ProvisioningWorker
+  readonly workers: readonly Worker[]
+  readonly startedMs: number
+}
+
+function composeUnprovisioned(sources: UnprovisionedSources): UnprovisionedStatus {
+  const { config, time, provisioning, workers, startedMs } = sources
+  const at = (moment: number): string => new Date(time.clock.timeOf(moment)).toISOString()
+  const { template = '', claimCertificate: claim = '' } = config.provisioning ?? {}
+  return {
+    version: 1,
+    agent: { version: agentVersion, pid: process.pid, startedAt: at(startedMs) },
+    device: { region: config.device.region },
+    clock: clockPart(time, at),
+    provisioning: { ...workerPart(provisioning.worker.health(), at), step: provisioning.step(), template, claim },
+    overdue: workers.filter((worker) => worker.overdueMs() > 0).map(({ name }) => name),
+  }
+}
+
+function requestsWith(status: () => UnprovisionedStatus): LocalRequests {
+  const refuse = (): never => {
+    throw new AgentError('the appliance is not provisioned', { hint: 'panorama-agent status says why' })
+  }
+  const refuseLater = async (): Promise<never> => await Promise.resolve().then(refuse)
+  return {
+    status,
+    configuration: refuse,
+    sync: refuseLater,
+    refresh: refuseLater,
+    releases: refuse,
+    verify: refuseLater,
+    rollBack: refuseLater,
+  }
+}

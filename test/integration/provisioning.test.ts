@@ -1,0 +1,93 @@
+import { access, readFile, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { describe, expect, it } from 'vitest'
+
+import { isUnprovisioned } from '../../agent/status/render-unprovisioned.ts'
+import type { StatusReport } from '../../agent/status/status-document.ts'
+import { lacksMosquitto } from '../support/mosquitto.ts'
+import { createProvisioningSite } from '../support/provisioning-site.ts'
+import { until } from '../support/wait-until.ts'
+
+const isWell = (status: StatusReport): boolean => !isUnprovisioned(status) && status.credentials[0]?.state === 'ok'
+const hasFailed = (status: StatusReport): boolean => isUnprovisioned(status) && status.provisioning.state === 'failing'
+
+describe.skipIf(await lacksMosquitto('provisioning by claim'))('an image that was never booted', () => {
+  it('becomes a thing that works, in one process, and stays that one', async () => {
+    await using site = await createProvisioningSite({ provisioning: { deleteClaim: true } })
+    site.cloud.iot.provisioning.activationDelayMs = 1_500
+    const agent = site.start()
+    const status = await site.until('an identity', isWell)
+    expect(status).toMatchObject({
+      device: { thingName: site.thingName },
+      identity: { origin: 'live' },
+      connection: { state: 'connected' },
+    })
+    expect(site.things()).toEqual([site.thingName])
+    await expect(access(join(site.claimFolder, 'private.key'))).rejects.toThrow('ENOENT')
+    expect(await readFile(join(site.runtimeFolder, 'console-message'), 'utf8')).toBe(
+      `panorama-agent: provisioned as ${site.thingName}\n`,
+    )
+    expect(await agent.stop()).toEqual({ code: 0, signal: null })
+    site.start()
+    await site.until('the same identity', isWell)
+    expect(site.things()).toEqual([site.thingName])
+  })
+
+  it('says who refuses it, in status, journal and on the console, and goes on when that is mended', async () => {
+    await using site = await createProvisioningSite()
+    site.cloud.appliances.setCertificateStatus(site.claimId, 'INACTIVE')
+    const agent = site.start()
+    const status = await site.until('a refusal', hasFailed)
+    expect(status).toMatchObject({
+      provisioning: {
+        step: 'get-certificate',
+        lastError: { message: expect.stringMatching(/^the claim is refused: /) as string },
+      },
+    })
+    expect(await readFile(join(site.runtimeFolder, 'console-message'), 'utf8')).toMatch(
+      /^panorama-agent: this appliance is not provisioned: the claim is refused: .* - see that the claim certificate is active/,
+    )
+    expect(agent.output).toMatch(/ERROR provisioning: the appliance is not provisioned .*the claim is refused/)
+    site.cloud.appliances.setCertificateStatus(site.claimId, 'ACTIVE')
+    site.cloud.iot.provisioning.setTemplateEnabled('panorama-appliance', false)
+    agent.kill('SIGHUP')
+    const refused = (report: StatusReport): boolean => hasFailed(report) && JSON.stringify(report).includes('403')
+    expect(JSON.stringify(await site.until('another refusal', refused))).toContain('pre-provisioning hook')
+    site.cloud.iot.provisioning.setTemplateEnabled('panorama-appliance', true)
+    agent.kill('SIGHUP')
+    await site.until('an identity', isWell)
+    expect(site.things()).toEqual([site.thingName])
+    expect(site.cloud.iot.provisioning.certificates()).toHaveLength(2)
+  })
+
+  it('waits for a claim and a serial number that are not there, and names them', async () => {
+    await using site = await createProvisioningSite()
+    const key = join(site.claimFolder, 'private.key')
+    const pem = await readFile(key, 'utf8')
+    await rm(key)
+    await rm(join(site.folder, 'serial'))
+    const agent = site.start()
+    expect(JSON.stringify(await site.until('a fault', hasFailed))).toContain(join(site.folder, 'serial'))
+    await writeFile(join(site.folder, 'serial'), site.serial)
+    agent.kill('SIGHUP')
+    const lacksClaim = (report: StatusReport): boolean => hasFailed(report) && JSON.stringify(report).includes(key)
+    await site.until('another fault', lacksClaim)
+    await writeFile(key, pem, { mode: 0o600 })
+    agent.kill('SIGHUP')
+    await site.until('an identity', isWell)
+  })
+
+  it('settles by connecting what a power cut left open, with one certificate', async () => {
+    await using site = await createProvisioningSite()
+    site.cloud.iot.provisioning.dropNextAnswer('register-thing')
+    const agent = site.start()
+    await until(() => site.things().length === 1)
+    agent.kill('SIGKILL')
+    await agent.exited()
+    site.start()
+    await site.until('an identity', isWell)
+    expect(site.cloud.requests.list({ service: 'iot-provisioning', action: 'RegisterThing' })).toHaveLength(1)
+    expect(site.cloud.iot.provisioning.certificates()).toHaveLength(2)
+  })
+})

@@ -1,0 +1,103 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { callAgent, socketPathIn } from '../../agent/status/status-client.ts'
+import type { StatusReport } from '../../agent/status/status-document.ts'
+import { startIotCloud, type IotCloud } from '../cloud/iot/iot-cloud.ts'
+import { AgentProcess, type AgentProcessOptions } from './agent-process.ts'
+import { tempFolder } from './temp-folder.ts'
+import { waitUntil } from './wait-until.ts'
+
+/** A local cloud with AWS IoT Core, and the files of an image with a claim that was never booted. */
+export interface ProvisioningSite extends AsyncDisposable {
+  readonly cloud: IotCloud
+  readonly folder: string
+  readonly serial: string
+  readonly thingName: string
+  readonly configFile: string
+  readonly stateFolder: string
+  readonly runtimeFolder: string
+  readonly claimFolder: string
+  readonly claimId: string
+  /** Starts an agent, which disposing of the site ends. */
+  readonly start: (options?: Partial<AgentProcessOptions>) => AgentProcess
+  readonly status: () => Promise<StatusReport>
+  /** Waits until the status is so. */
+  readonly until: (
+    what: string,
+    isReached: (status: StatusReport) => boolean,
+    withinMs?: number,
+  ) => Promise<StatusReport>
+  /** Certificates of things, in the cloud. */
+  readonly things: () => readonly string[]
+}
+
+export interface ProvisioningSiteOptions {
+  /** Merged over the section. */
+  readonly provisioning?: Readonly<Record<string, unknown>>
+}
+
+export async function createProvisioningSite(options: ProvisioningSiteOptions = {}): Promise<ProvisioningSite> {
+  await using resources = new AsyncDisposableStack()
+  const cloud = resources.use(await startIotCloud())
+  cloud.quotas.enforce(false)
+  const { path: folder } = resources.use(await tempFolder())
+  const serial = 'SN-1'
+  const places = {
+    folder,
+    serial,
+    thingName: `panorama_${serial}`,
+    configFile: join(folder, 'config.json'),
+    stateFolder: join(folder, 'state'),
+    runtimeFolder: join(folder, 'run'),
+    claimFolder: join(folder, 'claim'),
+  }
+  const claim = await cloud.iot.provisioning.createClaim()
+  await mkdir(places.claimFolder)
+  await writeFile(join(places.claimFolder, 'certificate.pem'), claim.certificatePem)
+  await writeFile(join(places.claimFolder, 'private.key'), claim.privateKeyPem, { mode: 0o600 })
+  await writeFile(join(folder, 'root-ca.pem'), cloud.rootCaPem)
+  await writeFile(join(folder, 'serial'), `${serial}\n`)
+  const config = {
+    device: { region: cloud.region },
+    identity: { rootCa: join(folder, 'root-ca.pem') },
+    endpoints: { ...cloud.endpoints },
+    role: { alias: 'panorama-appliance' },
+    provisioning: {
+      claimCertificate: join(places.claimFolder, 'certificate.pem'),
+      claimPrivateKey: join(places.claimFolder, 'private.key'),
+      serialNumberFile: join(folder, 'serial'),
+      ...options.provisioning,
+    },
+    paths: { state: places.stateFolder, runtime: places.runtimeFolder },
+  }
+  await writeFile(places.configFile, JSON.stringify(config))
+  const owned = resources.move()
+  const status = async (): Promise<StatusReport> => {
+    const socketPath = socketPathIn(places.runtimeFolder)
+    const { body } = await callAgent({ socketPath, method: 'GET', path: '/status', withinMs: 5_000 })
+    return body as StatusReport // the agent's own document
+  }
+  return {
+    ...places,
+    cloud,
+    claimId: claim.certificateId,
+    start: (agentOptions = {}) => owned.use(new AgentProcess({ ...places, ...agentOptions })),
+    status,
+    until: async (what, isReached, withinMs) => {
+      const seen: StatusReport[] = []
+      const look = async (): Promise<boolean> => {
+        const found = await status().catch(() => undefined)
+        if (found === undefined || !isReached(found)) return false
+        seen.push(found)
+        return true
+      }
+      await waitUntil(what, look, withinMs)
+      const [found] = seen
+      if (found === undefined) throw new Error(what)
+      return found
+    },
+    things: () => cloud.iot.provisioning.certificates().flatMap(({ things }) => things),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
+}

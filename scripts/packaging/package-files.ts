@@ -33,7 +33,7 @@ async function listUnits(root: string): Promise<readonly PackageFile[]> {
     ...(await copyFolder('usr/lib/systemd/system', systemd, /\.(service|path)$/)),
     ...(await copyFolder('usr/lib/sysusers.d', join(systemd, 'sysusers.d'), /\.conf$/)),
     ...(await copyFolder('usr/lib/tmpfiles.d', join(systemd, 'tmpfiles.d'), /\.conf$/)),
-    ...(await copyFolder(lib, systemd, /^(record-exit|unseal-key)$/, 0o755)),
+    ...(await copyFolder(lib, systemd, /^(find-serial|record-exit|unseal-key)$/, 0o755)),
   ]
 }
 

@@ -53,6 +53,7 @@ describe('the package', () => {
     const pathsOf = (wanted: string) => files.flatMap(({ mode, path }) => (mode === wanted ? [path] : []))
     expect(pathsOf('-rwxr-xr-x')).toEqual([
       '/usr/bin/panorama-agent',
+      `${lib}/find-serial`,
       `${lib}/node`,
       `${lib}/record-exit`,
       `${lib}/unseal-key`,
@@ -63,8 +64,11 @@ describe('the package', () => {
       `${lib}/bin/${crtFolder}/aws-crt-nodejs.node`,
       `${lib}/native/agent.cjs`,
       `${lib}/native/request-handler.cjs`,
+      '/usr/lib/systemd/system/panorama-agent-console.path',
+      '/usr/lib/systemd/system/panorama-agent-console.service',
       '/usr/lib/systemd/system/panorama-agent-request.path',
       '/usr/lib/systemd/system/panorama-agent-request.service',
+      '/usr/lib/systemd/system/panorama-agent-serial.service',
       '/usr/lib/systemd/system/panorama-agent-unseal.service',
       '/usr/lib/systemd/system/panorama-agent.service',
       '/usr/lib/sysusers.d/panorama-agent.conf',

@@ -5,6 +5,7 @@ import { listReleases, rollBack, verifyArtifact } from './artifacts.ts'
 import { refresh, status, sync } from './ask-agent.ts'
 import { checkConfig } from './check-config.ts'
 import type { CommandContext } from './command-context.ts'
+import type { ProvisionOptions } from './provision.ts'
 import type { PublishCommand } from './publish.ts'
 import { run } from './run.ts'
 import { showConfig } from './show-config.ts'
@@ -54,6 +55,7 @@ export function createProgram(context: CommandContext): Command {
         await ask({ ...located(options), ...(chosen === undefined ? {} : { name: chosen }) }, context)
       })
   }
+  addProvision(program, config, context)
   addPublish(program, context)
   return program
 }
@@ -115,6 +117,25 @@ function addArtifactCommands(program: Command, { config, socket }: Located, cont
       await rollBack({ ...located(options), name: chosen, ...(to === undefined ? {} : { to }) }, context)
     })
 }
+
+/** Loaded only when it is asked for: it needs more than the other commands. */
+function addProvision(program: Command, config: Option, context: CommandContext): void {
+  program
+    .command('provision')
+    .description('give this appliance an identity by hand, while no agent runs')
+    .option('--certificate <file>', 'the certificate of the thing, in PEM')
+    .option('--private-key <file>', 'its private key, in PEM')
+    .option('--thing-name <name>', 'of the certificate; default that of archive or configuration')
+    .option('--archive <path>', 'a folder, .tar.gz or .zip with certificate or claim, and maybe config.json')
+    .option('--claim', 'get an identity by claim, now', false)
+    .addOption(config)
+    .action(async ({ config: configFile, ...options }: ProvisionCommand) => {
+      const { provision } = await import('./provision.ts')
+      await provision({ configFile, ...options }, context)
+    })
+}
+
+type ProvisionCommand = Omit<ProvisionOptions, 'configFile'> & { readonly config: string }
 
 /** Loaded only when it is asked for: an appliance has no use for it, nor for the memory that it takes. */
 function addPublish(program: Command, context: CommandContext): void {

@@ -1,15 +1,24 @@
-import { access, readFile, rm, writeFile } from 'node:fs/promises'
+import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
 
 import { describe, expect, it } from 'vitest'
 
+import { createProvisioner } from '../../agent/claim-provisioner.ts'
+import { status, sync } from '../../agent/commands/ask-agent.ts'
+import type { CommandContext } from '../../agent/commands/command-context.ts'
+import { readUnprovisioned } from '../../agent/config/base-document.ts'
+import { createSessionClock } from '../../agent/session-clock.ts'
 import { isUnprovisioned } from '../../agent/status/render-unprovisioned.ts'
 import type { StatusReport } from '../../agent/status/status-document.ts'
 import { lacksMosquitto } from '../support/mosquitto.ts'
 import { createProvisioningSite } from '../support/provisioning-site.ts'
+import { RecordingLog } from '../support/recording-log.ts'
 import { until } from '../support/wait-until.ts'
 
 const isWell = (status: StatusReport): boolean => !isUnprovisioned(status) && status.credentials[0]?.state === 'ok'
+const isConnected = (report: StatusReport): boolean =>
+  isWell(report) && !isUnprovisioned(report) && report.connection?.state === 'connected'
 const hasFailed = (status: StatusReport): boolean => isUnprovisioned(status) && status.provisioning.state === 'failing'
 
 describe.skipIf(await lacksMosquitto('provisioning by claim'))('an image that was never booted', () => {
@@ -17,8 +26,8 @@ describe.skipIf(await lacksMosquitto('provisioning by claim'))('an image that wa
     await using site = await createProvisioningSite({ provisioning: { deleteClaim: true } })
     site.cloud.iot.provisioning.activationDelayMs = 1_500
     const agent = site.start()
-    const status = await site.until('an identity', isWell)
-    expect(status).toMatchObject({
+    const report = await site.until('an identity', isConnected)
+    expect(report).toMatchObject({
       device: { thingName: site.thingName },
       identity: { origin: 'live' },
       connection: { state: 'connected' },
@@ -38,8 +47,8 @@ describe.skipIf(await lacksMosquitto('provisioning by claim'))('an image that wa
     await using site = await createProvisioningSite()
     site.cloud.appliances.setCertificateStatus(site.claimId, 'INACTIVE')
     const agent = site.start()
-    const status = await site.until('a refusal', hasFailed)
-    expect(status).toMatchObject({
+    const report = await site.until('a refusal', hasFailed)
+    expect(report).toMatchObject({
       provisioning: {
         step: 'get-certificate',
         lastError: { message: expect.stringMatching(/^the claim is refused: /) as string },
@@ -73,6 +82,10 @@ describe.skipIf(await lacksMosquitto('provisioning by claim'))('an image that wa
     agent.kill('SIGHUP')
     const lacksClaim = (report: StatusReport): boolean => hasFailed(report) && JSON.stringify(report).includes(key)
     await site.until('another fault', lacksClaim)
+    expect(await shownStatus(site.configFile)).toMatch(/\nprovisioning +failing .*\n +error +there is no claim: /)
+    await expect(sync({ configFile: site.configFile }, contextWith(new PassThrough()))).rejects.toThrow(
+      'not provisioned',
+    )
     await writeFile(key, pem, { mode: 0o600 })
     agent.kill('SIGHUP')
     await site.until('an identity', isWell)
@@ -91,3 +104,29 @@ describe.skipIf(await lacksMosquitto('provisioning by claim'))('an image that wa
     expect(site.cloud.iot.provisioning.certificates()).toHaveLength(2)
   })
 })
+
+it.skipIf(await lacksMosquitto('the time by claim'))(
+  'learns the time with the claim, where the clock may keep it from connecting',
+  async () => {
+    await using site = await createProvisioningSite()
+    const config = await readUnprovisioned(site.configFile)
+    if (config === undefined) throw new Error('it is provisioned')
+    await mkdir(join(site.stateFolder, 'identity'), { recursive: true })
+    const log = new RecordingLog()
+    const { clock } = await createSessionClock({ paths: config.paths, log })
+    const endpoints = { ...config.endpoints, mqtt: 'localhost:1' }
+    const provision = createProvisioner({ config: { ...config, endpoints }, clock, log })
+    await expect(provision(new AbortController().signal, () => undefined)).rejects.toThrow('there is no connection')
+    expect(clock.lastKnownMs()).toBeDefined()
+  },
+)
+
+async function shownStatus(configFile: string): Promise<string> {
+  const stdout = new PassThrough({ encoding: 'utf8' })
+  await status({ configFile, json: false }, contextWith(stdout))
+  return String(stdout.read())
+}
+
+function contextWith(stdout: PassThrough): CommandContext {
+  return { signal: new AbortController().signal, stdout, stderr: stdout, service: {}, onHangup: () => undefined }
+}

@@ -50,7 +50,7 @@ interface Explanation {
 function explain(fault: ConnectionFault, context: ConnectionContext): Explanation {
   const { reasonCode, errorName, message } = fault
   if (reasonCode !== undefined && reasonCode >= 0x80) return ofReason(reasonCode, context)
-  if (errorName.includes('UNEXPECTED_HANGUP') || errorName === 'AWS_IO_SOCKET_CLOSED') {
+  if (errorName.includes('UNEXPECTED_HANGUP')) {
     const text = 'the server closed the connection without a reason'
     return { text, hint: policyHint(context), isRefusal: true }
   }

@@ -112,11 +112,24 @@ async function connected(connection: IotConnection, signal: AbortSignal): Return
   const deadline = { signal, withinMs: connectWithinMs, what: 'the connection to AWS IoT Core' }
   return await withDeadline(deadline, async (inner) => {
     const client = await connection.client()
-    await connection.expectConnected(inner)
+    await firstConnection(connection, inner)
     return client
   }).catch((error: unknown) => {
     throw connection.status().error ?? error
   })
+}
+
+/** A link may be slower than whoever asks for jobs would wait. */
+async function firstConnection(connection: IotConnection, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    try {
+      await connection.expectConnected(signal)
+      return
+    } catch (error) {
+      signal.throwIfAborted()
+      if (connection.status().state !== 'connecting') throw error
+    }
+  }
 }
 
 function toIssued(answer: iotidentity.model.CreateCertificateFromCsrResponse): IssuedCertificate {

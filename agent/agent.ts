@@ -9,6 +9,8 @@ import { superviseAll } from './lib/worker.ts'
 import { localRequests } from './local-requests.ts'
 import { operatorActions } from './operator-actions.ts'
 import { createSession, type Session, type SessionOverrides } from './session.ts'
+import { Identities, type IdentityParts } from './identities.ts'
+import { identityEvidence, tryIdentity } from './identity-trial.ts'
 import { lockState, makeFolders, StartError } from './state-folders.ts'
 import { socketPathIn } from './status/status-client.ts'
 import { startStatusServer } from './status/status-server.ts'
@@ -46,7 +48,8 @@ interface SessionRun {
 export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
   const log = options.log.child({ worker: 'applications' })
   await using credentialsServer = new CredentialsServer({ log })
-  const shared = { startedMs: monotonicMs(), nextNumber: counter(), credentialsServer }
+  const identities = new Identities(options.log.child({ worker: 'identity' }))
+  const shared = { startedMs: monotonicMs(), nextNumber: counter(), credentialsServer, identities }
   let config: Config | undefined = options.config
   let last: Config | undefined
   while (config !== undefined) {
@@ -64,17 +67,18 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
 }
 
 /** Of one run of the agent, whatever its sessions are. */
-type AgentRun = AgentOptions & Pick<GenerationsOptions, 'startedMs' | 'nextNumber' | 'credentialsServer'>
+type AgentRun = AgentOptions &
+  Pick<GenerationsOptions, 'startedMs' | 'nextNumber' | 'credentialsServer'> & { readonly identities: Identities }
 
 async function runSession(options: AgentRun, signal: AbortSignal): Promise<SessionRun> {
   await using owned = new AsyncDisposableStack()
-  const { session, generations, control } = await start(options, owned).catch((cause: unknown) => {
+  const { session, generations, control, trial } = await start(options, owned).catch((cause: unknown) => {
     throw cause instanceof StartError ? cause : new StartError('the agent cannot be started', { cause })
   })
   // the session outlives the generation, because the last flush of the logs needs credentials
   const sessionEnd = new AbortController()
   const workers = [...session.workers, ...(control?.workers ?? [])]
-  const sessionWorkers = superviseAll(workers, sessionEnd.signal)
+  const sessionWorkers = Promise.all([superviseAll(workers, sessionEnd.signal), trial(sessionEnd.signal)])
   try {
     const next = await generations.run(signal)
     return { next, last: generations.config }
@@ -88,6 +92,8 @@ interface Started {
   readonly session: Session
   readonly generations: Generations
   readonly control: Control | undefined
+  /** Of the identity, where that is on trial. Resolves once it is over, or on abort. */
+  readonly trial: (signal: AbortSignal) => Promise<void>
 }
 
 /** Gets everything that may not be had before anything runs. */
@@ -97,28 +103,49 @@ async function start(options: AgentRun, owned: AsyncDisposableStack): Promise<St
   await makeFolders(paths, log)
   owned.use(await lockState(paths.state, log))
   const config = (await configurations?.begin(options.config)) ?? options.config
+  const identity = await options.identities.open(paths.state)
   const { credentialsFolder } = options.service ?? {}
   const session = owned.use(await createSession({ config, log, overrides, credentialsFolder }))
   const evidence = sessionEvidence(session, () => options.control?.(session) ?? control?.evidence)
   const generations: Generations = new Generations({ ...options, config, session, evidence, control: () => control })
   const operator = operatorActions({ session, generations })
-  const control = await startControl({ ...options, session, generations, operator })
+  const control = await startControl({ ...options, session, generations, operator, identity })
   owned.use(control)
   const requests = localRequests({ operator, generations, configurations })
   owned.use(await startStatusServer({ socketPath: socketPathIn(paths.runtime), requests, log }))
-  return { session, generations, control }
+  const trial = async (signal: AbortSignal): Promise<void> => {
+    await tryIdentity(
+      {
+        rotation: identity.rotation,
+        evidence: identityEvidence(evidence, control),
+        log: log.child({ worker: 'rotation' }),
+        renewSession: () => {
+          generations.renewSession()
+        },
+      },
+      signal,
+    )
+  }
+  return { session, generations, control, trial }
 }
 
 /** Jobs need versions of the configuration to change. */
 async function startControl(options: AgentRun & ControlParts): Promise<Control | undefined> {
   const { configurations, recent, restart, service, log } = options
   if (configurations === undefined || recent === undefined) return undefined
-  const { session, generations, operator } = options
+  const { session, generations, operator, identity: identities } = options
   const { bootId } = service ?? {}
-  return await createControl({ session, generations, configurations, operator, recent, restart, bootId, log })
+  const renewSession = (): void => {
+    generations.renewSession()
+  }
+  const of = { session, generations, configurations, operator, identities, renewSession }
+  return await createControl({ ...of, recent, restart, bootId, log })
 }
 
-type ControlParts = Pick<ControlActionsOptions, 'session' | 'operator'> & { readonly generations: Generations }
+type ControlParts = Pick<ControlActionsOptions, 'session' | 'operator'> & {
+  readonly generations: Generations
+  readonly identity: IdentityParts
+}
 
 function counter(): () => number {
   let last = 0

@@ -3,7 +3,13 @@ import type { ConfigChanges, RefusedChange } from './config-changes.ts'
 import type { ConfigDiff } from './config/config-values.ts'
 import { sendDiagnostics } from './diagnostics.ts'
 import type { GenerationInUse } from './generation-in-use.ts'
-import type { ChangedValue, ConfigureActions, JobActions, RefusedConfigure } from './jobs/job-actions.ts'
+import type {
+  ChangedValue,
+  ConfigureActions,
+  JobActions,
+  RefusedConfigure,
+  RotationActions,
+} from './jobs/job-actions.ts'
 import { untilAborted } from './lib/abort.ts'
 import { AgentError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
@@ -17,6 +23,7 @@ export interface ControlActionsOptions {
   readonly generations: GenerationInUse
   readonly configurations: ConfigChanges
   readonly operator: OperatorActions
+  readonly rotation: RotationActions
   /** The last lines of the agent's own log. */
   readonly recent: Pick<LogRing, 'lines'>
   readonly restart: (() => void) | undefined
@@ -28,9 +35,10 @@ const releaseDigits = 12
 
 /** What jobs can do with this agent. */
 export function controlActions(options: ControlActionsOptions): JobActions {
-  const { session, operator, configurations, restart, bootId } = options
+  const { session, operator, configurations, rotation, restart, bootId } = options
   return {
     configure: configureActions(configurations),
+    rotation,
     syncArtifacts: async (names, signal) => {
       const synced = await untilAborted(operator.sync(names), signal)
       return Object.fromEntries(

@@ -1,8 +1,9 @@
 import { join } from 'node:path'
 
 import type * as IotCoreModule from './aws/iot-core.ts'
-import type { JobExecutionId } from './config/overlay-version.ts'
+import type { Config } from './config/config-schema.ts'
 import { controlActions, type ControlActionsOptions } from './control-actions.ts'
+import type { RotationActions } from './jobs/job-actions.ts'
 import { JobLedger } from './jobs/job-ledger.ts'
 import { JobsWorker } from './jobs/jobs-worker.ts'
 import { reportError } from './lib/errors.ts'
@@ -10,6 +11,8 @@ import type { Log } from './lib/log.ts'
 import { patchBetween } from './lib/merge-patch.ts'
 import { sleep } from './lib/sleep.ts'
 import type { Worker } from './lib/worker.ts'
+import { rotationActions, type RotationActionsOptions } from './rotation-actions.ts'
+import { createRotationWorker } from './rotation-worker.ts'
 import { createShadowWorker } from './status/shadow-worker.ts'
 import type { ControlEvidence } from './trial-evidence.ts'
 
@@ -18,8 +21,15 @@ export interface Control extends AsyncDisposable {
   readonly workers: readonly Worker[]
   readonly evidence: ControlEvidence
   readonly jobs: JobsWorker
+  /** Resolves once AWS IoT Core has answered over the connection of this session. */
+  readonly answered: (signal: AbortSignal) => Promise<void>
   /** Of the connection. `sinceMs` is on the monotonic clock. */
   readonly connection: () => { readonly state: string; readonly sinceMs: number; readonly error?: unknown }
+}
+
+export interface ControlOptions extends Omit<ControlActionsOptions, 'rotation'> {
+  readonly identities: Pick<RotationActionsOptions, 'rotation' | 'store'>
+  readonly renewSession: () => void
 }
 
 /** After an update that failed. */
@@ -29,7 +39,7 @@ const proveAgainMs = 500
  * Undefined where the configuration names no MQTT endpoint. The native client is loaded only where it does: it takes some
  * twenty megabytes. Undefined too where it cannot be loaded, which is logged: nothing else depends on it.
  */
-export async function createControl(options: ControlActionsOptions): Promise<Control | undefined> {
+export async function createControl(options: ControlOptions): Promise<Control | undefined> {
   const { session, generations, log } = options
   const { device, endpoints, paths, jobs: settings } = generations.config
   if (endpoints.mqtt === undefined) return undefined
@@ -43,11 +53,20 @@ export async function createControl(options: ControlActionsOptions): Promise<Con
     clockOffsetMs: () => session.clock.offsetMs(),
     log: log.child({ worker: 'connection' }),
   })
+  const rotation = rotationActions({
+    ...options.identities,
+    template: rotationTemplate(generations.config),
+    thingName: device.thingName,
+    certificate: async () => (await session.identity.load()).certificate,
+    provisioning: (template) => core.provisioning(template),
+    renewSession: options.renewSession,
+    log: log.child({ worker: 'rotation' }),
+  })
   const jobsLog = log.child({ worker: 'jobs' })
   const jobs = new JobsWorker({
     service: core.jobs,
     ledger: new JobLedger({ folder: join(paths.state, 'jobs'), log: jobsLog }),
-    actions: controlActions(options),
+    actions: controlActions({ ...options, rotation }),
     log: jobsLog,
   })
   const shadow = createShadowWorker({
@@ -57,22 +76,13 @@ export async function createControl(options: ControlActionsOptions): Promise<Con
     log: log.child({ worker: 'shadow' }),
   })
   return {
-    workers: [jobs.worker, shadow.worker],
+    workers: [jobs.worker, shadow.worker, ...rotationWorkers(options, rotation)],
     jobs,
-    connection: () => core.status(),
-    evidence: {
-      control: async (signal, job) => {
-        for (;;) {
-          await jobs.untilRunning(signal, job)
-          if (await isProven(jobs, signal, job)) return
-          await sleep(proveAgainMs, signal)
-        }
-      },
-      why: () => {
-        const { error } = core.status()
-        return error === undefined ? undefined : reportError(error).message
-      },
+    answered: async (signal) => {
+      while (!(await succeeds(() => core.jobs.next(signal), signal))) await sleep(proveAgainMs, signal)
     },
+    connection: () => core.status(),
+    evidence: controlEvidence(jobs, core),
     async [Symbol.asyncDispose]() {
       shadow[Symbol.dispose]()
       jobs[Symbol.dispose]()
@@ -91,10 +101,44 @@ async function loadIotCore(log: Log): Promise<typeof IotCoreModule.createIotCore
   }
 }
 
-/** Not before the job that brought the change is taken up again, and its update was accepted. */
-async function isProven(jobs: JobsWorker, signal: AbortSignal, job?: JobExecutionId): Promise<boolean> {
+function rotationWorkers(
+  { identities, session, generations, log }: ControlOptions,
+  actions: RotationActions,
+): readonly Worker[] {
+  const { rotateBeforeDays } = generations.config.provisioning ?? {}
+  if (rotateBeforeDays === undefined) return []
+  const { rotation } = identities
+  const notAfterMs = async (): Promise<number> => (await session.identity.load()).notAfterMs
+  const cloudNow = (): number => session.clock.now()
+  const own = log.child({ worker: 'rotation' })
+  return [createRotationWorker({ rotation, actions, rotateBeforeDays, notAfterMs, cloudNow, log: own })]
+}
+
+/** The shipped template of the rotation is named after the one of the claim. */
+function rotationTemplate({ provisioning }: Config): string | undefined {
+  if (provisioning === undefined) return undefined
+  return provisioning.rotationTemplate ?? `${provisioning.template}-rotation`
+}
+
+function controlEvidence(jobs: JobsWorker, core: Pick<IotCoreModule.IotCore, 'status'>): ControlEvidence {
+  return {
+    control: async (signal, job) => {
+      for (;;) {
+        await jobs.untilRunning(signal, job)
+        if (await succeeds(() => jobs.proveControl(signal, job), signal)) return // not before its job is taken up again
+        await sleep(proveAgainMs, signal)
+      }
+    },
+    why: () => {
+      const { error } = core.status()
+      return error === undefined ? undefined : reportError(error).message
+    },
+  }
+}
+
+async function succeeds(attempt: () => Promise<unknown>, signal: AbortSignal): Promise<boolean> {
   try {
-    await jobs.proveControl(signal, job)
+    await attempt()
     return true
   } catch {
     signal.throwIfAborted()

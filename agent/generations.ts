@@ -8,7 +8,7 @@ import type { Control } from './control.ts'
 import type { CredentialsServer } from './credentials/credentials-server.ts'
 import { createGeneration, type Generation, type KeptParts } from './generation.ts'
 import { GenerationWorkers, keptParts } from './generation-workers.ts'
-import { withDeadline } from './lib/abort.ts'
+import { linkedAbort, withDeadline } from './lib/abort.ts'
 import type { RootLog } from './lib/log.ts'
 import type { LogRing } from './logs/log-ring.ts'
 import type { Service, Watched } from './service.ts'
@@ -61,6 +61,7 @@ export class Generations implements Watched {
   #config: Config
   #current: Generation
   #hasSaidReady = false
+  readonly #renewal = new AbortController()
 
   constructor(options: GenerationsOptions) {
     this.#options = options
@@ -102,16 +103,21 @@ export class Generations implements Watched {
     return [...workers, ...applicationRoles.workers, ...(control?.workers ?? []), ...this.#current.workers]
   }
 
+  /** Has another session follow this one, with the same configuration. */
+  renewSession(): void {
+    this.#renewal.abort()
+  }
+
   /**
    * Runs generation after generation until `signal` aborts, and then resolves with undefined, or until a configuration
-   * comes that needs another session, and then resolves with it. Rejects when workers do not end at a reload.
+   * comes that needs another session, or another session is asked for, and then resolves with it. Rejects when workers do not end at a reload.
    */
   async run(signal: AbortSignal): Promise<Config | undefined> {
     const workers = new GenerationWorkers(signal)
     for (;;) {
       const { next, kept } = await this.#runOne(workers, signal)
       if (next === undefined || signal.aborted) return undefined
-      if (!isSameSession(this.#config, next)) return next
+      if (!this.#isOfSession(next)) return next
       this.#replace(next, kept)
     }
   }
@@ -177,7 +183,11 @@ export class Generations implements Watched {
   }
 
   #keptFor(next: Config): Partial<KeptParts> {
-    return isSameSession(this.#config, next) ? keptParts(this.#current, this.#config, next) : {}
+    return this.#isOfSession(next) ? keptParts(this.#current, this.#config, next) : {}
+  }
+
+  #isOfSession(next: Config): boolean {
+    return !this.#renewal.signal.aborted && isSameSession(this.#config, next)
   }
 
   #reportUnended(workers: GenerationWorkers, error: unknown): void {
@@ -193,20 +203,22 @@ export class Generations implements Watched {
     configurations?.running(config, evidence)
   }
 
-  /** Waits for a configuration that differs from the one in use; undefined at a stop. */
+  /** Waits for a configuration that differs from the one in use, or for the renewal of the session; undefined at a stop. */
   async #nextConfig(signal: AbortSignal): Promise<Config | undefined> {
     const { reloads = noReloads, service, log } = this.#options
-    while (!signal.aborted) {
-      const next = await reloads.next(signal).catch((error: unknown) => {
-        if (!signal.aborted) throw error
+    using end = linkedAbort(signal, this.#renewal.signal)
+    const ended = end.controller.signal
+    while (!ended.aborted) {
+      const next = await reloads.next(ended).catch((error: unknown) => {
+        if (!ended.aborted) throw error
       })
-      if (next === undefined) return undefined
+      if (next === undefined) break
       if (!isDeepStrictEqual(next, this.#config)) return next
       log.info('the configuration is what it was: nothing changes')
       service?.kept()
       this.#isRunning(next)
     }
-    return undefined
+    return signal.aborted ? undefined : this.#config
   }
 
   #create(kept: Partial<KeptParts> = {}): Generation {

@@ -1,4 +1,6 @@
+import type { FleetProvisioning } from '../identity/fleet-provisioning.ts'
 import { IotConnection, type IotConnectionOptions, type IotConnectionStatus } from './iot-connection.ts'
+import { fleetProvisioningOver } from './iot-fleet-provisioning.ts'
 import { IotJobsService } from './iot-jobs-service.ts'
 import { IotShadow } from './iot-shadow.ts'
 
@@ -6,6 +8,8 @@ import { IotShadow } from './iot-shadow.ts'
 export interface IotCore extends AsyncDisposable {
   readonly jobs: IotJobsService
   readonly shadow: IotShadow
+  /** Fleet provisioning as the thing, for as long as it is not disposed of. */
+  readonly provisioning: (template: string) => Promise<FleetProvisioning>
   readonly status: () => IotConnectionStatus
 }
 
@@ -20,6 +24,7 @@ export function createIotCore(options: IotConnectionOptions): IotCore {
   return {
     jobs,
     shadow,
+    provisioning: (template) => fleetProvisioningOver(connection, template),
     status: () => connection.status(),
     async [Symbol.asyncDispose]() {
       jobs[Symbol.dispose]()

@@ -1,4 +1,4 @@
-import { iotidentity, mqtt_request_response } from 'aws-iot-device-sdk-v2'
+import { iotidentity, mqtt_request_response, type mqtt5 } from 'aws-iot-device-sdk-v2'
 
 import type {
   ConnectAttempt,
@@ -40,15 +40,23 @@ export async function connectFleetProvisioning(
   const connection = openConnection({ ...options, refusedHint })
   try {
     const protocol = await connected(connection, signal)
-    const client = iotidentity.IotIdentityClientv2.newFromMqtt5(protocol, {
-      maxRequestResponseSubscriptions: maxRequestSubscriptions,
-      maxStreamingSubscriptions: 0,
-      operationTimeoutInSeconds: answerWithinSeconds,
-    })
-    return provisioningOver({ client, connection, template })
+    return provisioningOver({ client: identityClient(protocol), connection, template })
   } catch (error) {
     await connection[Symbol.asyncDispose]()
     throw error
+  }
+}
+
+/** Over the connection of an appliance, which stays open: disposing ends only what was subscribed to for this. */
+export async function fleetProvisioningOver(connection: IotConnection, template: string): Promise<FleetProvisioning> {
+  const protocol = await connection.client()
+  const client = identityClient(protocol)
+  return {
+    ...provisioningOver({ client, connection, template }),
+    [Symbol.asyncDispose]: () => {
+      client.close()
+      return Promise.resolve()
+    },
   }
 }
 
@@ -62,6 +70,14 @@ export async function attemptConnection(options: IotAttemptOptions, signal: Abor
     if (error instanceof ConnectionRefusedError) return { kind: 'refused', error }
     throw error
   }
+}
+
+function identityClient(protocol: mqtt5.Mqtt5Client): iotidentity.IotIdentityClientv2 {
+  return iotidentity.IotIdentityClientv2.newFromMqtt5(protocol, {
+    maxRequestResponseSubscriptions: maxRequestSubscriptions,
+    maxStreamingSubscriptions: 0,
+    operationTimeoutInSeconds: answerWithinSeconds,
+  })
 }
 
 interface Opened {

@@ -50,6 +50,27 @@ export interface ConfigureActions {
   readonly revert: (job: JobName, reason: string) => Promise<void>
 }
 
+export type RotationResult =
+  | { readonly kind: 'rotated'; readonly certificateId: string; readonly previousCertificateId: string }
+  /** The certificate before is in use. An orphan is registered, or may be, and used by nobody. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly orphanCertificateId?: string | undefined }
+
+export interface WantedRotation {
+  /** Of whoever asks. */
+  readonly id: string
+  /** How long the new certificate may take to show that it can be used. */
+  readonly confirmSeconds: number
+}
+
+/** The rotation of the device certificate. */
+export interface RotationActions {
+  /** Resolves once a new certificate is on trial, or was; the same id goes on with what it began. */
+  readonly begin: (wanted: WantedRotation, signal: AbortSignal) => Promise<void>
+  readonly settled: (id: string, signal: AbortSignal) => Promise<RotationResult>
+  /** Goes back to the certificate before, if it is not over. */
+  readonly giveUp: (id: string, reason: string) => Promise<void>
+}
+
 export interface RootAnswer {
   readonly result: 'done' | 'refused' | 'failed' | 'no answer'
   readonly code: string
@@ -61,6 +82,7 @@ export interface RootAnswer {
  */
 export interface JobActions {
   readonly configure: ConfigureActions
+  readonly rotation: RotationActions
   /** All artifacts when no name is given. Answers the release of each. */
   readonly syncArtifacts: (
     names: readonly string[] | undefined,

@@ -45,6 +45,11 @@ const operations = [
     operation: z.literal('collect-diagnostics'),
     logLines: z.int().min(0).max(2_000).default(500),
   }),
+  z.strictObject({
+    version,
+    operation: z.literal('rotate-certificate'),
+    confirmSeconds: z.int().min(30).max(3_600).default(300),
+  }),
   z.strictObject({ version, operation: z.literal('restart-agent') }),
   z.strictObject({ version, operation: z.literal('reboot') }),
   z.strictObject({ version, operation: z.literal('restart-application'), unit: unitName }),

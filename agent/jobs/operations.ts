@@ -2,6 +2,7 @@ import { sleep } from '../lib/sleep.ts'
 import { configure } from './configure-operation.ts'
 import type { RootAnswer } from './job-actions.ts'
 import type { JobOperation, OperationOf } from './job-document.ts'
+import { rotateCertificate } from './rotate-operation.ts'
 import { failed, succeeded, type OperationOutcome, type RunningJob } from './running-job.ts'
 
 const minuteMs = 60_000
@@ -15,6 +16,8 @@ export function deadlineMs(operation: JobOperation): number {
       return operation.timeoutSeconds * 1_000
     case 'rollback-artifact':
       return 15 * minuteMs
+    case 'rotate-certificate':
+      return operation.confirmSeconds * 1_000 + 10 * minuteMs
     case 'collect-diagnostics':
     case 'reboot':
       return 10 * minuteMs
@@ -40,6 +43,8 @@ export async function runOperation(operation: JobOperation, job: RunningJob): Pr
       return succeeded({})
     case 'collect-diagnostics':
       return succeeded(await job.actions.collectDiagnostics({ jobId: job.jobId, ...operation }, job.signal))
+    case 'rotate-certificate':
+      return await rotateCertificate(operation, job)
     case 'restart-agent':
       return await restartAgent(job)
     case 'reboot':

@@ -42,6 +42,11 @@ export class FakeFleetProvisioning {
   /** How many attempts to use a registered certificate are refused before one is taken. */
   refusedAttempts = 0
   credentialsError: AgentError | undefined
+  /** Called before RegisterThing takes effect. */
+  onRegister: (() => void) | undefined
+  /** What the template makes of the parameters. */
+  thingNameOf = (parameters: Registration['parameters']): string =>
+    parameters['ThingName'] ?? `panorama_${parameters['SerialNumber'] ?? ''}`
   isOffline = false
   open = 0
   readonly #root: TestCertificate
@@ -98,10 +103,11 @@ export class FakeFleetProvisioning {
 
   async #register({ token, parameters }: Registration): Promise<RegisteredThing> {
     this.#begin('register')
+    this.onRegister?.()
     const found = [...this.certificates.values()].find((each) => each.token === token)
     if (found === undefined) throw new FakeRejection(400, 'InvalidCertificateOwnershipToken')
     found.token = undefined
-    found.thing = `panorama_${parameters['SerialNumber'] ?? ''}`
+    found.thing = this.thingNameOf(parameters)
     this.#end('register')
     return await Promise.resolve({ thingName: found.thing, deviceConfiguration: {} })
   }

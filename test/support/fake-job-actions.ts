@@ -1,4 +1,4 @@
-import type { ConfigureActions, JobActions } from '../../agent/jobs/job-actions.ts'
+import type { ConfigureActions, JobActions, RotationActions } from '../../agent/jobs/job-actions.ts'
 import { AgentError } from '../../agent/lib/errors.ts'
 
 /** Actions that remember their calls, as `name argument`, and do nothing; replace what a test is about. */
@@ -13,6 +13,17 @@ export class FakeJobActions implements JobActions {
     dryRun: () => Promise.reject(new AgentError('not expected')),
     settled: () => Promise.resolve(undefined),
     revert: () => Promise.resolve(),
+  }
+  rotation: RotationActions = {
+    begin: ({ id }) => {
+      this.calls.push(`rotate ${id}`)
+      return Promise.resolve()
+    },
+    settled: () => Promise.resolve({ kind: 'rotated', certificateId: 'new', previousCertificateId: 'old' }),
+    giveUp: (id, reason) => {
+      this.calls.push(`give up ${id}: ${reason}`)
+      return Promise.resolve()
+    },
   }
   syncArtifacts: JobActions['syncArtifacts'] = (names) => {
     this.calls.push(`sync ${names?.join() ?? 'all'}`)

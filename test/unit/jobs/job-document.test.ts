@@ -27,6 +27,7 @@ describe('documents of ours', () => {
     [{ operation: 'rollback-artifact', artifact: 'detector', to: 'ab12' }, { to: 'ab12' }],
     [{ operation: 'refresh-cameras', cameras: ['dock-3'] }, { cameras: ['dock-3'] }],
     [{ operation: 'collect-diagnostics' }, { logLines: 500 }],
+    [{ operation: 'rotate-certificate' }, { confirmSeconds: 300 }],
     [{ operation: 'restart-agent' }, {}],
     [{ operation: 'reboot' }, {}],
     [{ operation: 'restart-application', unit: 'detector@1.service' }, { unit: 'detector@1.service' }],

@@ -72,6 +72,7 @@ test('there is a job template for each operation', () => {
     'restart-agent',
     'restart-application',
     'rollback-artifact',
+    'rotate-certificate',
     'sync-artifacts',
   ])
 })

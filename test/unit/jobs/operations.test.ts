@@ -1,7 +1,13 @@
 import { expect, test } from 'vitest'
 
-import type { ConfigureActions, ConfigureAnswer, ConfigureOutcome } from '../../../agent/jobs/job-actions.ts'
+import type {
+  ConfigureActions,
+  ConfigureAnswer,
+  ConfigureOutcome,
+  RotationActions,
+} from '../../../agent/jobs/job-actions.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
+import { sleep } from '../../../agent/lib/sleep.ts'
 import { until } from '../../support/wait-until.ts'
 import { JobsAppliance } from './jobs-fixture.ts'
 
@@ -220,3 +226,53 @@ test('only shows what a dry run would change', async () => {
   expect(appliance.service.details(key)).toMatchObject({ dryRun: 'yes', changes: 'logs.flushSeconds: 15 -> 5' })
   expect(calls).toEqual(['dry run'])
 })
+
+test('rotates the certificate, and names the one to deactivate', async () => {
+  await using appliance = await JobsAppliance.open()
+  const key = appliance.service.queue('job-1', document('rotate-certificate'))
+  appliance.start()
+  expect(await appliance.ended(key)).toBe('SUCCEEDED')
+  expect(appliance.actions.calls).toEqual(['rotate job-1 1'])
+  expect(appliance.service.details(key)).toMatchObject({ certificateId: 'new', deactivate: 'old' })
+})
+
+test('fails a rotation whose certificate was given up, and names the orphan', async () => {
+  await using appliance = await JobsAppliance.open()
+  const outcome = { kind: 'failed', reason: 'not proven', orphanCertificateId: 'orphan' } as const
+  appliance.actions.rotation = { ...appliance.actions.rotation, settled: () => Promise.resolve(outcome) }
+  const key = appliance.service.queue('job-1', document('rotate-certificate'))
+  appliance.start()
+  expect(await appliance.ended(key)).toBe('FAILED')
+  expect(appliance.service.details(key)).toMatchObject({ reason: 'not proven', orphanCertificateId: 'orphan' })
+})
+
+test('goes on with a rotation after the session was replaced, and does not give it up meanwhile', async () => {
+  await using appliance = await JobsAppliance.open()
+  const { rotation } = appliance.actions
+  appliance.actions.rotation = { ...rotation, settled: onTrial }
+  const key = appliance.service.queue('job-1', document('rotate-certificate'))
+  appliance.start()
+  await until(() => appliance.actions.calls.includes('rotate job-1 1'))
+  await appliance.stop()
+  expect(appliance.service.status(key)).toBe('IN_PROGRESS')
+  appliance.actions.rotation = rotation
+  appliance.start()
+  expect(await appliance.ended(key)).toBe('SUCCEEDED')
+  expect(appliance.actions.calls).toEqual(['rotate job-1 1', 'rotate job-1 1'])
+})
+
+test('gives a rotation up that was withdrawn', async () => {
+  await using appliance = await JobsAppliance.open()
+  appliance.actions.rotation = { ...appliance.actions.rotation, settled: onTrial }
+  const key = appliance.service.queue('job-1', document('rotate-certificate'))
+  appliance.start()
+  await until(() => appliance.actions.calls.includes('rotate job-1 1'))
+  appliance.service.end(key, 'CANCELED')
+  await until(() => appliance.actions.calls.some((call) => call.startsWith('give up job-1 1')))
+  expect(appliance.actions.calls.at(-1)).toBe('give up job-1 1: the job was withdrawn in the cloud')
+})
+
+const onTrial: RotationActions['settled'] = async (_id, signal) => {
+  await sleep(60_000, signal)
+  throw new AgentError('the trial does not end')
+}

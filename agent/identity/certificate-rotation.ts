@@ -1,0 +1,212 @@
+import { join } from 'node:path'
+
+import { untilAborted } from '../lib/abort.ts'
+import { AgentError } from '../lib/errors.ts'
+import { readJsonState, writeJsonState } from '../lib/json-state.ts'
+import type { Log } from '../lib/log.ts'
+import { OneAtATime } from '../lib/one-at-a-time.ts'
+import type { IdentityStore } from './identity-store.ts'
+import type { PendingCertificate } from './pending-identity.ts'
+import { isOver, parseRotationRecord, type RotationOutcome, type RotationRecord } from './rotation-record.ts'
+
+export interface CertificateRotationOptions {
+  /** `<state>/identity`. */
+  readonly folder: string
+  readonly store: IdentityStore
+  readonly log: Log
+  /** Milliseconds since 1970. */
+  readonly now: () => number
+  /** Writes the record durably; the disk, but for tests. */
+  readonly write?: (path: string, record: RotationRecord) => Promise<void>
+}
+
+export interface RotationBegin {
+  /** Of whoever asks: the same one goes on with what it began. */
+  readonly id: string
+  readonly thingName: string
+  /** In use now. */
+  readonly certificateId: string
+  /** How long the trial may take; see `trial`. */
+  readonly confirmSeconds: number
+  /** Gets the new certificate; what it throws that is not worth another attempt ends the rotation. */
+  readonly request: (signal: AbortSignal) => Promise<PendingCertificate>
+}
+
+const maxStarts = 3
+const maxReason = 1_024
+
+/**
+ * The rotation of the device certificate: at most one is under way. Everything is on the disk before it is done, so that a
+ * power cut ends in the old or the new identity, and whoever asked learns which. A new identity is on trial until it is
+ * accepted or given up; the old one stays usable until then.
+ */
+export class CertificateRotation {
+  readonly #options: CertificateRotationOptions
+  readonly #turns = new OneAtATime()
+  readonly #waiting = new Set<() => void>()
+  #record: RotationRecord | undefined
+  #isLoaded = false
+
+  constructor(options: CertificateRotationOptions) {
+    this.#options = options
+  }
+
+  /**
+   * To be called once at the start, before the identity is used: finishes what a crash has left unfinished. Throws a retryable
+   * AgentError when that cannot be done now; then `begin` tries again first.
+   */
+  async load(): Promise<void> {
+    const { log } = this.#options
+    this.#record = await readJsonState({ path: this.#path, log, parse: parseRotationRecord, isVital: () => true })
+    const record = this.#record
+    if (record?.state === 'trial') await this.#resumeTrial(record)
+    else if (record !== undefined && isOver(record)) await this.#finish(record)
+    this.#isLoaded = true
+  }
+
+  /** The last one, under way or over. */
+  get record(): RotationRecord | undefined {
+    return this.#record
+  }
+
+  /** The trial that the identity in use is on. AWS IoT may take minutes to know a new certificate everywhere. */
+  trial(): { readonly withinMs: number } | undefined {
+    const record = this.#record
+    return record?.state === 'trial' ? { withinMs: record.confirmSeconds * 1_000 } : undefined
+  }
+
+  /**
+   * Gets a new certificate and puts it on trial, or finds that done: resolves when the next session is to use it. Where one
+   * of another id is on trial, an AgentError says so. On abort the signal's reason is thrown, and the same id can go on.
+   */
+  async begin(begin: RotationBegin, signal: AbortSignal): Promise<void> {
+    await this.#turns.run(async () => {
+      if (!this.#isLoaded) await this.load()
+      const known = this.#record
+      if (known?.id === begin.id && (isOver(known) || known.state === 'trial')) return
+      if (known?.state === 'trial') throw new AgentError('another rotation is on trial', { retryable: true })
+      const { id, certificateId: previousCertificateId, confirmSeconds } = begin
+      const base = { version: 1, id, at: this.#at(), previousCertificateId, confirmSeconds } as const
+      await this.#save({ ...base, state: 'under-way' })
+      const pending = await this.#requested(begin, signal)
+      await this.#save({ ...base, state: 'trial', certificateId: pending.certificateId, starts: 0 })
+      await this.#options.store.adopt({ ...pending, kind: 'rotation' }, begin.thingName)
+    })
+  }
+
+  /** The outcome of the rotation of this id, once it is durable; undefined where the last one is of another id. */
+  async settled(id: string, signal: AbortSignal): Promise<RotationOutcome | undefined> {
+    for (;;) {
+      const record = this.#record
+      if (record?.id !== id) return undefined
+      if (isOver(record)) return record
+      const { promise, resolve } = Promise.withResolvers<undefined>()
+      const wake = (): void => {
+        resolve(undefined)
+      }
+      this.#waiting.add(wake)
+      try {
+        await untilAborted(promise, signal)
+      } finally {
+        this.#waiting.delete(wake)
+      }
+    }
+  }
+
+  /** The new identity is proven: the old one is removed. Afterwards, and without a trial, nothing happens. */
+  async accept(): Promise<void> {
+    await this.#turns.run(async () => {
+      const record = this.#record
+      if (record?.state !== 'trial') return
+      const { id, previousCertificateId, certificateId, confirmSeconds } = record
+      const base = { version: 1, id, at: this.#at(), previousCertificateId, confirmSeconds } as const
+      const outcome = { ...base, certificateId, state: 'rotated' } as const
+      await this.#save(outcome)
+      await this.#finish(outcome)
+    })
+  }
+
+  /**
+   * Gives up what is under way or on trial; resolves with whether the next session is to use the identity before. With an id,
+   * only a rotation of that id.
+   */
+  async giveUp(reason: string, id?: string): Promise<boolean> {
+    return await this.#turns.run(async () => {
+      const record = this.#record
+      if (record === undefined || isOver(record) || (id !== undefined && record.id !== id)) return false
+      const wasOnTrial = record.state === 'trial'
+      await this.#fail(record, reason)
+      return wasOnTrial
+    })
+  }
+
+  async #requested({ request }: RotationBegin, signal: AbortSignal): Promise<PendingCertificate> {
+    try {
+      return await request(signal)
+    } catch (error) {
+      const record = this.#record
+      if (record !== undefined && error instanceof AgentError && !error.retryable) {
+        await this.#fail(record, error.hint === undefined ? error.message : `${error.message} (${error.hint})`)
+      }
+      throw error
+    }
+  }
+
+  /** The adoption may not have been reached; it may be repeated. */
+  async #resumeTrial(record: Extract<RotationRecord, { state: 'trial' }>): Promise<void> {
+    const { store, log } = this.#options
+    const starts = record.starts + 1
+    if (starts > maxStarts) {
+      await this.#fail(record, `the process ended ${maxStarts} times while the new certificate was on trial`)
+      return
+    }
+    await this.#save({ ...record, starts })
+    const pending = await store.pending()
+    const isHeld = pending?.step === 'registered' && pending.certificateId === record.certificateId
+    if (isHeld && pending.thingName !== undefined) {
+      await store.adopt({ ...pending, kind: 'rotation' }, pending.thingName)
+      return
+    }
+    if ((await store.current())?.certificateId === record.certificateId) return
+    log.error('the new certificate is not there any more', { certificateId: record.certificateId })
+    await this.#fail(record, 'the new certificate was lost before it was used')
+  }
+
+  async #fail(record: RotationRecord, reason: string): Promise<void> {
+    const { id, previousCertificateId, confirmSeconds } = record
+    const orphanCertificateId = await this.#orphan(record)
+    const base = { version: 1, id, at: this.#at(), previousCertificateId, confirmSeconds } as const
+    const outcome = { ...base, state: 'failed', reason: reason.slice(0, maxReason), orphanCertificateId } as const
+    await this.#save(outcome)
+    await this.#finish(outcome)
+  }
+
+  /** One that RegisterThing was asked for; any other is deleted by AWS IoT after an hour. */
+  async #orphan(record: RotationRecord): Promise<string | undefined> {
+    if (record.state === 'trial') return record.certificateId
+    const pending = await this.#options.store.pending()
+    if (pending?.kind !== 'rotation' || pending.step === 'key') return undefined
+    return pending.step === 'registered' || pending.isAsked === true ? pending.certificateId : undefined
+  }
+
+  async #finish({ state }: RotationOutcome): Promise<void> {
+    const { store } = this.#options
+    if ((await store.pending())?.kind !== 'rotation' && (await store.previous()) === undefined) return
+    await store.settle(state === 'rotated' ? 'new' : 'previous')
+    await store.dropPending()
+  }
+
+  async #save(record: RotationRecord): Promise<void> {
+    await (this.#options.write ?? writeJsonState)(this.#path, record)
+    this.#record = record
+    if (isOver(record)) for (const wake of this.#waiting) wake()
+  }
+
+  get #path(): string {
+    return join(this.#options.folder, 'rotation.json')
+  }
+
+  #at(): string {
+    return new Date(this.#options.now()).toISOString()
+  }
+}

@@ -1,0 +1,38 @@
+import { DeadlineError } from '../lib/errors.ts'
+import type { OperationOf } from './job-document.ts'
+import { WithdrawnError, type OperationOutcome, type RunningJob } from './running-job.ts'
+
+/**
+ * Rotates the device certificate and waits for what comes of the trial of the new one, also over a restart. A job that
+ * is withdrawn, or whose time is up, gives the new certificate up; the stop of the agent does not.
+ */
+export async function rotateCertificate(
+  { confirmSeconds }: OperationOf<'rotate-certificate'>,
+  job: RunningJob,
+): Promise<OperationOutcome> {
+  const { jobId, executionNumber, actions, signal } = job
+  const id = `${jobId} ${executionNumber}`
+  try {
+    if (job.resumed?.name !== 'rotating') await job.step('rotating')
+    await actions.rotation.begin({ id, confirmSeconds }, signal)
+    job.progress({ step: 'trial', confirmSeconds })
+    const outcome = await actions.rotation.settled(id, signal)
+    if (outcome.kind === 'rotated') {
+      const { certificateId, previousCertificateId } = outcome
+      return { status: 'SUCCEEDED', details: { certificateId, deactivate: previousCertificateId } }
+    }
+    return { status: 'FAILED', details: { reason: outcome.reason, orphanCertificateId: outcome.orphanCertificateId } }
+  } catch (error) {
+    if (!isStop(signal)) await actions.rotation.giveUp(id, reasonOf(signal, error))
+    throw error
+  }
+}
+
+function isStop({ aborted, reason }: AbortSignal): boolean {
+  return aborted && !(reason instanceof DeadlineError) && !(reason instanceof WithdrawnError)
+}
+
+function reasonOf({ aborted, reason }: AbortSignal, error: unknown): string {
+  const cause: unknown = aborted ? reason : error
+  return cause instanceof Error ? cause.message : String(cause)
+}

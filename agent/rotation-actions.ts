@@ -1,0 +1,63 @@
+import { X509Certificate } from 'node:crypto'
+
+import type { CertificateRotation } from './identity/certificate-rotation.ts'
+import type { FleetProvisioning } from './identity/fleet-provisioning.ts'
+import type { IdentityStore } from './identity/identity-store.ts'
+import { requestRotation } from './identity/request-rotation.ts'
+import type { RotationActions, WantedRotation } from './jobs/job-actions.ts'
+import { AgentError } from './lib/errors.ts'
+import type { Log } from './lib/log.ts'
+
+/** What rotates the certificate of a session. */
+export interface RotationActionsOptions {
+  readonly rotation: CertificateRotation
+  readonly store: IdentityStore
+  /** Undefined where the configuration has no provisioning. */
+  readonly template: string | undefined
+  readonly thingName: string
+  /** The certificate in use, in PEM. */
+  readonly certificate: () => Promise<string>
+  readonly provisioning: (template: string) => Promise<FleetProvisioning>
+  /** Has a session that loads its identity anew follow this one. */
+  readonly renewSession: () => void
+  readonly log: Log
+}
+
+export function rotationActions(options: RotationActionsOptions): RotationActions {
+  const { rotation, renewSession } = options
+  return {
+    begin: async (wanted, signal) => {
+      const wasOnTrial = rotation.trial() !== undefined
+      await begin(options, wanted, signal)
+      if (!wasOnTrial && rotation.trial() !== undefined) renewSession()
+    },
+    settled: async (id, signal) => {
+      const outcome = await rotation.settled(id, signal)
+      if (outcome === undefined) throw new AgentError('nothing is known of this rotation any more')
+      return outcome.state === 'rotated' ? { kind: 'rotated', ...outcome } : { kind: 'failed', ...outcome }
+    },
+    giveUp: async (id, reason) => {
+      if (await rotation.giveUp(reason, id)) renewSession()
+    },
+  }
+}
+
+async function begin(options: RotationActionsOptions, wanted: WantedRotation, signal: AbortSignal): Promise<void> {
+  const { rotation, store, template, thingName, log } = options
+  if (template === undefined) {
+    throw new AgentError('the certificate cannot be rotated: the configuration has no provisioning', {
+      hint: 'name the rotation template in provisioning.rotationTemplate: see config/cloud/provisioning',
+    })
+  }
+  const certificateId = certificateIdOf(await options.certificate())
+  const request = async (end: AbortSignal): ReturnType<typeof requestRotation> => {
+    await using provisioning = await options.provisioning(template)
+    return await requestRotation({ store, provisioning, template, thingName, log }, end)
+  }
+  await rotation.begin({ ...wanted, thingName, certificateId, request }, signal)
+}
+
+/** AWS IoT names a certificate by the SHA-256 of its DER (API Reference, "DescribeCertificate"). */
+function certificateIdOf(pem: string): string {
+  return new X509Certificate(pem).fingerprint256.replaceAll(':', '').toLowerCase()
+}

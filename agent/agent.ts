@@ -107,7 +107,14 @@ async function start(options: AgentRun, owned: AsyncDisposableStack): Promise<St
   const { credentialsFolder } = options.service ?? {}
   const session = owned.use(await createSession({ config, log, overrides, credentialsFolder }))
   const evidence = sessionEvidence(session, () => options.control?.(session) ?? control?.evidence)
-  const generations: Generations = new Generations({ ...options, config, session, evidence, control: () => control })
+  const generations: Generations = new Generations({
+    ...options,
+    config,
+    session,
+    evidence,
+    control: () => control,
+    rotation: () => identity.rotation.record,
+  })
   const operator = operatorActions({ session, generations })
   const control = await startControl({ ...options, session, generations, operator, identity })
   owned.use(control)

@@ -8,6 +8,7 @@ import type { Control } from './control.ts'
 import type { CredentialsServer } from './credentials/credentials-server.ts'
 import { createGeneration, type Generation, type KeptParts } from './generation.ts'
 import { GenerationWorkers, keptParts } from './generation-workers.ts'
+import type { RotationRecord } from './identity/rotation-record.ts'
 import { linkedAbort, withDeadline } from './lib/abort.ts'
 import type { RootLog } from './lib/log.ts'
 import type { LogRing } from './logs/log-ring.ts'
@@ -38,6 +39,8 @@ export interface GenerationsOptions {
   readonly configurations?: Pick<Configurations, 'running' | 'startFailed' | 'status'> | undefined
   /** Of this session; see ConfigTrial. */
   readonly evidence: TrialEvidence
+  /** Of the certificate: the last one, under way or over. */
+  readonly rotation?: (() => RotationRecord | undefined) | undefined
   /** What the session has of AWS IoT Core, once that is there. */
   readonly control?: (() => Control | undefined) | undefined
   /** How long workers may take to end at a reload. Default 30 s; at a stop main.ts cuts off earlier. */
@@ -86,7 +89,7 @@ export class Generations implements Watched {
   }
 
   status(): StatusDocument {
-    const { session, startedMs, configurations, control } = this.#options
+    const { session, startedMs, configurations, control, rotation } = this.#options
     return composeStatus({
       config: this.#config,
       session,
@@ -94,6 +97,7 @@ export class Generations implements Watched {
       startedMs,
       configuration: configurations?.status(),
       control: control?.(),
+      rotation: rotation?.(),
     })
   }
 

@@ -27,8 +27,8 @@ export function reportedState(status: StatusDocument): ReportedState {
 
 /** What is told at once when it changes. The rest can wait. */
 export function healthOf(state: ReportedState): string {
-  const { health, workers, configuration, cameras, artifacts } = state
-  return JSON.stringify({ health, workers, configuration, cameras, artifacts })
+  const { health, workers, configuration, cameras, artifacts, certificate } = state
+  return JSON.stringify({ health, workers, configuration, cameras, artifacts, certificate })
 }
 
 function withDetails(status: StatusDocument, most: number): ReportedState {
@@ -39,7 +39,6 @@ function withDetails(status: StatusDocument, most: number): ReportedState {
     cameras: worst(cameras),
     logs: logs.state,
   }
-  const { certificateExpiresAt } = identity
   return {
     agent: { version: agent.version, startedAt: agent.startedAt },
     ...(configuration === undefined ? {} : { configuration: configurationOf(configuration) }),
@@ -53,7 +52,18 @@ function withDetails(status: StatusDocument, most: number): ReportedState {
     artifactCount: artifacts.length,
     cameras: camerasOf(cameras, most),
     logs: { lost: logs.lost, lostBytes: logs.lostBytes, gapsPending: logs.gapsPending },
-    certificate: { ...(certificateExpiresAt === undefined ? {} : { expiresAt: certificateExpiresAt }) },
+    certificate: certificateOf(identity),
+  }
+}
+
+/** `deactivate` and `orphan` are certificates that somebody has to deactivate, by the ids that AWS IoT has for them. */
+function certificateOf({ certificateExpiresAt, rotation }: StatusDocument['identity']): object {
+  const { state, at, deactivate, orphan } = rotation ?? {}
+  return {
+    ...(certificateExpiresAt === undefined ? {} : { expiresAt: certificateExpiresAt }),
+    ...(state === undefined ? {} : { rotation: state, rotationAt: at }),
+    ...(deactivate === undefined ? {} : { deactivate }),
+    ...(orphan === undefined ? {} : { orphan }),
   }
 }
 

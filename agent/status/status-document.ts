@@ -216,6 +216,17 @@ export interface ConfigurationReport {
   readonly values: readonly ConfigurationValue[]
 }
 
+/** The last rotation of the device certificate. Certificates by the id that AWS IoT has for them. */
+export interface RotationPart {
+  readonly state: 'under-way' | 'trial' | 'rotated' | 'failed'
+  readonly at: string
+  readonly reason?: string
+  /** The one before, which nobody uses any more. */
+  readonly deactivate?: string
+  /** One that was registered, or may have been, and was given up. */
+  readonly orphan?: string
+}
+
 /** What `panorama-agent status --json` prints. Fields are only ever added; `version` changes when one must go. */
 export interface StatusDocument {
   readonly version: 1
@@ -223,7 +234,11 @@ export interface StatusDocument {
   readonly device: { readonly thingName: string; readonly id: string; readonly name: string; readonly region: string }
   readonly configuration?: ConfigurationPart
   readonly clock: ClockPart
-  readonly identity: PartStatus & { readonly origin?: string; readonly certificateExpiresAt?: string }
+  readonly identity: PartStatus & {
+    readonly origin?: string
+    readonly certificateExpiresAt?: string
+    readonly rotation?: RotationPart
+  }
   readonly credentials: readonly CredentialsPart[]
   readonly artifacts: readonly ArtifactPart[]
   readonly cameras: readonly CameraPart[]

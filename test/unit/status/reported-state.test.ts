@@ -65,6 +65,19 @@ test('has its scalars at paths that stay, and details only of what is not well',
   })
 })
 
+test('names certificates that somebody has to deactivate', () => {
+  const { identity } = statusDocument({})
+  const at = since
+  const rotated = { state: 'rotated', at, deactivate: 'old' } as const
+  expect(reportedState(statusDocument({ identity: { ...identity, rotation: rotated } }))).toMatchObject({
+    certificate: { rotation: 'rotated', rotationAt: at, deactivate: 'old' },
+  })
+  const failed = { state: 'failed', at, reason: 'not proven', orphan: 'new' } as const
+  expect(reportedState(statusDocument({ identity: { ...identity, rotation: failed } }))).toMatchObject({
+    certificate: { rotation: 'failed', orphan: 'new' },
+  })
+})
+
 test('says since when an artifact is not well', () => {
   const state = reportedState(statusDocument({ artifacts: [artifact({ state: 'failing' })] }))
   expect(state).toMatchObject({ health: 'failing', artifacts: { model: { state: 'failing', since } } })
@@ -161,8 +174,10 @@ test('takes a change of release, camera or configuration for news, and a log rec
 })
 
 test('has every field that the queries of the README ask for', async () => {
+  const { identity } = statusDocument({})
   const state: unknown = reportedState(
     statusDocument({
+      identity: { ...identity, rotation: { state: 'rotated', at: since, deactivate: 'old' } },
       configuration: { version: 3, digest: releaseId, state: 'accepted', faults: [] },
       artifacts: [artifact({ name: 'people-counter' })],
     }),

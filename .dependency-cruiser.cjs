@@ -1,6 +1,6 @@
 /** The import rules of ARCHITECTURE.md. test/unit/import-rules.test.ts breaks each one on purpose. */
 const root =
-  '^agent/(agent|agent-status|claim-provisioner|console-message|control|control-actions|diagnostics|first-boot|generation-in-use|operator-actions|provisioning-worker|session-clock|state-folders|config-reloads|configuration-report|configurations|config-changes|config-trial|generation|generation-workers|generations|hook-runner|local-requests|made-configuration|release-list|service|session|trial-evidence)\\.ts$'
+  '^agent/(agent|agent-status|claim-provisioner|console-message|control|control-actions|diagnostics|first-boot|generation-in-use|operator-actions|provisioning-worker|session-clock|state-folders|config-reloads|configuration-report|configurations|config-changes|config-trial|generation|generation-workers|generations|hook-runner|identities|identity-trial|local-requests|made-configuration|release-list|rotation-actions|rotation-worker|service|session|trial-evidence)\\.ts$'
 const feature = '^agent/(identity|credentials|artifacts|cameras|logs|jobs|root-requests|status)/'
 const publishing = '^agent/publishing/'
 

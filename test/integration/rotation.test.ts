@@ -10,84 +10,83 @@ import { waitUntil } from '../support/wait-until.ts'
 const rotate = { operation: 'rotate-certificate', confirmSeconds: 30 }
 const site = (): Promise<JobsSite> => createJobsSite({ config: () => ({ provisioning: {} }) })
 
-describe.skipIf(await lacksMosquitto('the rotation of certificates'))(
-  'a rotation by a job',
-  { timeout: 120_000 },
-  () => {
-    test('gives the appliance another certificate, and tells which one to deactivate', async () => {
-      await using dock = await site()
-      const { cloud } = dock
-      const [before] = cloud.iot.provisioning.certificates()
-      const agent = await dock.startConnected()
-      dock.createJob('job-1', rotate)
-      const { status, statusDetails } = await dock.ended('job-1')
+const lacksBroker = await lacksMosquitto('the rotation of certificates')
 
-      expect(status).toBe('SUCCEEDED')
-      const after = cloud.iot.provisioning.certificates().at(-1)
-      expect(statusDetails).toEqual({ certificateId: after?.certificateId, deactivate: before?.certificateId })
-      const { identity } = await agent.status()
-      expect(identity.rotation).toMatchObject({ state: 'rotated', deactivate: before?.certificateId })
-      cloud.appliances.setCertificateStatus(before?.certificateId ?? '', 'INACTIVE')
-      cloud.iot.drop()
-      dock.createJob('job-2', { operation: 'collect-diagnostics' })
-      expect((await dock.ended('job-2')).status).toBe('SUCCEEDED')
-      expect(await agent.stop()).toEqual({ code: 0, signal: null })
-      await dock.startConnected()
-    })
+/** Side by side, as most of their time goes by in waiting. */
+describe.skipIf(lacksBroker)('a rotation by a job', { timeout: 120_000 }, () => {
+  test.concurrent('gives the appliance another certificate, and tells which one to deactivate', async () => {
+    await using dock = await site()
+    const { cloud } = dock
+    const [before] = cloud.iot.provisioning.certificates()
+    const agent = await dock.startConnected()
+    dock.createJob('job-1', rotate)
+    const { status, statusDetails } = await dock.ended('job-1')
 
-    test('goes back when the new certificate may not do what is needed, and names the orphan', async () => {
-      await using dock = await site()
-      const { cloud } = dock
-      const { rotation } = cloud.iot.provisioning.templateNames
-      cloud.iot.provisioning.setTemplate(rotation, { body: await withoutPolicies() })
-      const agent = await dock.startConnected()
-      dock.createJob('job-1', rotate)
-      const { status, statusDetails } = await dock.ended('job-1', 90_000)
+    expect(status).toBe('SUCCEEDED')
+    const after = cloud.iot.provisioning.certificates().at(-1)
+    expect(statusDetails).toEqual({ certificateId: after?.certificateId, deactivate: before?.certificateId })
+    const { identity } = await agent.status()
+    expect(identity.rotation).toMatchObject({ state: 'rotated', deactivate: before?.certificateId })
+    cloud.appliances.setCertificateStatus(before?.certificateId ?? '', 'INACTIVE')
+    cloud.iot.drop()
+    dock.createJob('job-2', { operation: 'collect-diagnostics' })
+    expect((await dock.ended('job-2')).status).toBe('SUCCEEDED')
+    expect(await agent.stop()).toEqual({ code: 0, signal: null })
+    await dock.startConnected()
+  })
 
-      expect(status).toBe('FAILED')
-      expect(statusDetails['orphanCertificateId']).toBe(cloud.iot.provisioning.certificates().at(-1)?.certificateId)
-      expect(statusDetails['reason']).toContain('not proven within 30 s')
-      await agent.until(
-        ({ connection, credentials: [held] }) => connection?.state === 'connected' && held?.state === 'ok',
-      )
-    })
+  test.concurrent('goes back when the new certificate may not do what is needed, and names the orphan', async () => {
+    await using dock = await site()
+    const { cloud } = dock
+    const { rotation } = cloud.iot.provisioning.templateNames
+    cloud.iot.provisioning.setTemplate(rotation, { body: await withoutPolicies() })
+    const agent = await dock.startConnected()
+    dock.createJob('job-1', rotate)
+    const { status, statusDetails } = await dock.ended('job-1', 90_000)
 
-    test.each(['before', 'after'])(
-      'settles a registration whose answer got lost %s a kill of the agent',
-      async (when) => {
-        await using dock = await site()
-        const { cloud, appliance } = dock
-        cloud.iot.provisioning.dropNextAnswer('register-thing')
-        const agent = await dock.startConnected()
-        dock.createJob('job-1', rotate)
-        if (when === 'after') {
-          const note = join(appliance.stateFolder, 'identity', 'pending', 'pending.json')
-          await waitUntil('it is asked for', async () =>
-            (await readFile(note, 'utf8').catch(() => '')).includes('isAsked'),
-          )
-          agent.kill('SIGKILL')
-          await agent.exited()
-          dock.start()
-        }
-        expect((await dock.ended('job-1', 90_000)).status).toBe('SUCCEEDED')
-        expect(cloud.iot.provisioning.certificates()).toHaveLength(2)
-      },
+    expect(status).toBe('FAILED')
+    expect(statusDetails['orphanCertificateId']).toBe(cloud.iot.provisioning.certificates().at(-1)?.certificateId)
+    expect(statusDetails['reason']).toContain('not proven within 30 s')
+    await agent.until(
+      ({ connection, credentials: [held] }) => connection?.state === 'connected' && held?.state === 'ok',
     )
+  })
 
-    test('is refused by the hook for another thing than its own, and nothing changes', async () => {
+  test.concurrent.each(['before', 'after'])(
+    'settles a registration whose answer got lost %s a kill of the agent',
+    async (when) => {
       await using dock = await site()
-      const { cloud } = dock
-      cloud.iot.provisioning.failNext('register-thing', { statusCode: 403, errorCode: 'AccessDenied' })
-      await dock.startConnected()
+      const { cloud, appliance } = dock
+      cloud.iot.provisioning.dropNextAnswer('register-thing')
+      const agent = await dock.startConnected()
       dock.createJob('job-1', rotate)
-      const { status, statusDetails } = await dock.ended('job-1')
-      expect(status).toBe('FAILED')
-      expect(statusDetails['reason']).toContain('403 AccessDenied')
-      dock.createJob('job-2', rotate)
-      expect((await dock.ended('job-2')).status).toBe('SUCCEEDED')
-    })
-  },
-)
+      if (when === 'after') {
+        const note = join(appliance.stateFolder, 'identity', 'pending', 'pending.json')
+        await waitUntil('it is asked for', async () =>
+          (await readFile(note, 'utf8').catch(() => '')).includes('isAsked'),
+        )
+        agent.kill('SIGKILL')
+        await agent.exited()
+        dock.start()
+      }
+      expect((await dock.ended('job-1', 90_000)).status).toBe('SUCCEEDED')
+      expect(cloud.iot.provisioning.certificates()).toHaveLength(2)
+    },
+  )
+
+  test.concurrent('is refused by the hook for another thing than its own, and nothing changes', async () => {
+    await using dock = await site()
+    const { cloud } = dock
+    cloud.iot.provisioning.failNext('register-thing', { statusCode: 403, errorCode: 'AccessDenied' })
+    await dock.startConnected()
+    dock.createJob('job-1', rotate)
+    const { status, statusDetails } = await dock.ended('job-1')
+    expect(status).toBe('FAILED')
+    expect(statusDetails['reason']).toContain('403 AccessDenied')
+    dock.createJob('job-2', rotate)
+    expect((await dock.ended('job-2')).status).toBe('SUCCEEDED')
+  })
+})
 
 async function withoutPolicies(): Promise<unknown> {
   const url = new URL('../../config/cloud/provisioning/panorama-appliance-rotation.json', import.meta.url)

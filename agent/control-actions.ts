@@ -132,6 +132,8 @@ async function collectDiagnostics(
   const { clients, call, clock } = session
   const { config } = generations
   const stream = `diagnostics/${jobId}`
+  const { examineFromInside } = await import('./doctor-inside.ts')
+  const doctor = await examineFromInside(config, signal)
   const events = await sendDiagnostics(
     {
       target: { group: generations.current.logGroup, stream },
@@ -142,6 +144,7 @@ async function collectDiagnostics(
         log,
       }),
       status: generations.status(),
+      doctor,
       recent,
       logLines,
       nowMs: clock.now(),

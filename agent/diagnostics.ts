@@ -1,3 +1,4 @@
+import type { DoctorReport } from './doctor/doctor-check.ts'
 import { AgentError } from './lib/errors.ts'
 import { redactText } from './lib/redact.ts'
 import type { LogDestination, LogEvent, LogTarget } from './logs/log-destination.ts'
@@ -8,6 +9,7 @@ export interface DiagnosticsOptions {
   readonly target: LogTarget
   readonly destination: LogDestination
   readonly status: StatusDocument
+  readonly doctor: DoctorReport
   readonly recent: Pick<LogRing, 'lines'>
   readonly logLines: number
   /** Milliseconds since 1970 in cloud time. */
@@ -19,13 +21,13 @@ const maxBatchCharacters = 250_000
 const maxMessageCharacters = 100_000
 
 /**
- * Sends the status, part by part, and the last lines of the agent's own log, redacted once more, to a log stream, which is made
+ * Sends the status, part by part, what the doctor found, and the last lines of the agent's own log, redacted once more, to a log stream, which is made
  * where it is not there. Answers how many events that were; rejects when they were not all accepted.
  */
 export async function sendDiagnostics(options: DiagnosticsOptions, signal: AbortSignal): Promise<number> {
-  const { target, destination, recent, logLines, nowMs, status } = options
+  const { target, destination, recent, logLines, nowMs, status, doctor } = options
   const lines = logLines === 0 ? [] : recent.lines.slice(-logLines).map(({ text }) => text)
-  const events = [...statusParts(status), ...lines].map((text): LogEvent => ({
+  const events = [...partsOf(status), ...partsOf({ doctor: doctor.findings }), ...lines].map((text): LogEvent => ({
     timestampMs: Math.floor(nowMs),
     message: redactText(text).slice(0, maxMessageCharacters),
   }))
@@ -41,8 +43,8 @@ export async function sendDiagnostics(options: DiagnosticsOptions, signal: Abort
   return events.length
 }
 
-function statusParts(status: StatusDocument): readonly string[] {
-  return Object.entries(status).flatMap(([part, value]: [string, unknown]) =>
+function partsOf(document: object): readonly string[] {
+  return Object.entries(document).flatMap(([part, value]: [string, unknown]) =>
     Array.isArray(value)
       ? value.map((each: unknown, index) => JSON.stringify({ part: `${part}[${index}]`, value: each }))
       : [JSON.stringify({ part, value })],

@@ -162,7 +162,8 @@ function validityOf({ valid_from: from, valid_to: to }: PeerCertificate): Validi
   return { notBeforeMs: Date.parse(from), notAfterMs: Date.parse(to) }
 }
 
-function presentedCertificates(leaf: DetailedPeerCertificate): readonly Uint8Array[] {
+/** What a server has presented, its own certificate first, in DER. */
+export function presentedCertificates(leaf: DetailedPeerCertificate): readonly Uint8Array[] {
   const found: Uint8Array[] = []
   const seen = new Set<DetailedPeerCertificate>()
   let next = leaf as DetailedPeerCertificate | undefined // Node leaves the issuer out at the end of a broken chain

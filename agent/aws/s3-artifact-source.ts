@@ -33,7 +33,8 @@ const maxObjects = 250_000
 /** How long a body that is read here may go without a byte. */
 const silenceMs = 30_000
 
-const deniedHint =
+/** What to do where an access point denies something. */
+export const deniedHint =
   'allow it for the appliance role in the access point policy, then in the bucket policy (delegate the bucket to its ' +
   'access points), then kms:Decrypt on the key that encrypts the objects'
 

@@ -25,7 +25,7 @@ export function createTrust({ roots, certificate, privateKey }: TrustOptions): T
   return { roots, secureContext }
 }
 
-export function rootCertificatesOf({ roots }: Trust): readonly X509Certificate[] {
+export function rootCertificatesOf({ roots }: Pick<Trust, 'roots'>): readonly X509Certificate[] {
   return roots.flatMap(splitPem).map((pem) => new X509Certificate(pem))
 }
 

@@ -42,6 +42,7 @@ export function createProgram(context: CommandContext): Command {
     .action(async ({ json, ...options }: { json: boolean; config: string; socket?: string }) => {
       await status({ ...located(options), json }, context)
     })
+  addDoctor(program, config, context)
   addConfigCommands(program, { config, socket }, context)
   addArtifactCommands(program, { config, socket }, context)
   for (const { name, argument, description, ask } of requests) {
@@ -63,6 +64,19 @@ export function createProgram(context: CommandContext): Command {
 interface Located {
   readonly config: Option
   readonly socket: Option
+}
+
+/** Loaded only when it is asked for, as `publish` is. */
+function addDoctor(program: Command, config: Option, context: CommandContext): void {
+  program
+    .command('doctor')
+    .description('look at all that the agent needs, with or without a running one, and say what is wrong')
+    .option('--json', 'the whole report, on one line', false)
+    .addOption(config)
+    .action(async ({ json, config: configFile }: { json: boolean; config: string }) => {
+      const { doctor } = await import('./doctor.ts')
+      await doctor({ configFile, json }, context)
+    })
 }
 
 function addConfigCommands(program: Command, { config, socket }: Located, context: CommandContext): void {

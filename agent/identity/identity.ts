@@ -34,32 +34,40 @@ export interface IdentityLocation {
   readonly liveFolder: string
 }
 
+interface SeedPaths {
+  readonly certificate?: string | undefined
+  readonly privateKey?: string | undefined
+  readonly rootCa: string
+}
+
+export interface IdentityPathsInUse extends IdentityPaths {
+  readonly isLive: boolean
+}
+
 /**
  * Reads the live identity, or the seed when there is no live one. The roots always come from the seed. Throws an
  * IdentityError that names the file; key material never stands in a message.
  */
 export async function loadIdentity({ seed, liveFolder }: IdentityLocation): Promise<Identity> {
+  const { isLive, ...paths } = await identityPaths({ seed, liveFolder })
+  return { ...(await readIdentity(paths)), origin: isLive ? 'live' : 'seed' }
+}
+
+/** The files that are in use. Throws an IdentityError where there are none, or where it cannot be told whether there is a live one. */
+export async function identityPaths({ seed, liveFolder }: IdentityLocation): Promise<IdentityPathsInUse> {
   const folder = await resolved(liveFolder)
+  const { certificate, privateKey, rootCa } = seed
   const live = {
     certificate: join(folder, identityFiles.certificate),
     privateKey: join(folder, identityFiles.privateKey),
   }
-  if (await exists(live.certificate)) return { ...(await readIdentity({ ...seed, ...live })), origin: 'live' }
-  const { certificate, privateKey, rootCa } = seed
-  if (certificate === undefined || privateKey === undefined) {
-    throw new IdentityError(
-      'missing',
-      `${live.certificate} is not there`,
-      'provision the appliance; the agent waits for it',
-    )
-  }
-  return { ...(await readIdentity({ certificate, privateKey, rootCa })), origin: 'seed' }
-}
-
-interface SeedPaths {
-  readonly certificate?: string | undefined
-  readonly privateKey?: string | undefined
-  readonly rootCa: string
+  if (await exists(live.certificate)) return { ...live, rootCa, isLive: true }
+  if (certificate !== undefined && privateKey !== undefined) return { certificate, privateKey, rootCa, isLive: false }
+  throw new IdentityError(
+    'missing',
+    `${live.certificate} is not there`,
+    'provision the appliance; the agent waits for it',
+  )
 }
 
 export interface IdentityPaths {

@@ -125,6 +125,9 @@ describe.skipIf(await lacksMosquitto('jobs of the agent'))('jobs, on the real pr
     const messages = arrivedMessages(cloud, group, 'diagnostics/job-1')
     expect(messages.some((text) => text.startsWith('{"part":"agent"'))).toBe(true)
     expect(messages.some((text) => text.includes('job received'))).toBe(true)
+    const found = messages.filter((text) => text.startsWith('{"part":"doctor['))
+    expect(found.some((text) => text.includes('"id":"mqtt","level":"pass"'))).toBe(true) // asked of itself
+    expect(found.filter((text) => text.includes('"level":"fail"'))).toEqual([])
   })
 
   test('fails a restart of the agent where no service manager would start it again', async () => {

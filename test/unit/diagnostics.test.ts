@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 
 import { sendDiagnostics } from '../../agent/diagnostics.ts'
+import { doctorReport } from '../../agent/doctor/doctor-report.ts'
 import { AgentError } from '../../agent/lib/errors.ts'
 import { createLog } from '../../agent/lib/log.ts'
 import { LogRing } from '../../agent/logs/log-ring.ts'
@@ -9,6 +10,10 @@ import { statusDocument } from '../support/status-document.ts'
 
 const target = { group: '/aws/panorama/devices/dock-1', stream: 'diagnostics/job-1' }
 const nowMs = Date.parse('2027-01-01T01:00:00.250Z') + 0.7
+
+const head = { at: '2027-01-01T01:00:00.000Z', agent: '1.2.3', user: 'panorama-agent' }
+const finding = { id: 'clock', level: 'fail', name: 'clock', text: 'it is slow', hint: 'set it' } as const
+const doctor = doctorReport(head, [finding])
 
 /** What is sent of an agent that logged `lines` to the destination. */
 class Bench {
@@ -23,7 +28,7 @@ class Bench {
 
   async send(logLines = 500, signal = new AbortController().signal): Promise<number> {
     const { destination, ring, status } = this
-    return await sendDiagnostics({ target, destination, status, recent: ring, logLines, nowMs }, signal)
+    return await sendDiagnostics({ target, destination, status, doctor, recent: ring, logLines, nowMs }, signal)
   }
 
   get messages(): readonly string[] {
@@ -31,7 +36,7 @@ class Bench {
   }
 }
 
-test('sends the status part by part, then the log, to a group and a stream that it makes', async () => {
+test('sends the status part by part, what the doctor found, then the log, to a group and a stream that it makes', async () => {
   const bench = new Bench()
   bench.status = statusDocument({ cameras: ['dock-1', 'dock-2'].map((name) => ({ name, state: 'ok' })) })
   bench.log('one', 'two')
@@ -39,6 +44,7 @@ test('sends the status part by part, then the log, to a group and a stream that 
   expect(sent).toBe(bench.messages.length)
   expect(bench.messages).toContain(JSON.stringify({ part: 'agent', value: bench.status.agent }))
   expect(bench.messages).toContain('{"part":"cameras[1]","value":{"name":"dock-2","state":"ok"}}')
+  expect(bench.messages).toContain(JSON.stringify({ part: 'doctor[0]', value: finding }))
   expect(bench.messages.slice(-2).join('\n')).toMatch(/one\n.*two$/)
   expect(new Set(bench.destination.events(target).map(({ timestampMs }) => timestampMs))).toEqual(
     new Set([Math.floor(nowMs)]),

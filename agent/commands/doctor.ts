@@ -1,0 +1,94 @@
+import { styleText } from 'node:util'
+
+import { agentVersion } from '../build-info.ts'
+import { openBase } from '../config/base-document.ts'
+import { defaultRuntimeFolder, defaultStateFolder, type Config } from '../config/config-schema.ts'
+import { configWarnings } from '../config/config-warnings.ts'
+import { ConfigError } from '../config/load-config.ts'
+import type { ConfigurationFacts } from '../doctor/configuration-check.ts'
+import { doctorReport } from '../doctor/doctor-report.ts'
+import { renderDoctor } from '../doctor/render-doctor.ts'
+import { runChecks } from '../doctor/run-checks.ts'
+import { createDoctor, doctorUser, type DoctorOverrides } from '../doctor-checks.ts'
+import { AgentError, reportError } from '../lib/errors.ts'
+import type { CommandContext } from './command-context.ts'
+import { readConfiguration } from './read-configuration.ts'
+import { isTerminal } from './verify-progress.ts'
+
+export interface DoctorCommand {
+  readonly configFile: string
+  readonly json: boolean
+  readonly overrides?: DoctorOverrides
+}
+
+const withinMs = 55_000
+const clearLine = '\r\u001b[K'
+
+/**
+ * `panorama-agent doctor [--json]`: looks at all that the agent needs and says what is wrong, within a minute. Needs no running
+ * agent. Throws when anything failed.
+ */
+export async function doctor(
+  { configFile, json, overrides = {} }: DoctorCommand,
+  context: CommandContext,
+): Promise<void> {
+  const { signal, stdout, stderr } = context
+  const at = new Date().toISOString()
+  const usualFolders = { state: defaultStateFolder, runtime: defaultRuntimeFolder }
+  const configuration = await lookAtConfiguration(configFile)
+  using doctor = await createDoctor({ ...configuration, usualFolders, overrides })
+  const { checks } = doctor
+  const progress = progressOn(stderr, checks.length)
+  const findings = await runChecks(checks, { signal, withinMs, onEnded: progress.ended }).finally(progress.clear)
+  const report = doctorReport({ at, agent: agentVersion, user: doctorUser() }, findings)
+  stdout.write(json ? `${JSON.stringify(report)}\n` : renderDoctor(report, renderOptions(stdout)))
+  const { fail } = report.counts
+  if (fail > 0) throw new AgentError(`${fail} ${fail === 1 ? 'check' : 'checks'} failed`)
+}
+
+interface LookedAt {
+  readonly configuration: ConfigurationFacts
+  readonly config: Config | undefined
+}
+
+/** The configuration that the agent would start with, which need not be what stands in the file. */
+async function lookAtConfiguration(file: string): Promise<LookedAt> {
+  try {
+    const { config, version, overlayWarning } = await readConfiguration(file)
+    const over = version === undefined ? '' : ` with configuration version ${version.number} over it`
+    const warnings = [...overlayWarning, ...configWarnings(config)]
+    return { config, configuration: { what: `${file}${over}`, faults: [], warnings } }
+  } catch (error) {
+    const faults = error instanceof ConfigError ? error.faults : [{ path: '', message: reportError(error).message }]
+    const copy = await openBase(file, defaultStateFolder).catch(() => undefined)
+    const fallback =
+      copy === undefined
+        ? undefined
+        : 'what follows is of the last configuration without a fault, which the agent would use'
+    return { config: copy?.config, configuration: { what: file, faults, warnings: [], fallback } }
+  }
+}
+
+function renderOptions(stdout: NodeJS.WritableStream) {
+  if (!isTerminal(stdout)) return {}
+  const columns = 'columns' in stdout && typeof stdout.columns === 'number' ? stdout.columns : undefined
+  return {
+    columns,
+    paint: (color: Parameters<typeof styleText>[0], text: string) => styleText(color, text, { stream: stdout }),
+  }
+}
+
+/** One line on a terminal, gone when it is over. */
+function progressOn(stderr: NodeJS.WritableStream, total: number) {
+  const isShown = isTerminal(stderr)
+  let done = 0
+  return {
+    ended: (): void => {
+      done += 1
+      if (isShown) stderr.write(`${clearLine}${done} of ${total} checks done`)
+    },
+    clear: (): void => {
+      if (isShown) stderr.write(clearLine)
+    },
+  }
+}

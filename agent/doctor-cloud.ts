@@ -1,0 +1,237 @@
+import type { LookupAddress } from 'node:dns'
+import type { LookupFunction } from 'node:net'
+
+import { createAwsCall, type AwsCall } from './aws/aws-call.ts'
+import { createAwsClients, type AwsClients } from './aws/aws-clients.ts'
+import { createChainedCredentialSource } from './aws/chained-credential-source.ts'
+import { createCloudWatchLogDestination } from './aws/cloudwatch-log-destination.ts'
+import { createInspectTls } from './aws/inspect-tls.ts'
+import { createIotCredentialSource } from './aws/iot-credential-source.ts'
+import { loopbackLookup } from './aws/loopback-lookup.ts'
+import { createPermissionProbes } from './aws/permission-probes.ts'
+import { ObservingRequestHandler } from './aws/request-handler.ts'
+import { sdkCredentials } from './aws/sdk-credentials.ts'
+import { serviceUrls } from './aws/service-hosts.ts'
+import { createServiceTrust } from './aws/trust.ts'
+import { releasedAtMs } from './build-info.ts'
+import type { Config } from './config/config-schema.ts'
+import type { CredentialSource, FetchedCredentials } from './credentials/credential-source.ts'
+import { ServerClock } from './credentials/server-clock.ts'
+import type { ResolvedAddress } from './doctor/dns-check.ts'
+import type { Endpoint } from './doctor/endpoint.ts'
+import type { Permissions } from './doctor/permission-check.ts'
+import type { InspectTls } from './doctor/tls-inspection.ts'
+import { readRootCa, type Identity } from './identity/identity.ts'
+import { createLog, type Log } from './lib/log.ts'
+import { monotonicMs } from './lib/monotonic.ts'
+
+export interface DoctorCloudOptions {
+  readonly config: Config
+  readonly identity: () => Promise<Identity>
+  readonly lookup?: LookupFunction | undefined
+}
+
+/** Everything that asks the cloud, with connections, credentials and a clock of its own: nothing of a running agent is used. */
+export interface DoctorCloud extends Disposable {
+  readonly clock: ServerClock
+  readonly inspectTls: InspectTls
+  readonly resolve: (host: string) => Promise<readonly ResolvedAddress[]>
+  readonly permissions: Permissions
+  /** Those that the configuration needs, each host and port once. */
+  readonly endpoints: () => Promise<readonly Endpoint[]>
+  readonly s3Endpoint: (accessPoint: string) => Promise<Endpoint>
+  readonly connectMqtt: (endpoint: string, signal: AbortSignal) => Promise<void>
+}
+
+const defaultPorts = { https: 443, mqtt: 8883 } as const
+
+export function doctorCloud({ config, identity, lookup = loopbackLookup }: DoctorCloudOptions): DoctorCloud {
+  const log = createLog({ level: 'error', sinks: [] })
+  const clock = new ServerClock({ releasedAtMs, log })
+  const { device, endpoints, identity: files } = config
+  const requestHandler = new ObservingRequestHandler({
+    trust: createServiceTrust(async () => await readRootCa(files.rootCa)),
+    onDate: (sample) => clock.observe(sample),
+    lookup,
+  })
+  const context = { config, identity, lookup, clock, requestHandler, log }
+  const credentials = heldCredentials(context)
+  const clients = createAwsClients({
+    region: device.region,
+    endpoints,
+    credentials: asSdk(credentials),
+    requestHandler,
+    clockOffsetMs: () => clock.offsetMs(),
+  })
+  return {
+    clock,
+    inspectTls: async (endpoint, signal) => {
+      const own = await identity().catch(() => undefined)
+      const ownRoots = await readRootCa(files.rootCa)
+      const onDate = clock.observe.bind(clock)
+      return await createInspectTls({ identity: own, ownRoots, onDate, lookup })(endpoint, signal)
+    },
+    resolve: (host) => resolveAll(host, lookup),
+    permissions: permissionsOf(context, clients, credentials),
+    endpoints: () => neededEndpoints(config, clients),
+    s3Endpoint: (accessPoint) => s3Endpoint(clients, accessPoint),
+    connectMqtt: async (endpoint, signal) => {
+      const { tryConnection } = await import('./aws/try-connection.ts')
+      const clientId = device.thingName
+      const clockOffsetMs = (): number => clock.offsetMs()
+      const { keepAliveSeconds } = config.jobs
+      const loadIdentity = identity
+      await tryConnection({ endpoint, clientId, keepAliveSeconds, loadIdentity, clockOffsetMs, log }, signal)
+    },
+    [Symbol.dispose]() {
+      clients[Symbol.dispose]()
+    },
+  }
+}
+
+interface CloudContext {
+  readonly config: Config
+  readonly identity: () => Promise<Identity>
+  readonly lookup: LookupFunction
+  readonly clock: ServerClock
+  readonly requestHandler: ObservingRequestHandler
+  readonly log: Log
+}
+
+/** Credentials that are fetched once, when they are first needed, and how long they are valid from then. */
+type HeldCredentials = (signal: AbortSignal) => Promise<FetchedCredentials & { readonly fetchedMs: number }>
+
+function heldCredentials(context: CloudContext): HeldCredentials {
+  const { config, identity, clock, requestHandler, lookup } = context
+  const base = held(
+    createIotCredentialSource({
+      endpoint: config.endpoints.credentials,
+      roleAlias: config.role.alias,
+      thingName: config.device.thingName,
+      loadIdentity: identity,
+      cloudNow: () => clock.now(),
+      onDate: (sample) => clock.observe(sample),
+      lookup,
+    }),
+  )
+  const { assume } = config.role
+  if (assume === undefined) return base
+  return held(
+    createChainedCredentialSource({
+      master: asSdk(base),
+      call: plainCall(requestHandler),
+      roleArn: assume.roleArn,
+      thingName: config.device.thingName,
+      region: config.device.region,
+      endpoint: config.endpoints.sts,
+      requestHandler,
+      clock,
+    }),
+  )
+}
+
+function held(source: CredentialSource): HeldCredentials {
+  let kept: ReturnType<HeldCredentials> | undefined
+  const fetch: HeldCredentials = async (signal) => ({ ...(await source.fetch(signal)), fetchedMs: monotonicMs() })
+  return (signal) => {
+    kept ??= fetch(signal)
+    return kept
+  }
+}
+
+function asSdk(credentials: HeldCredentials): ReturnType<typeof sdkCredentials> {
+  const never = new AbortController().signal
+  return sdkCredentials(async () => {
+    const { fetchedMs, ...fetched } = await credentials(never)
+    return { ...fetched, lifetimeMs: fetched.lifetimeMs - (monotonicMs() - fetchedMs) }
+  })
+}
+
+/** Credentials that are not taken are a finding; nobody gets others. */
+function plainCall(requestHandler: ObservingRequestHandler): AwsCall {
+  return createAwsCall({
+    credentials: { currentKeyId: () => undefined, invalidate: () => undefined },
+    onConnectionFailure: () => {
+      requestHandler.closeIdle()
+    },
+  })
+}
+
+function permissionsOf(
+  { config, clock, requestHandler, log }: CloudContext,
+  clients: AwsClients,
+  credentials: HeldCredentials,
+): Permissions {
+  const call = plainCall(requestHandler)
+  const { compression } = config.logs
+  return createPermissionProbes({
+    clients,
+    call,
+    destination: createCloudWatchLogDestination({ client: clients.logs, call, compression, log }),
+    cloudNow: () => clock.now(),
+    credentials: async (signal) => {
+      const { lifetimeMs } = await credentials(signal)
+      return new Date(clock.now() + lifetimeMs).toISOString()
+    },
+  })
+}
+
+async function neededEndpoints(config: Config, clients: AwsClients): Promise<readonly Endpoint[]> {
+  const { endpoints, cameras, artifacts, role, applications, device } = config
+  const urls = serviceUrls(clients)
+  const sts = endpoints.sts ?? `https://sts.${device.region}.amazonaws.com`
+  const accessPoints = [...new Set(artifacts.map(({ accessPoint }) => accessPoint))]
+  const all = [
+    iotEndpoint('credentials', endpoints.credentials),
+    ...(endpoints.mqtt === undefined ? [] : [iotEndpoint('mqtt', endpoints.mqtt)]),
+    ...(await Promise.all(accessPoints.map((accessPoint) => s3Endpoint(clients, accessPoint)))),
+    ...(cameras.streams.length === 0 ? [] : [serviceEndpoint('Secrets Manager', await urls.secretsManager())]),
+    serviceEndpoint('Logs', await urls.logs()),
+    ...(role.assume === undefined && applications.length === 0 ? [] : [serviceEndpoint('STS', new URL(sts))]),
+  ]
+  return all
+}
+
+async function s3Endpoint(clients: AwsClients, accessPoint: string): Promise<Endpoint> {
+  const name = accessPoint.split(/[:/]/).at(-1) ?? ''
+  return { ...serviceEndpoint('S3', await serviceUrls(clients).s3(accessPoint)), key: `s3.${name}`, name: `S3 ${name}` }
+}
+
+function iotEndpoint(key: 'credentials' | 'mqtt', hostPort: string): Endpoint {
+  const isMqtt = key === 'mqtt'
+  const url = new URL(`https://${hostPort}`)
+  const port = /:\d+$/.test(hostPort) ? Number(hostPort.split(':').at(-1)) : defaultPorts[isMqtt ? 'mqtt' : 'https']
+  return {
+    key,
+    name: isMqtt ? 'MQTT' : key,
+    host: bare(url.hostname),
+    port,
+    isTls: true,
+    trustsRootCaOnly: true,
+    isMqtt,
+  }
+}
+
+function serviceEndpoint(name: keyof typeof serviceKeys, url: URL): Endpoint {
+  const isTls = url.protocol === 'https:'
+  const port = url.port === '' ? (isTls ? defaultPorts.https : 80) : Number(url.port)
+  const key = serviceKeys[name]
+  return { key, name, host: bare(url.hostname), port, isTls, trustsRootCaOnly: false, isMqtt: false }
+}
+
+/** As the configuration names their endpoints. */
+const serviceKeys = { S3: 's3', 'Secrets Manager': 'secretsManager', Logs: 'logs', STS: 'sts' } as const
+
+/** An IPv6 address without its brackets. */
+function bare(hostname: string): string {
+  return hostname.replace(/^\[(.*)\]$/, '$1')
+}
+
+async function resolveAll(host: string, lookup: LookupFunction): Promise<readonly ResolvedAddress[]> {
+  const { promise, resolve, reject } = Promise.withResolvers<readonly LookupAddress[]>()
+  lookup(host, { all: true }, (error, addresses) => {
+    if (error !== null) reject(error)
+    else resolve(Array.isArray(addresses) ? addresses : [{ address: addresses, family: 4 }])
+  })
+  return await promise
+}

@@ -1,0 +1,191 @@
+import { readFile, stat } from 'node:fs/promises'
+
+import { findGroup } from './cameras/camera-groups.ts'
+import { UnseenError } from './doctor/doctor-check.ts'
+import { serviceAccess, type FileAccess, type ServiceUser } from './doctor/file-access.ts'
+import type { GroupFacts } from './doctor/group-check.ts'
+import type { CheckedIdentity } from './doctor/identity-check.ts'
+import { proxyPlace, type NamedProxy } from './doctor/proxy-check.ts'
+import type { RunProgram } from './doctor/run-program.ts'
+import type { PartFault, RunningAgent } from './doctor/service-check.ts'
+import { readUnit, type UnitFacts } from './doctor/service-unit.ts'
+import {
+  IdentityError,
+  identityPaths,
+  loadIdentity,
+  type Identity,
+  type IdentityLocation,
+} from './identity/identity.ts'
+import { reportError } from './lib/errors.ts'
+import { callAgent, NoAgentError, socketPathIn } from './status/status-client.ts'
+import type { PartStatus, StatusDocument } from './status/status-document.ts'
+
+/** What the machine says of the service, each asked once. */
+export interface DoctorHost {
+  readonly unit: (signal: AbortSignal) => Promise<UnitFacts | undefined>
+  readonly requestUnit: (signal: AbortSignal) => Promise<UnitFacts | undefined>
+  readonly groups: (signal: AbortSignal) => Promise<GroupFacts>
+  readonly agent: (signal: AbortSignal) => Promise<RunningAgent>
+  readonly proxies: (signal: AbortSignal) => Promise<readonly NamedProxy[]>
+  readonly journal: (signal: AbortSignal) => ReturnType<RunProgram>
+  readonly maySetClock: () => Promise<boolean>
+  readonly identity: () => Promise<Identity & CheckedIdentity>
+  readonly identityAccess: (signal: AbortSignal) => Promise<readonly FileAccess[]>
+}
+
+export interface DoctorHostOptions {
+  readonly run: RunProgram
+  readonly identity: IdentityLocation
+  readonly runtimeFolder: string
+}
+
+const serviceUnit = 'panorama-agent.service'
+const usualUser = 'panorama-agent'
+const statusWithinMs = 8_000
+const setClockFile = '/etc/panorama-agent/allowed/set-clock'
+const proxyVariables = ['HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy', 'HTTP_PROXY', 'http_proxy']
+
+export function doctorHost({ run, identity, runtimeFolder }: DoctorHostOptions): DoctorHost {
+  const unit = once((signal) => readUnit(serviceUnit, run, signal))
+  return {
+    unit,
+    requestUnit: (signal) => readUnit('panorama-agent-request.path', run, signal),
+    groups: async (signal) => await readGroups(await unit(signal)),
+    agent: once(async (signal) => await askAgent(runtimeFolder, await unit(signal), signal)),
+    proxies: async (signal) => proxiesOf(await unit(signal)),
+    journal: (signal) => run('journalctl', ['--lines=1', '--no-pager', '--output=cat'], signal),
+    maySetClock: async () => await stat(setClockFile).then(() => true, () => false), // prettier-ignore
+    identity: async () => await loadIdentity(identity).catch(unseenOr),
+    identityAccess: async (signal) => {
+      const user = await serviceUser(await unit(signal))
+      if (user === undefined) return []
+      const { certificate, privateKey } = await identityPaths(identity)
+      return await Promise.all([certificate, privateKey, identity.seed.rootCa].map((path) => serviceAccess(path, user)))
+    },
+  }
+}
+
+/** What the agent goes by of a proxy. This version has none of its own, and so goes by none. */
+function proxiesOf(unit: UnitFacts | undefined): readonly NamedProxy[] {
+  const set = proxyVariables.flatMap((name) => {
+    const value = unit?.environment.get(name) ?? ''
+    return value === '' ? [] : [{ where: `${name} of ${serviceUnit}`, proxy: proxyPlace(value), isUsed: false }]
+  })
+  return set.slice(0, 1)
+}
+
+/** A user who may not read a file cannot tell what is wrong with it. */
+function unseenOr(error: unknown): never {
+  if (error instanceof IdentityError && /\((EACCES|EPERM)\)/.test(error.message)) {
+    throw new UnseenError(error.message.split(' ')[0] ?? 'the identity')
+  }
+  throw error
+}
+
+async function askAgent(
+  runtimeFolder: string,
+  unit: UnitFacts | undefined,
+  signal: AbortSignal,
+): Promise<RunningAgent> {
+  try {
+    const question = { method: 'GET', path: '/status', withinMs: statusWithinMs, signal } as const
+    const { body } = await callAgent({ socketPath: socketPathIn(runtimeFolder), ...question })
+    return isStatus(body)
+      ? agentOf(body)
+      : { kind: 'unknown', text: 'what answers on its socket is no agent of this version' }
+  } catch (error) {
+    signal.throwIfAborted()
+    const { message, hint } = reportError(error)
+    if (!(error instanceof NoAgentError)) return { kind: 'unknown', text: message, hint }
+    if (unit?.active !== 'active') return { kind: 'none' }
+    const text = `${serviceUnit} is active, and does not answer at ${socketPathIn(runtimeFolder)}`
+    return { kind: 'unknown', text, hint: 'name the configuration that it runs with: --config' }
+  }
+}
+
+function isStatus(body: unknown): body is StatusDocument {
+  return typeof body === 'object' && body !== null && 'version' in body && body.version === 1 && 'identity' in body
+}
+
+function agentOf(status: StatusDocument): RunningAgent {
+  const { connection } = status
+  const parts: readonly (readonly [string, PartStatus])[] = [
+    ['identity', status.identity],
+    ...status.credentials.map((each) => [each.name, each] as const),
+    ...status.artifacts.map((each) => [`artifact ${each.name}`, each] as const),
+    ...status.cameras.map((each) => [`camera ${each.name}`, each] as const),
+    ...status.applications.map((each) => [`application ${each.name}`, each] as const),
+    ...(connection === undefined ? [] : [['connection', connection] as const]),
+    ...(status.jobs === undefined ? [] : [['jobs', status.jobs] as const]),
+    ['logs', status.logs],
+    ...status.logs.sources.map((each) => [each.stream, each] as const),
+  ]
+  const faults = parts.flatMap(([name, part]) => faultOf(name, part))
+  const overdue = status.overdue.map((name) => ({
+    name,
+    state: 'overdue',
+    message: 'it neither ended nor progressed by its own deadline',
+  }))
+  return {
+    kind: 'answers',
+    version: status.agent.version,
+    faults: [...faults, ...overdue],
+    connection:
+      connection === undefined
+        ? undefined
+        : { state: connection.state, message: connection.lastError?.message, hint: connection.lastError?.hint },
+  }
+}
+
+function faultOf(name: string, { state, lastError }: PartStatus): readonly PartFault[] {
+  if (lastError === undefined || state === 'ok' || state === 'connected') return []
+  return [{ name, state, message: lastError.message, hint: lastError.hint }]
+}
+
+/** The groups that the service gets: those of the unit, and those that /etc/group has its user in. */
+async function readGroups(unit: UnitFacts | undefined): Promise<GroupFacts> {
+  const text = await readFile('/etc/group', 'utf8').catch(() => '')
+  const exists = (group: string): boolean => findGroup(text, group) !== undefined
+  if (unit === undefined || unit.load === 'not-found') {
+    return { exists, isOfService: undefined }
+  }
+  const user = unit.user === '' ? 'root' : unit.user
+  return {
+    exists,
+    isOfService: (group) => user === 'root' || unit.groups.includes(group) || isMember(text, group, user),
+  }
+}
+
+function isMember(text: string, group: string, user: string): boolean {
+  if (group === user) return true
+  const fields = text.split('\n').map((line) => line.split(':'))
+  return fields.some(([name, , , members = '']) => name === group && members.split(',').includes(user))
+}
+
+/** Undefined where there is no such user, as on a machine where the package is not installed. */
+async function serviceUser(unit: UnitFacts | undefined): Promise<ServiceUser | undefined> {
+  if (unit === undefined || unit.load === 'not-found') return undefined
+  const name = unit.user === '' ? usualUser : unit.user
+  const [users, groups] = await Promise.all(
+    ['/etc/passwd', '/etc/group'].map((path) => readFile(path, 'utf8').catch(() => '')),
+  )
+  const entry = (users ?? '')
+    .split('\n')
+    .map((line) => line.split(':'))
+    .find(([found]) => found === name)
+  if (entry === undefined) return undefined
+  const [, , uid, gid] = entry
+  const more = (groups ?? '').split('\n').flatMap((line) => {
+    const [group = '', , id, members = ''] = line.split(':')
+    return members.split(',').includes(name) || unit.groups.includes(group) ? [Number(id)] : []
+  })
+  return { name, uid: Number(uid), gids: [Number(gid), ...more] }
+}
+
+function once<T>(read: (signal: AbortSignal) => Promise<T>): (signal: AbortSignal) => Promise<T> {
+  let kept: Promise<T> | undefined
+  return (signal) => {
+    kept ??= read(signal)
+    return kept
+  }
+}

@@ -1,0 +1,50 @@
+import { fail, pass, skip, type Check, type Outcome } from './doctor-check.ts'
+import type { RunningAgent } from './service-check.ts'
+
+export interface MqttDeps {
+  readonly agent: (signal: AbortSignal) => Promise<RunningAgent>
+  /** Connects as the thing, and disconnects. Throws what keeps it from that, with a hint. */
+  readonly connect: (signal: AbortSignal) => Promise<void>
+  readonly endpoint: string
+  readonly thingName: string
+}
+
+/**
+ * AWS IoT ends the connection of a client whose id another one takes, and the policy allows no other id than the thing name: so
+ * where an agent runs, or may run, it is asked and not disturbed.
+ */
+export function mqttCheck({ agent, connect, endpoint, thingName }: MqttDeps): Check {
+  return {
+    id: 'mqtt',
+    name: 'MQTT',
+    withinMs: 20_000,
+    needs: ['identity', 'identity.dates', 'tls.mqtt'],
+    run: async (signal) => {
+      const running = await agent(signal)
+      if (running.kind === 'answers') return [ofAgent(running.connection)]
+      if (running.kind === 'unknown')
+        return [
+          skip(
+            `not tried, because it would end the connection of an agent that may run: ${running.text}`,
+            running.hint,
+          ),
+        ]
+      await connect(signal)
+      return [pass(`${endpoint} takes ${thingName} as a client`)]
+    },
+  }
+}
+
+function ofAgent(connection: Extract<RunningAgent, { kind: 'answers' }>['connection']): Outcome {
+  if (connection === undefined)
+    return skip(
+      'the running agent has a configuration without endpoints.mqtt',
+      'reload it: systemctl reload panorama-agent',
+    )
+  const { state, message, hint } = connection
+  if (state === 'connected') return pass('the running agent is connected')
+  const why = message === undefined ? '' : `: ${message}`
+  return state === 'down'
+    ? fail(`the running agent has no connection${why}`, hint)
+    : skip(`the running agent is ${state}${why}`)
+}

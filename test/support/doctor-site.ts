@@ -1,0 +1,85 @@
+import { mkdir } from 'node:fs/promises'
+
+import { doctor } from '../../agent/commands/doctor.ts'
+import type { DoctorReport, Finding } from '../../agent/doctor/doctor-check.ts'
+import type { RunProgram } from '../../agent/doctor/run-program.ts'
+import { startIotCloud, type IotCloud, type IotCloudOptions } from '../cloud/iot/iot-cloud.ts'
+import { createApplianceFiles, type ApplianceFiles } from './appliance-files.ts'
+import { outputStream } from './output-stream.ts'
+import { startRtspCamera, type RtspCamera } from './rtsp-camera.ts'
+import { tempFolder } from './temp-folder.ts'
+
+/** A local cloud with AWS IoT Core, an appliance of every kind of entry, and a camera; no agent runs. */
+export interface DoctorSite extends AsyncDisposable {
+  readonly cloud: IotCloud
+  readonly files: ApplianceFiles
+  readonly camera: RtspCamera
+  /** Runs the command; what it printed, and what it threw. */
+  readonly run: (options?: DoctorRunOptions) => Promise<DoctorRun>
+}
+
+export interface DoctorRunOptions {
+  readonly configFile?: string
+  readonly json?: boolean
+  readonly run?: RunProgram
+  readonly signal?: AbortSignal
+}
+
+export interface DoctorRun {
+  readonly text: string
+  readonly error: unknown
+  /** Of a run with `json`, by id. */
+  readonly findings: ReadonlyMap<string, Finding>
+}
+
+const doctorThing = 'appliance-a'
+export const doctorPassword = 'pw-Doctor_4Kq9'
+const secretId = `panorama/${doctorThing}/dock-1`
+
+/** What a machine without systemd answers. */
+const noSystemd: RunProgram = () =>
+  Promise.resolve({ exitCode: undefined, errorCode: 'ENOENT', stdout: '', stderr: '' })
+
+export async function createDoctorSite(options: IotCloudOptions = {}): Promise<DoctorSite> {
+  await using resources = new AsyncDisposableStack()
+  const cloud = resources.use(await startIotCloud(options))
+  cloud.quotas.enforce(false)
+  const camera = resources.use(await startRtspCamera({ username: 'viewer', password: doctorPassword }))
+  const { path: folder } = resources.use(await tempFolder())
+  const files = await createApplianceFiles({ cloud, folder, thingName: doctorThing, config: workers(cloud) })
+  await mkdir(files.stateFolder)
+  cloud.secrets.createSecret(
+    secretId,
+    JSON.stringify({ username: 'viewer', password: doctorPassword, streamUrl: camera.streamUrl }),
+  )
+  await cloud.s3.putObject({ bucket: cloud.names.bucket, key: 'app/model', body: 'one' })
+  const owned = resources.move()
+  return {
+    cloud,
+    files,
+    camera,
+    run: (how) => runDoctor(files, how),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
+}
+
+async function runDoctor(files: ApplianceFiles, options: DoctorRunOptions = {}): Promise<DoctorRun> {
+  const { configFile = files.configFile, json = true, run = noSystemd } = options
+  const signal = options.signal ?? new AbortController().signal
+  const [stdout, stderr] = [outputStream(), outputStream()]
+  const context = { signal, stdout, stderr, service: {}, onHangup: () => undefined }
+  const error: unknown = await doctor({ configFile, json, overrides: { run } }, context).catch(
+    (thrown: unknown) => thrown,
+  )
+  const text = stdout.text()
+  const { findings } = json && text !== '' ? (JSON.parse(text) as DoctorReport) : { findings: [] }
+  return { text, error, findings: new Map(findings.map((finding) => [finding.id, finding])) }
+}
+
+function workers({ names }: IotCloud): Readonly<Record<string, unknown>> {
+  return {
+    artifacts: [{ name: 'app', accessPoint: names.accessPointArn, prefix: 'app/' }],
+    downloads: { minFreeBytes: 0 },
+    cameras: { streams: [{ name: 'dock-1', secretId }] },
+  }
+}

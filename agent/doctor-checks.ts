@@ -15,14 +15,20 @@ import { clockCheck } from './doctor/clock-check.ts'
 import { configurationCheck, type ConfigurationFacts } from './doctor/configuration-check.ts'
 import { diskCheck } from './doctor/disk-check.ts'
 import { dnsCheck, fewAtATime, readResolvers } from './doctor/dns-check.ts'
-import type { Check } from './doctor/doctor-check.ts'
+import { skip, type Check } from './doctor/doctor-check.ts'
 import { isLoopbackHost, type Endpoint } from './doctor/endpoint.ts'
 import { groupsCheck } from './doctor/group-check.ts'
 import { certificateDatesCheck, identityCheck, rootsCheck, type IdentityDeps } from './doctor/identity-check.ts'
 import { journalCheck } from './doctor/journal-check.ts'
 import { mqttCheck } from './doctor/mqtt-check.ts'
 import { networkCheck, readNetwork } from './doctor/network-check.ts'
-import { artifactCheck, credentialsCheck, logsCheck, secretsCheck } from './doctor/permission-check.ts'
+import {
+  applicationCheck,
+  artifactCheck,
+  credentialsCheck,
+  logsCheck,
+  secretsCheck,
+} from './doctor/permission-check.ts'
 import { proxyCheck } from './doctor/proxy-check.ts'
 import { runProgram, type RunProgram } from './doctor/run-program.ts'
 import { requestHandlerCheck, runningAgentCheck, serviceCheck } from './doctor/service-check.ts'
@@ -110,8 +116,19 @@ function withoutConfig({ configuration, usualFolders }: DoctorOptions, host: Doc
     networkCheck(false),
     proxyCheck(host.proxies),
     clockCheck(() => clockFacts(undefined, host), []),
+    unconfiguredCheck,
     ...serviceChecks(host),
   ]
+}
+
+const unconfiguredCheck: Check = {
+  id: 'endpoints',
+  name: 'all else',
+  withinMs: 1_000,
+  run: () =>
+    Promise.resolve([
+      skip('identity, endpoints and permissions are looked at once there is a configuration without a fault'),
+    ]),
 }
 
 function machineChecks({ config, configuration, host, endpoints }: DoctorContext): readonly Check[] {
@@ -178,6 +195,7 @@ async function accessChecks(context: DoctorContext): Promise<readonly Check[]> {
   const connect = (signal: AbortSignal): Promise<void> => cloud.connectMqtt(mqtt ?? '', signal)
   return [
     credentialsCheck(permissions, role.alias),
+    ...config.applications.map((application) => applicationCheck(application, permissions)),
     ...(mqtt === undefined
       ? []
       : [mqttCheck({ agent: host.agent, connect, endpoint: mqtt, thingName: device.thingName })]),

@@ -11,7 +11,7 @@ import { loopbackLookup } from './aws/loopback-lookup.ts'
 import { createPermissionProbes } from './aws/permission-probes.ts'
 import { ObservingRequestHandler } from './aws/request-handler.ts'
 import { sdkCredentials } from './aws/sdk-credentials.ts'
-import { serviceUrls } from './aws/service-hosts.ts'
+import { serviceUrls, type ServiceUrls } from './aws/service-hosts.ts'
 import { createServiceTrust } from './aws/trust.ts'
 import { releasedAtMs } from './build-info.ts'
 import type { Config } from './config/config-schema.ts'
@@ -74,7 +74,7 @@ export function doctorCloud({ config, identity, lookup = loopbackLookup }: Docto
     resolve: (host) => resolveAll(host, lookup),
     permissions: permissionsOf(context, clients, credentials),
     endpoints: () => neededEndpoints(config, clients),
-    s3Endpoint: (accessPoint) => s3Endpoint(clients, accessPoint),
+    s3Endpoint: (accessPoint) => s3Endpoint(serviceUrls(clients, config), accessPoint),
     connectMqtt: async (endpoint, signal) => {
       const { tryConnection } = await import('./aws/try-connection.ts')
       const clientId = device.thingName
@@ -102,18 +102,8 @@ interface CloudContext {
 type HeldCredentials = (signal: AbortSignal) => Promise<FetchedCredentials & { readonly fetchedMs: number }>
 
 function heldCredentials(context: CloudContext): HeldCredentials {
-  const { config, identity, clock, requestHandler, lookup } = context
-  const base = held(
-    createIotCredentialSource({
-      endpoint: config.endpoints.credentials,
-      roleAlias: config.role.alias,
-      thingName: config.device.thingName,
-      loadIdentity: identity,
-      cloudNow: () => clock.now(),
-      onDate: (sample) => clock.observe(sample),
-      lookup,
-    }),
-  )
+  const { config, clock, requestHandler } = context
+  const base = held(aliasSource(context, config.role.alias))
   const { assume } = config.role
   if (assume === undefined) return base
   return held(
@@ -128,6 +118,18 @@ function heldCredentials(context: CloudContext): HeldCredentials {
       clock,
     }),
   )
+}
+
+function aliasSource({ config, identity, clock, lookup }: CloudContext, roleAlias: string): CredentialSource {
+  return createIotCredentialSource({
+    endpoint: config.endpoints.credentials,
+    roleAlias,
+    thingName: config.device.thingName,
+    loadIdentity: identity,
+    cloudNow: () => clock.now(),
+    onDate: (sample) => clock.observe(sample),
+    lookup,
+  })
 }
 
 function held(source: CredentialSource): HeldCredentials {
@@ -157,11 +159,8 @@ function plainCall(requestHandler: ObservingRequestHandler): AwsCall {
   })
 }
 
-function permissionsOf(
-  { config, clock, requestHandler, log }: CloudContext,
-  clients: AwsClients,
-  credentials: HeldCredentials,
-): Permissions {
+function permissionsOf(context: CloudContext, clients: AwsClients, credentials: HeldCredentials): Permissions {
+  const { config, clock, requestHandler, log } = context
   const call = plainCall(requestHandler)
   const { compression } = config.logs
   return createPermissionProbes({
@@ -169,32 +168,33 @@ function permissionsOf(
     call,
     destination: createCloudWatchLogDestination({ client: clients.logs, call, compression, log }),
     cloudNow: () => clock.now(),
-    credentials: async (signal) => {
-      const { lifetimeMs } = await credentials(signal)
-      return new Date(clock.now() + lifetimeMs).toISOString()
-    },
+    credentials: async (signal) => validUntil(clock, await credentials(signal)),
+    ofApplication: async (roleAlias, signal) => validUntil(clock, await aliasSource(context, roleAlias).fetch(signal)),
   })
 }
 
-async function neededEndpoints(config: Config, clients: AwsClients): Promise<readonly Endpoint[]> {
-  const { endpoints, cameras, artifacts, role, applications, device } = config
-  const urls = serviceUrls(clients)
-  const sts = endpoints.sts ?? `https://sts.${device.region}.amazonaws.com`
-  const accessPoints = [...new Set(artifacts.map(({ accessPoint }) => accessPoint))]
-  const all = [
-    iotEndpoint('credentials', endpoints.credentials),
-    ...(endpoints.mqtt === undefined ? [] : [iotEndpoint('mqtt', endpoints.mqtt)]),
-    ...(await Promise.all(accessPoints.map((accessPoint) => s3Endpoint(clients, accessPoint)))),
-    ...(cameras.streams.length === 0 ? [] : [serviceEndpoint('Secrets Manager', await urls.secretsManager())]),
-    serviceEndpoint('Logs', await urls.logs()),
-    ...(role.assume === undefined && applications.length === 0 ? [] : [serviceEndpoint('STS', new URL(sts))]),
-  ]
-  return all
+function validUntil(clock: ServerClock, { lifetimeMs }: FetchedCredentials): string {
+  return new Date(clock.now() + lifetimeMs).toISOString()
 }
 
-async function s3Endpoint(clients: AwsClients, accessPoint: string): Promise<Endpoint> {
+async function neededEndpoints(config: Config, clients: AwsClients): Promise<readonly Endpoint[]> {
+  const { endpoints, cameras, artifacts, role, applications } = config
+  const urls = serviceUrls(clients, config)
+  const accessPoints = [...new Set(artifacts.map(({ accessPoint }) => accessPoint))]
+  const s3 = await Promise.all(accessPoints.map((accessPoint) => s3Endpoint(urls, accessPoint)))
+  return [
+    iotEndpoint('credentials', endpoints.credentials),
+    ...(endpoints.mqtt === undefined ? [] : [iotEndpoint('mqtt', endpoints.mqtt)]),
+    ...(s3.length === 1 ? s3.map((endpoint) => ({ ...endpoint, name: 'S3' })) : s3),
+    ...(cameras.streams.length === 0 ? [] : [serviceEndpoint('Secrets Manager', await urls.secretsManager())]),
+    serviceEndpoint('Logs', await urls.logs()),
+    ...(role.assume === undefined && applications.length === 0 ? [] : [serviceEndpoint('STS', await urls.sts())]),
+  ]
+}
+
+async function s3Endpoint(urls: ServiceUrls, accessPoint: string): Promise<Endpoint> {
   const name = accessPoint.split(/[:/]/).at(-1) ?? ''
-  return { ...serviceEndpoint('S3', await serviceUrls(clients).s3(accessPoint)), key: `s3.${name}`, name: `S3 ${name}` }
+  return { ...serviceEndpoint('S3', await urls.s3(accessPoint)), key: `s3.${name}`, name: `S3 ${name}` }
 }
 
 function iotEndpoint(key: 'credentials' | 'mqtt', hostPort: string): Endpoint {

@@ -13,6 +13,7 @@ export interface PermissionProbesDeps {
   readonly clients: AwsClients
   readonly call: AwsCall
   readonly credentials: Permissions['credentials']
+  readonly ofApplication: Permissions['ofApplication']
   readonly destination: Pick<LogDestination, 'createStream' | 'createGroup'>
   readonly cloudNow: () => number
 }
@@ -30,9 +31,10 @@ const withinMs = 10_000
  * there already, says that the action is allowed.
  */
 export function createPermissionProbes(deps: PermissionProbesDeps): Permissions {
-  const { clients, call, credentials, destination, cloudNow } = deps
+  const { clients, call, credentials, ofApplication, destination, cloudNow } = deps
   return {
     credentials,
+    ofApplication,
     list: async ({ accessPoint, prefix }, signal) => {
       const command = new ListObjectsV2Command({ Bucket: accessPoint, Prefix: prefix, MaxKeys: 1 })
       const options = { ...s3('ListObjectsV2', accessPoint), signal }

@@ -1,17 +1,38 @@
+import type { Config } from '../config/config-schema.ts'
 import type { AwsClients } from './aws-clients.ts'
+
+type UrlConfig = Pick<Config, 'device' | 'endpoints'>
 
 /** Where the SDK itself would go, so that every rule of partitions, dual stack and overrides is its own. */
 export interface ServiceUrls {
   readonly s3: (accessPoint: string) => Promise<URL>
   readonly secretsManager: () => Promise<URL>
   readonly logs: () => Promise<URL>
+  readonly sts: () => Promise<URL>
 }
 
-export function serviceUrls({ s3, secretsManager, logs }: AwsClients): ServiceUrls {
+export function serviceUrls({ s3, secretsManager, logs }: AwsClients, config: UrlConfig): ServiceUrls {
   return {
     s3: (accessPoint) => urlOf(s3, { Bucket: accessPoint, UseArnRegion: true }),
     secretsManager: () => urlOf(secretsManager),
     logs: () => urlOf(logs),
+    sts: () => stsUrl(config),
+  }
+}
+
+/** Loaded only where roles are chained or applications have theirs. */
+async function stsUrl({ device, endpoints }: UrlConfig): Promise<URL> {
+  const { STSClient } = await import('@aws-sdk/client-sts')
+  const client = new STSClient({
+    region: device.region,
+    useDualstackEndpoint: endpoints.dualStack,
+    useFipsEndpoint: endpoints.fips,
+    ...(endpoints.sts === undefined ? {} : { endpoint: endpoints.sts }),
+  })
+  try {
+    return await urlOf(client)
+  } finally {
+    client.destroy()
   }
 }
 

@@ -10,7 +10,8 @@ import { doctorReport } from '../doctor/doctor-report.ts'
 import { renderDoctor } from '../doctor/render-doctor.ts'
 import { runChecks } from '../doctor/run-checks.ts'
 import { createDoctor, doctorUser, type DoctorOverrides } from '../doctor-checks.ts'
-import { AgentError, reportError } from '../lib/errors.ts'
+import { withDeadline } from '../lib/abort.ts'
+import { AgentError, DeadlineError, reportError } from '../lib/errors.ts'
 import type { CommandContext } from './command-context.ts'
 import { readConfiguration } from './read-configuration.ts'
 import { isTerminal } from './verify-progress.ts'
@@ -21,7 +22,9 @@ export interface DoctorCommand {
   readonly overrides?: DoctorOverrides
 }
 
-const withinMs = 55_000
+const withinMs = 50_000
+/** A disk that does not answer holds nothing up. */
+const readWithinMs = 5_000
 const clearLine = '\r\u001b[K'
 
 /**
@@ -35,7 +38,7 @@ export async function doctor(
   const { signal, stdout, stderr } = context
   const at = new Date().toISOString()
   const usualFolders = { state: defaultStateFolder, runtime: defaultRuntimeFolder }
-  const configuration = await lookAtConfiguration(configFile)
+  const configuration = await lookAtConfiguration(configFile, signal)
   using doctor = await createDoctor({ ...configuration, usualFolders, overrides })
   const { checks } = doctor
   const progress = progressOn(stderr, checks.length)
@@ -52,20 +55,25 @@ interface LookedAt {
 }
 
 /** The configuration that the agent would start with, which need not be what stands in the file. */
-async function lookAtConfiguration(file: string): Promise<LookedAt> {
+async function lookAtConfiguration(file: string, signal: AbortSignal): Promise<LookedAt> {
   try {
-    const { config, version, overlayWarning } = await readConfiguration(file)
+    const deadline = { signal, withinMs: readWithinMs, what: 'reading the configuration' }
+    const made = await withDeadline(deadline, async () => await readConfiguration(file))
+    const { config, version, overlayWarning } = made
     const over = version === undefined ? '' : ` with configuration version ${version.number} over it`
     const warnings = [...overlayWarning, ...configWarnings(config)]
     return { config, configuration: { what: `${file}${over}`, faults: [], warnings } }
   } catch (error) {
+    signal.throwIfAborted()
     const faults = error instanceof ConfigError ? error.faults : [{ path: '', message: reportError(error).message }]
-    const copy = await openBase(file, defaultStateFolder).catch(() => undefined)
+    const isUnseen = faults.some(({ message }) => /\((EACCES|EPERM)\)/.test(message))
+    const copy =
+      error instanceof DeadlineError ? undefined : await openBase(file, defaultStateFolder).catch(() => undefined)
     const fallback =
       copy === undefined
         ? undefined
         : 'what follows is of the last configuration without a fault, which the agent would use'
-    return { config: copy?.config, configuration: { what: file, faults, warnings: [], fallback } }
+    return { config: copy?.config, configuration: { what: file, faults, warnings: [], fallback, isUnseen } }
   }
 }
 

@@ -1,4 +1,4 @@
-import { fail, pass, warn, type Check, type Outcome } from './doctor-check.ts'
+import { fail, pass, UnseenError, warn, type Check, type Outcome } from './doctor-check.ts'
 
 /** What was found of the configuration before anything else could be. */
 export interface ConfigurationFacts {
@@ -6,6 +6,8 @@ export interface ConfigurationFacts {
   readonly what: string
   readonly faults: readonly PathMessage[]
   readonly warnings: readonly PathMessage[]
+  /** Whether it may not be read by whoever runs this, so that nothing is known of it. */
+  readonly isUnseen?: boolean
   /** What a fault leads to, as a clause. */
   readonly fallback?: string | undefined
 }
@@ -18,12 +20,13 @@ interface PathMessage {
 
 const shownFaults = 20
 
-export function configurationCheck({ what, faults, warnings, fallback }: ConfigurationFacts): Check {
+export function configurationCheck({ what, faults, warnings, fallback, isUnseen = false }: ConfigurationFacts): Check {
   return {
     id: 'configuration',
     name: 'configuration',
     withinMs: 1_000,
     run: () => {
+      if (isUnseen) return Promise.reject(new UnseenError(what))
       if (faults.length === 0 && warnings.length === 0) return Promise.resolve([pass(`${what} has no fault`)])
       const hint = 'mend it; /usr/share/panorama-agent/agent.schema.json describes every field'
       const outcomes: Outcome[] = [

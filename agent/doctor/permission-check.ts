@@ -8,6 +8,8 @@ import { fail, pass, skip, warn, type Check, type Outcome } from './doctor-check
 export interface Permissions {
   /** Answers until when they are valid: ISO 8601. */
   readonly credentials: (signal: AbortSignal) => Promise<string>
+  /** The same of the role alias of an application. */
+  readonly ofApplication: (roleAlias: string, signal: AbortSignal) => Promise<string>
   /** The key of one object, if there is any. */
   readonly list: (artifact: ArtifactPlace, signal: AbortSignal) => Promise<string | undefined>
   /** Reads at most one byte of an object, or learns that it is not there. */
@@ -39,6 +41,21 @@ export function credentialsCheck(permissions: Pick<Permissions, 'credentials'>, 
     needs: ['identity', 'identity.dates', 'tls.credentials'],
     run: async (signal) => [
       pass(`role alias ${roleAlias} gave some, valid until ${await permissions.credentials(signal)}`),
+    ],
+  }
+}
+
+export function applicationCheck(
+  { name, roleAlias }: { readonly name: string; readonly roleAlias: string },
+  { ofApplication }: Pick<Permissions, 'ofApplication'>,
+): Check {
+  return {
+    id: `credentials.application.${name}`,
+    name: `application ${name}`,
+    withinMs,
+    needs: ['credentials'],
+    run: async (signal) => [
+      pass(`role alias ${roleAlias} gave credentials, valid until ${await ofApplication(roleAlias, signal)}`),
     ],
   }
 }

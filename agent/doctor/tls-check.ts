@@ -14,8 +14,13 @@ export function tlsCheck(endpoint: Endpoint, inspect: InspectTls): Check {
     name: `TLS ${endpoint.name}`,
     withinMs: 10_000,
     needs: [`dns.${endpoint.key}`],
-    run: async (signal) => [tlsOutcome(endpoint, await inspect(endpoint, signal), Date.now())],
+    run: async (signal) => [await look(endpoint, inspect, signal)],
   }
+}
+
+async function look(endpoint: Endpoint, inspect: InspectTls, signal: AbortSignal): Promise<Outcome> {
+  if (!endpoint.isTls) return pass(`${endpoint.host}:${endpoint.port} is plain HTTP on this machine, as configured`)
+  return tlsOutcome(endpoint, await inspect(endpoint, signal), Date.now())
 }
 
 export function tlsOutcome(endpoint: Endpoint, inspection: TlsInspection, nowMs: number): Outcome {

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import type { DoctorReport } from '../../agent/doctor/doctor-check.ts'
+import { AgentProcess } from '../support/agent-process.ts'
 import { authorityExtensions, makeCertificate, serverExtensions } from '../support/certificates.ts'
 import { createDoctorSite, doctorPassword, type DoctorRun, type DoctorSite } from '../support/doctor-site.ts'
 import { startScriptedServer } from '../support/scripted-server.ts'
@@ -275,6 +276,44 @@ test('names what keeps MQTT from connecting', async () => {
   await site.cloud.iot.startBroker()
   expect(levels(run, 'fail')).toEqual(['mqtt'])
   expect(run.findings.get('mqtt')?.text).toContain('localhost')
+})
+
+test('asks a running agent for its connection, and does not end it', async () => {
+  await using site = await createDoctorSite()
+  await using agent = new AgentProcess(site.files)
+  await agent.until(({ connection }) => connection?.state === 'connected')
+  const connects = site.cloud.requests.count({ action: 'Connect' })
+  const run = await site.run()
+  expect(run.findings.get('mqtt')).toMatchObject({ level: 'pass', text: 'the running agent is connected' })
+  expect(site.cloud.requests.count({ action: 'Connect' })).toBe(connects)
+  expect(levels(run, 'fail')).toEqual([])
+  expect([...run.findings.keys()].some((id) => id.startsWith('agent'))).toBe(true)
+})
+
+test('goes by a chained role, and asks for the credentials of applications', async () => {
+  await using site = await createDoctorSite()
+  const { cloud, files } = site
+  const { certificateId } = files
+  const { roleAlias, roleArn } = cloud.createRoleChain()
+  const application = await cloud.createApplication({ name: 'counter', certificateId })
+  const statement = { effect: 'Allow', actions: ['iot:AssumeRoleWithCertificate'], resources: ['*'] } as const
+  const {
+    version,
+    statements: [first],
+  } = cloud.policies.iotDevicePolicy
+  if (first === undefined) throw new Error('the policy has no statement')
+  cloud.appliances.addIotPolicy(certificateId, { version, statements: [{ ...first, ...statement }] })
+  const run = await site.run({
+    configFile: await variant(site, 'chain', {
+      role: { alias: roleAlias, assume: { roleArn } },
+      applications: [{ name: 'counter', roleAlias: application.roleAlias, group: 'root' }],
+      cameras: {},
+    }),
+  })
+  expect(levels(run, 'fail')).toEqual([])
+  expect(levels(run, 'pass')).toEqual(
+    expect.arrayContaining(['tls.sts', 'credentials', 'credentials.application.counter', 'permission.logs.put']),
+  )
 })
 
 test('ends with its signal', async () => {

@@ -59,6 +59,8 @@ it('shows no password, token or key anywhere but in the files of cameras and app
   await command(site, ['refresh', 'broken'], places)
   await command(site, ['refresh', 'denied'], places)
   await command(site, ['status'], places)
+  await command(site, ['doctor'], places)
+  await command(site, ['doctor', '--json'], places)
   cloud.sessions.invalidateAll()
   await site.sync()
   await cloud.unreachable()

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { cameraOutcome, camerasCheck } from '../../../agent/doctor/camera-check.ts'
 import type { Check, Outcome } from '../../../agent/doctor/doctor-check.ts'
 import {
+  applicationCheck,
   artifactCheck,
   credentialsCheck,
   logsCheck,
@@ -13,6 +14,7 @@ import { AgentError } from '../../../agent/lib/errors.ts'
 
 const allowed: Permissions = {
   credentials: () => Promise.resolve('2027-01-01T01:00:00.000Z'),
+  ofApplication: () => Promise.resolve('2027-01-01T01:00:00.000Z'),
   list: () => Promise.resolve('app/model'),
   get: () => Promise.resolve('read'),
   secret: () => Promise.resolve('u:p'),
@@ -49,6 +51,18 @@ test('says until when credentials are valid, and lets through what keeps them aw
     { level: 'pass', text: 'role alias alias gave some, valid until 2027-01-01T01:00:00.000Z' },
   ])
   await expect(outcomesOf(credentialsCheck({ credentials: denied }, 'alias'))).rejects.toThrow('denied')
+})
+
+test('asks for the credentials of each application by its own role alias', async () => {
+  const asked: string[] = []
+  const ofApplication: Permissions['ofApplication'] = (roleAlias) => {
+    asked.push(roleAlias)
+    return Promise.resolve('2027-01-01T01:00:00.000Z')
+  }
+  const check = applicationCheck({ name: 'counter', roleAlias: 'counter-alias' }, { ofApplication })
+  expect([check.id, check.needs]).toEqual(['credentials.application.counter', ['credentials']])
+  expect(await levelsOf(check)).toEqual(['pass'])
+  expect(asked).toEqual(['counter-alias'])
 })
 
 test('reads of an artifact what it listed, or asks for the manifest where nothing is there', async () => {

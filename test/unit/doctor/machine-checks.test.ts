@@ -43,6 +43,11 @@ test('says whether anything keeps the clock, as far as the kernel may be asked',
   expect([await levelOf(true), await levelOf(false), await levelOf(undefined)]).toEqual(['pass', 'warn', 'skip'])
 })
 
+test('cannot judge a configuration that the user may not read', async () => {
+  const facts = { what: '/c.json', faults: [], warnings: [], isUnseen: true }
+  await expect(outcomesOf(configurationCheck(facts))).rejects.toMatchObject({ name: 'UnseenError' })
+})
+
 test('names every fault of the configuration by its path, twenty at most', async () => {
   const fault = { path: 'role.alias', message: 'is missing' }
   const warnings = [{ path: 'logs', message: 'is odd' }]

@@ -55,6 +55,7 @@ test('reads default routes as the kernel shows them', () => {
   const v6 = [
     `${zero} 00 ${zero} 00 fe800000000000000000000000000001 00000400 00000001 00000000 00450003     eth0`,
     `${zero} 00 ${zero} 00 ${zero} ffffffff 00000001 00000000 00200200       lo`,
+    `${zero} 00 ${zero} 00 ${zero} ffffffff 00000001 00000000 00200201     eth2`,
     `fe80000000000000${'0'.repeat(16)} 40 ${zero} 00 ${zero} 00000100 00000001 00000000 00000001     eth1`,
   ].join('\n')
   expect(defaultRoutesV6(v6)).toEqual(['eth0'])

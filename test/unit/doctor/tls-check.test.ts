@@ -132,6 +132,13 @@ test('calls what does not speak TLS something that answers in its place', () => 
   })
 })
 
+test('does not look for TLS where plain HTTP is configured', async () => {
+  const [outcome] = await tlsCheck(endpoint({ host: '127.0.0.1', isTls: false }), () =>
+    Promise.reject(new Error('looked')),
+  ).run(new AbortController().signal)
+  expect(outcome?.level).toBe('pass')
+})
+
 test('needs the name to be resolved', () => {
   expect(tlsCheck(endpoint(), () => Promise.resolve(answered())).needs).toEqual(['dns.logs'])
 })

@@ -1,4 +1,5 @@
 import type { LookupAddress } from 'node:dns'
+import { access, constants } from 'node:fs/promises'
 import type { LookupFunction } from 'node:net'
 
 import { createAwsCall, type AwsCall } from './aws/aws-call.ts'
@@ -18,10 +19,12 @@ import type { Config } from './config/config-schema.ts'
 import type { CredentialSource, FetchedCredentials } from './credentials/credential-source.ts'
 import { ServerClock } from './credentials/server-clock.ts'
 import type { ResolvedAddress } from './doctor/dns-check.ts'
-import type { Endpoint } from './doctor/endpoint.ts'
+import { UnseenError } from './doctor/doctor-check.ts'
+import { isOfAws, type Endpoint } from './doctor/endpoint.ts'
 import type { Permissions } from './doctor/permission-check.ts'
 import type { InspectTls } from './doctor/tls-inspection.ts'
 import { readRootCa, type Identity } from './identity/identity.ts'
+import { errorCode } from './lib/errors.ts'
 import { createLog, type Log } from './lib/log.ts'
 import { monotonicMs } from './lib/monotonic.ts'
 
@@ -67,7 +70,7 @@ export function doctorCloud({ config, identity, lookup = loopbackLookup }: Docto
     clock,
     inspectTls: async (endpoint, signal) => {
       const own = await identity().catch(() => undefined)
-      const ownRoots = await readRootCa(files.rootCa)
+      const ownRoots = await ownRootsFor(endpoint, files.rootCa)
       const onDate = clock.observe.bind(clock)
       return await createInspectTls({ identity: own, ownRoots, onDate, lookup })(endpoint, signal)
     },
@@ -87,6 +90,16 @@ export function doctorCloud({ config, identity, lookup = loopbackLookup }: Docto
       clients[Symbol.dispose]()
     },
   }
+}
+
+/** Without the roots of the appliance nobody but Amazon can be told from somebody in the middle. */
+async function ownRootsFor({ host, trustsRootCaOnly }: Endpoint, path: string): Promise<string> {
+  const code = await access(path, constants.R_OK).then(
+    () => undefined,
+    (error: unknown) => errorCode(error),
+  )
+  if (code === 'EACCES' && (trustsRootCaOnly || !isOfAws(host))) throw new UnseenError(path)
+  return await readRootCa(path)
 }
 
 interface CloudContext {

@@ -59,7 +59,7 @@ export function doctorHost({ run, identity, runtimeFolder }: DoctorHostOptions):
     identityAccess: async (signal) => {
       const user = await serviceUser(await unit(signal))
       if (user === undefined) return []
-      const { certificate, privateKey } = await identityPaths(identity)
+      const { certificate, privateKey } = await identityPaths(identity).catch(unseenOr)
       return await Promise.all([certificate, privateKey, identity.seed.rootCa].map((path) => serviceAccess(path, user)))
     },
   }

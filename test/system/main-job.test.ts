@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
+import type { DoctorReport } from '../../agent/doctor/doctor-check.ts'
 import { arrivedMessages } from '../support/arrived-messages.ts'
 import { runCommand } from '../support/run-command.ts'
 import { Appliance, cameraConfig, isWell, paths, readerGroup } from './support/appliance.ts'
@@ -88,6 +89,19 @@ describe('an appliance whose image holds the package', () => {
     await pollUntil('all is well', async () => (await appliance.unit.property('StatusText')).startsWith('All well: '))
     const { stdout } = await appliance.container.run('systemctl', 'status', '--no-pager', 'panorama-agent')
     expect(stdout).toMatch(/Status: "All well: 1 artifact, 2 cameras, \d+ log files?"/)
+  })
+
+  it('has a doctor that finds it well, as root and, but for what it may not look at, as another user', async () => {
+    const { stdout } = await appliance.container.attempt('panorama-agent', 'doctor', '--json')
+    const { findings } = JSON.parse(stdout) as DoctorReport
+    const failed = findings.filter(({ level }) => level === 'fail').map(({ id }) => id)
+    expect(failed).toEqual(['camera.dock-1', `camera.${groupCamera}`]) // there are none behind these names
+    const passed = findings.filter(({ level }) => level === 'pass').map(({ id }) => id)
+    const units = ['service', 'service.requests', 'journal.reading', 'journal.group', `groups.${readerGroup}`]
+    expect(passed).toEqual(expect.arrayContaining([...units, 'agent', 'identity', 'permission.logs.put', 'disk.write']))
+    const asNobody = ['--reuid=nobody', '--regid=nogroup', '--clear-groups', 'panorama-agent', 'doctor', '--json']
+    const { stdout: seen } = await appliance.container.attempt('setpriv', ...asNobody)
+    expect((JSON.parse(seen) as DoctorReport).findings.filter(({ level }) => level === 'fail')).toEqual([])
   })
 
   it('runs without root, capabilities, core dumps and an open port, also when it is sent SIGUSR1', async () => {

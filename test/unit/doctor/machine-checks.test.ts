@@ -169,6 +169,8 @@ test('says what keeps the agent from the journal', async () => {
   expect((await look({ stdout: '' }))[0]).toMatchObject({ level: 'fail', text: 'the journal is empty' })
   const hint = { stderr: 'Hint: You are currently not seeing messages from other users and the system.' }
   expect((await look(hint))[0]).toMatchObject({ level: 'skip' })
+  const none = { exitCode: 1, stderr: 'No journal files were opened due to insufficient permissions.' }
+  expect((await look(none))[0]).toMatchObject({ level: 'skip' })
 })
 
 test('shows a proxy without its password, and warns of one that is not gone by', async () => {

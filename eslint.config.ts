@@ -11,7 +11,7 @@ const moduleState = [
 ]
 const processGlobals = {
   selector: "MemberExpression[object.name='process'][property.name=/^(env|argv|on|once|exit)$/]",
-  message: 'Only agent/main.ts reads the environment, the arguments and signals, or ends the process.',
+  message: 'Only the main.ts of a program reads the environment, the arguments and signals, or ends the process.',
 }
 
 export default defineConfig(
@@ -42,7 +42,10 @@ export default defineConfig(
       'no-restricted-syntax': ['error', ...moduleState, processGlobals],
     },
   },
-  { files: ['agent/main.ts'], rules: { 'no-restricted-syntax': ['error', ...moduleState] } },
+  {
+    files: ['agent/main.ts', 'agent/request-handler/update/main.ts'],
+    rules: { 'no-restricted-syntax': ['error', ...moduleState] },
+  },
   {
     // What AWS Lambda runs as it is.
     files: ['config/cloud/**/*.mjs'],

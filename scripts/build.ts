@@ -8,7 +8,11 @@ import { build } from 'esbuild'
  * Bundles each program into one file, `native/<name>.cjs` below dist/ or `--outdir`, beside which the native parts go.
  * `bundle-meta.json` there says what was bundled.
  */
-const programs = { agent: 'agent/main.ts', 'request-handler': 'agent/request-handler/main.ts' }
+const programs = {
+  agent: 'agent/main.ts',
+  'request-handler': 'agent/request-handler/main.ts',
+  'update-runner': 'agent/request-handler/update/main.ts',
+}
 
 const { values } = parseArgs({ options: { outdir: { type: 'string', default: 'dist' } } })
 const outdir = join(values.outdir, 'native')

@@ -6,20 +6,16 @@ import type { RootRequest } from './parse-request.ts'
 import { runProgram } from './run-program.ts'
 import { setClock } from './set-clock.ts'
 import type { SystemClock } from './system-clock.ts'
-import { isTrustedFile, isTrustedFolder, readTrustedList, type Owner } from './trusted-list.ts'
+import { confirmUpdate } from './update/confirm-update.ts'
+import { installUpdate, type InstallUpdateOptions } from './update/install-update.ts'
+import { isTrustedFile, isTrustedFolder, readTrustedList } from './trusted-list.ts'
 
 /** What root acts with; only tests name anything but the real thing. */
-export interface ActOptions {
-  /** `/etc/panorama-agent`: `allowed/` and `hooks/` in it say what root is willing to do. */
-  readonly configFolder: string
-  readonly owner: Owner
-  readonly systemctl: string
+export interface ActOptions extends InstallUpdateOptions {
   readonly clock: SystemClock
   readonly releasedAtMs: number
   /** Default 300 s. */
   readonly hookWithinMs?: number
-  /** Writes one line to the journal. */
-  readonly print: (line: string) => void
 }
 
 const systemctlWithinMs = 90_000
@@ -28,7 +24,8 @@ const hookWithinMs = 300_000
 /**
  * Does what a request asks for, where the image allows it. `reboot` takes no argument and needs no list. `restart-unit`
  * and `run-hook` take a name out of `allowed/<verb>`. `set-clock` takes any believable time, but only where the file
- * `allowed/set-clock` is there, whatever it lists.
+ * `allowed/set-clock` is there, whatever it lists. `install-update` takes the name of an artifact out of
+ * `allowed/install-update`, with more behind a colon; `confirm-update` only ends what that began.
  */
 export async function act(request: RootRequest & { writtenMs: number }, options: ActOptions): Promise<Outcome> {
   const { verb, argument, writtenMs } = request
@@ -43,15 +40,20 @@ export async function act(request: RootRequest & { writtenMs: number }, options:
       return await runHook(argument, options)
     case 'set-clock':
       return setClock({ argument, writtenMs, releasedAtMs: options.releasedAtMs }, options.clock)
+    case 'install-update':
+      return await installUpdate(argument, options)
+    case 'confirm-update':
+      return confirmUpdate(argument, options)
   }
 }
 
 function whyNot({ verb, argument }: RootRequest, { configFolder, owner }: ActOptions): string | undefined {
-  if (verb === 'reboot') return undefined
+  if (verb === 'reboot' || verb === 'confirm-update') return undefined
   if (!isTrustedFolder(configFolder, owner)) return 'list-not-trusted'
   const list = readTrustedList(join(configFolder, 'allowed'), verb, owner)
   if (typeof list === 'string') return list
-  return verb === 'set-clock' || list.has(argument) ? undefined : 'argument-not-allowed'
+  const [name = ''] = verb === 'install-update' ? argument.split(':') : [argument]
+  return verb === 'set-clock' || list.has(name) ? undefined : 'argument-not-allowed'
 }
 
 /**

@@ -1,6 +1,7 @@
 import { releasedAtMs } from '../build-info.ts'
 import { handleRequests } from './handle-requests.ts'
 import { systemClock } from './system-clock.ts'
+import { realUpdatePlaces } from './update/update-places.ts'
 
 /**
  * The oneshot that panorama-agent-request.path starts, as root. Every path stands here: neither arguments, nor the
@@ -13,6 +14,7 @@ async function main(): Promise<void> {
     configFolder: '/etc/panorama-agent',
     owner: { uid: 0, gid: 0 },
     systemctl: 'systemctl',
+    update: realUpdatePlaces,
     clock: systemClock,
     releasedAtMs,
     print: (line) => {

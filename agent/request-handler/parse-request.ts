@@ -4,14 +4,14 @@ export interface RootRequest {
   readonly argument: string
 }
 
-export type Verb = 'reboot' | 'restart-unit' | 'run-hook' | 'set-clock'
+export type Verb = 'reboot' | 'restart-unit' | 'run-hook' | 'set-clock' | 'install-update' | 'confirm-update'
 
 /** Why a request is not one, as the answer tells it. */
 export type ParseFault = 'malformed' | 'unknown-verb' | 'bad-argument' | 'argument-missing' | 'argument-not-taken'
 
 export const maxRequestBytes = 256
 
-const verbs: readonly Verb[] = ['reboot', 'restart-unit', 'run-hook', 'set-clock']
+const verbs: readonly Verb[] = ['reboot', 'restart-unit', 'run-hook', 'set-clock', 'install-update', 'confirm-update']
 const argumentPattern = /^[A-Za-z0-9@._:-]{0,128}$/
 
 /**

@@ -4,6 +4,8 @@ export interface ProgramOptions {
   readonly file: string
   readonly args: readonly string[]
   readonly withinMs: number
+  /** Beside PATH and LANG. */
+  readonly env?: Readonly<Record<string, string>>
   /** Gets the first lines of what the program prints; the rest is dropped, and that is told. */
   readonly onLine: (line: string) => void
 }
@@ -21,10 +23,10 @@ const environment = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' }
  * Runs a program to its end with nothing of our environment, in a process group of its own. At the deadline the group is
  * asked to end, and killed soon after; what it leaves behind when it ends by itself is killed as well.
  */
-export async function runProgram({ file, args, withinMs, onLine }: ProgramOptions): Promise<ProgramFault> {
+export async function runProgram({ file, args, withinMs, env, onLine }: ProgramOptions): Promise<ProgramFault> {
   const child = spawn(file, args, {
     cwd: '/',
-    env: environment,
+    env: { ...environment, ...env },
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
   })

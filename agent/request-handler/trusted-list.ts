@@ -21,7 +21,7 @@ export function readTrustedList(folder: string, name: string, owner: Owner): Rea
   const found = lstatSync(path, { throwIfNoEntry: false })
   if (found === undefined) return 'verb-not-allowed'
   if (!isTrustedFile(found, owner)) return 'list-not-trusted'
-  const text = readBounded(path, owner)
+  const text = readTrustedText(path, owner, maxListBytes)
   if (text === undefined) return 'list-not-trusted'
   const lines = text.split('\n').map((line) => line.replace(/#.*/s, '').trim())
   return new Set(lines.filter((line) => namePattern.test(line)))
@@ -40,19 +40,29 @@ export function isTrustedFile(found: Stats, owner: Owner): boolean {
   return found.isFile() && isOwnersAlone(found, owner)
 }
 
+/** The text of a regular file that nobody but `owner` can write; undefined when it is anything else, or longer. */
+export function readTrustedText(path: string, owner: Owner, maxBytes: number): string | undefined {
+  const file = openOrNone(path)
+  if (file === undefined) return undefined
+  try {
+    const found = fstatSync(file)
+    if (!isTrustedFile(found, owner) || found.gid !== owner.gid) return undefined
+    const buffer = Buffer.alloc(maxBytes + 1)
+    const length = readSync(file, buffer, 0, buffer.length, 0)
+    return length > maxBytes ? undefined : buffer.toString('utf8', 0, length)
+  } finally {
+    closeSync(file)
+  }
+}
+
 function isOwnersAlone({ uid, mode }: Stats, owner: Owner): boolean {
   return uid === owner.uid && (mode & writableByOthers) === 0
 }
 
-function readBounded(path: string, owner: Owner): string | undefined {
-  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+function openOrNone(path: string): number | undefined {
   try {
-    const found = fstatSync(file)
-    if (!isTrustedFile(found, owner) || found.gid !== owner.gid) return undefined
-    const buffer = Buffer.alloc(maxListBytes + 1)
-    const length = readSync(file, buffer, 0, buffer.length, 0)
-    return length > maxListBytes ? undefined : buffer.toString('utf8', 0, length)
-  } finally {
-    closeSync(file)
+    return openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  } catch {
+    return undefined // gone, or a symlink
   }
 }

@@ -30,10 +30,11 @@ export async function listPrograms(sources: PackageSources): Promise<readonly Pa
 async function listUnits(root: string): Promise<readonly PackageFile[]> {
   const systemd = join(root, 'systemd')
   return [
-    ...(await copyFolder('usr/lib/systemd/system', systemd, /\.(service|path)$/)),
+    ...(await copyFolder('usr/lib/systemd/system', systemd, /^(?!panorama-agent-update\.).*\.(service|path)$/)),
     ...(await copyFolder('usr/lib/sysusers.d', join(systemd, 'sysusers.d'), /\.conf$/)),
     ...(await copyFolder('usr/lib/tmpfiles.d', join(systemd, 'tmpfiles.d'), /\.conf$/)),
     ...(await copyFolder(lib, systemd, /^(find-serial|record-exit|unseal-key)$/, 0o755)),
+    ...(await copyFolder(lib, systemd, /^panorama-agent-update\.service$/)),
   ]
 }
 

@@ -65,6 +65,16 @@ export async function requestBench(): Promise<RequestBench> {
     },
     releasedAtMs,
     patienceMs: 0,
+    update: {
+      folder: at('update'),
+      artifacts: at('artifacts'),
+      programs: at('lib'),
+      units: at('units'),
+      dpkgFolder: at('dpkg'),
+      dpkg: at('bin-dpkg'),
+      dpkgDeb: 'dpkg-deb',
+      dpkgQuery: at('bin-dpkg-query'),
+    },
     print: (line) => {
       lines.push(line)
     },

@@ -64,6 +64,8 @@ describe('the package', () => {
       `${lib}/bin/${crtFolder}/aws-crt-nodejs.node`,
       `${lib}/native/agent.cjs`,
       `${lib}/native/request-handler.cjs`,
+      `${lib}/native/update-runner.cjs`,
+      `${lib}/panorama-agent-update.service`,
       '/usr/lib/systemd/system/panorama-agent-console.path',
       '/usr/lib/systemd/system/panorama-agent-console.service',
       '/usr/lib/systemd/system/panorama-agent-request.path',
@@ -84,7 +86,7 @@ describe('the package', () => {
       '/usr/share/man/man8/panorama-agent.8.gz',
       '/usr/share/panorama-agent/agent.schema.json',
     ])
-    expect(files).toHaveLength(25)
+    expect(files).toHaveLength(27)
   })
 
   it('depends on the libraries that its binaries need, in the versions that Debian has', async () => {

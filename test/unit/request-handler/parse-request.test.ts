@@ -7,7 +7,7 @@ function parse(text: string): ReturnType<typeof parseRequest> {
   return parseRequest(Buffer.from(text))
 }
 
-const verbs = ['reboot', 'restart-unit', 'run-hook', 'set-clock']
+const verbs = ['reboot', 'restart-unit', 'run-hook', 'set-clock', 'install-update', 'confirm-update']
 
 test.each([
   ['{"verb":"reboot"}', 'reboot', ''],
@@ -109,10 +109,13 @@ test.each(['a\nb', 'a\\b', 'a\u0000', 'a"b', 'a\tb'])('lets no argument be %j, w
   expect(['bad-argument', 'malformed']).toContain(parse(JSON.stringify({ verb: 'run-hook', argument })))
 })
 
-test.each(['restart-unit', 'run-hook', 'set-clock'])('wants an argument for %s', (verb) => {
-  expect(parse(JSON.stringify({ verb }))).toBe('argument-missing')
-  expect(parse(JSON.stringify({ verb, argument: '' }))).toBe('argument-missing')
-})
+test.each(['restart-unit', 'run-hook', 'set-clock', 'install-update', 'confirm-update'])(
+  'wants an argument for %s',
+  (verb) => {
+    expect(parse(JSON.stringify({ verb }))).toBe('argument-missing')
+    expect(parse(JSON.stringify({ verb, argument: '' }))).toBe('argument-missing')
+  },
+)
 
 test('wants none for a reboot', () => {
   expect(parse('{"verb":"reboot","argument":"now"}')).toBe('argument-not-taken')

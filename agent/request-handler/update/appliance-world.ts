@@ -1,0 +1,120 @@
+import { setTimeout as delay } from 'node:timers/promises'
+
+import { AgentUnit } from './agent-unit.ts'
+import {
+  finishInterrupted,
+  forgetLeavingScripts,
+  installWithDpkg,
+  isInterrupted,
+  unpackOver,
+  type DpkgOptions,
+} from './dpkg-install.ts'
+import { FailedStarts } from './failed-starts.ts'
+import { installedPackage } from './packages.ts'
+import type { TrialWorld } from './run-trial.ts'
+import type { Trial, TrialEvent } from './trial.ts'
+import { removeRunner } from './trial-runner.ts'
+import type { UpdateFolder } from './update-folder.ts'
+
+export interface ApplianceWorldOptions extends DpkgOptions {
+  readonly folder: UpdateFolder
+  readonly systemctl: string
+  readonly nowMs: () => number
+}
+
+const lookEveryMs = 1_000
+const mostFailedStarts = 3
+const shortestRestMs = 10_000
+const longestRestMs = 300_000
+/** From these tries on, going back is done with less and less of what may be broken. */
+const withoutScriptsFrom = 2
+const withoutDpkgFrom = 4
+
+/** The trial on a real appliance: dpkg installs, systemd starts, the agent confirms by a file that root writes for it. */
+export function applianceWorld(options: ApplianceWorldOptions): TrialWorld {
+  const { folder, update, print, nowMs } = options
+  const unit = new AgentUnit(options)
+  return {
+    load: () => folder.trial(),
+    save: (trial) => {
+      print(`update ${trial.id}: ${trial.phase}${trial.reason === undefined ? '' : `, ${trial.reason}`}`)
+      folder.save(trial)
+    },
+    isConfirmed: (trial) => folder.isConfirmed(trial),
+    install: (trial) => install(trial, options),
+    watch: (trial, signal) => watch(trial, { folder, unit, signal }),
+    revert: (trial) => revert(trial, { ...options, unit }),
+    rest: async ({ begun }, signal) => {
+      await delay(Math.min(longestRestMs, shortestRestMs * 2 ** (begun - 2)), undefined, { signal })
+    },
+    settle: async (trial) => {
+      if (trial === undefined) folder.abandon()
+      else folder.settle(trial, nowMs())
+      removeRunner(update, folder)
+      await unit.reload()
+    },
+  }
+}
+
+/** What was finished before a power cut is not done again: it would restart the agent once more. */
+async function install({ to, begun }: Trial, options: ApplianceWorldOptions): Promise<TrialEvent> {
+  if (begun > 1 || isInterrupted(options)) await finishInterrupted(options)
+  if (await isInstalled(to, options)) return { kind: 'installed' }
+  const fault = await installWithDpkg(options.folder.candidate, options)
+  if (await isInstalled(to, options)) return { kind: 'installed' }
+  return { kind: 'failed', reason: `it cannot be installed: ${fault ?? 'dpkg has another version'}` }
+}
+
+interface Watch {
+  readonly folder: UpdateFolder
+  readonly unit: AgentUnit
+  readonly signal: AbortSignal
+}
+
+/** The time counts while the appliance runs; after a power cut it begins anew. */
+async function watch(trial: Trial, { folder, unit, signal }: Watch): Promise<TrialEvent> {
+  const endMs = performance.now() + trial.confirmSeconds * 1_000
+  const starts = new FailedStarts()
+  let text = ''
+  while (performance.now() < endMs) {
+    if (folder.isConfirmed(trial)) return { kind: 'confirmed' }
+    const state = await unit.state()
+    if (state !== undefined && starts.observe(state)) await unit.start()
+    text = state?.text ?? text
+    if (starts.count >= mostFailedStarts)
+      return { kind: 'failed', reason: `it failed to start ${mostFailedStarts} times` }
+    await delay(lookEveryMs, undefined, { signal })
+  }
+  if (folder.isConfirmed(trial)) return { kind: 'confirmed' }
+  const said = text === '' ? '' : ` (${text})`
+  return { kind: 'failed', reason: `not confirmed within ${trial.confirmSeconds} s${said}` }
+}
+
+/** Ends with an agent of the version before that runs, as far as that can be had. */
+async function revert(
+  { from, begun }: Trial,
+  options: ApplianceWorldOptions & { readonly unit: AgentUnit },
+): Promise<TrialEvent> {
+  const { folder, unit } = options
+  if (begun >= withoutScriptsFrom) {
+    forgetLeavingScripts(options)
+    await finishInterrupted(options)
+  }
+  let fault: string | undefined
+  if (!(await isInstalled(from, options))) fault = await installWithDpkg(folder.previous, options)
+  const isBack = await isInstalled(from, options)
+  if (!isBack && begun >= withoutDpkgFrom) {
+    await unpackOver(folder.previous, options)
+    await unit.restart()
+  }
+  if (!isBack) return { kind: 'not-reverted', reason: fault ?? 'dpkg has another version' }
+  await unit.reload()
+  const state = await unit.state()
+  if (state?.active !== 'active') await unit.start()
+  return { kind: 'reverted' }
+}
+
+async function isInstalled(version: string, { update }: ApplianceWorldOptions): Promise<boolean> {
+  const found = await installedPackage(update)
+  return found?.status === 'ii' && found.version === version
+}

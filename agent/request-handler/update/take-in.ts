@@ -1,0 +1,110 @@
+import { closeSync, constants, fstatSync, fsyncSync, openSync, readlinkSync, readSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { FolderHandle } from '../folder-handle.ts'
+
+export interface TakenIn {
+  /** Copies in a folder of root's alone. */
+  readonly deb: string
+  readonly signature: string
+  /** As the name of the file has it. */
+  readonly version: string
+}
+
+export type TakeInFault = 'no-release' | 'no-package' | 'more-than-one-package' | 'no-signature' | 'too-large'
+
+export interface TakeInOptions {
+  /** `<state>/artifacts`, in which everything is the agent's, and may be anything at any time. */
+  readonly artifacts: string
+  readonly name: string
+  readonly architecture: string
+  /** Where the copies go. */
+  readonly incoming: string
+  readonly maxBytes: number
+}
+
+const maxSignatureBytes = 1_024
+const chunkBytes = 1_048_576
+const maxEntries = 1_000
+
+/**
+ * Copies the package of this architecture, and its signature, out of the current release of an artifact. Nothing is
+ * followed but the link `current`, and that only where a release can be; no more is read than may be.
+ */
+export function takeIn(options: TakeInOptions): TakenIn | TakeInFault {
+  const { artifacts, name, architecture, incoming, maxBytes } = options
+  const release = openRelease(artifacts, name)
+  if (release === undefined) return 'no-release'
+  using folder = release
+  const pattern = new RegExp(`^panorama-agent_([A-Za-z0-9.:-]{1,64})_${architecture}\\.deb$`)
+  const found = folder.names(maxEntries, (entry) => pattern.test(entry.toString('latin1')))
+  const [entry] = found
+  if (entry === undefined) return 'no-package'
+  if (found.length > 1) return 'more-than-one-package'
+  const file = entry.toString('latin1')
+  const deb = join(incoming, 'update.deb')
+  const signature = join(incoming, 'update.deb.sig')
+  if (copy(folder, { entry: `${file}.sig`, to: signature, maxBytes: maxSignatureBytes }) !== 'copied')
+    return 'no-signature'
+  const copied = copy(folder, { entry: file, to: deb, maxBytes })
+  if (copied !== 'copied') return copied === 'no-file' ? 'no-package' : copied
+  return { deb, signature, version: pattern.exec(file)?.[1] ?? '' }
+}
+
+function openRelease(artifacts: string, name: string): FolderHandle | undefined {
+  try {
+    using all = new FolderHandle(artifacts)
+    using artifact = new FolderHandle(all.at(name))
+    const [, tree] = /^releases\/([A-Za-z0-9~]{1,80})$/.exec(readlinkSync(artifact.at('current'))) ?? []
+    if (tree === undefined) return undefined
+    using releases = new FolderHandle(artifact.at('releases'))
+    return new FolderHandle(releases.at(tree))
+  } catch {
+    return undefined
+  }
+}
+
+interface Copy {
+  readonly entry: string
+  readonly to: string
+  readonly maxBytes: number
+}
+
+/** Throws what the file system says of the copy. */
+function copy(folder: FolderHandle, { entry, to, maxBytes }: Copy): 'copied' | 'no-file' | 'too-large' {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants
+  const source = openOrNone(folder.at(entry), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
+  if (source === undefined) return 'no-file'
+  try {
+    if (!fstatSync(source).isFile()) return 'no-file'
+    const target = openSync(to, 'wx', 0o600)
+    try {
+      const isWhole = pour(source, target, maxBytes)
+      fsyncSync(target)
+      return isWhole ? 'copied' : 'too-large'
+    } finally {
+      closeSync(target)
+    }
+  } finally {
+    closeSync(source)
+  }
+}
+
+function openOrNone(path: Buffer, flags: number): number | undefined {
+  try {
+    return openSync(path, flags)
+  } catch {
+    return undefined
+  }
+}
+
+function pour(source: number, target: number, maxBytes: number): boolean {
+  const chunk = Buffer.alloc(chunkBytes)
+  for (let total = 0; ;) {
+    const length = readSync(source, chunk, 0, chunk.length, null)
+    if (length === 0) return true
+    total += length
+    if (total > maxBytes) return false // it may grow while it is read
+    for (let written = 0; written < length;) written += writeSync(target, chunk, written, length - written)
+  }
+}

@@ -1,0 +1,128 @@
+import { chmodSync, existsSync, linkSync, lstatSync, mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { isTrustedFolder, type Owner } from '../trusted-list.ts'
+import { moveDurably, readObject, removeDurably, syncFolder, writeDurably } from './durable.ts'
+import type { Trial } from './trial.ts'
+
+/** What the agent reads of the last update that has ended. */
+export interface LastUpdate extends Pick<Trial, 'version' | 'id' | 'from' | 'to' | 'outcome' | 'reason'> {
+  /** By the clock of the appliance, in UTC. */
+  readonly endedAt: string
+}
+
+const phases: readonly Trial['phase'][] = ['installing', 'watching', 'reverting', 'ended']
+const outcomes: readonly Trial['outcome'][] = ['confirmed', 'rolled-back', 'stuck']
+
+/**
+ * `/var/lib/panorama-agent-update`: root's own. In it are `installed.deb`, the package that is installed; during a trial
+ * `candidate.deb`, `previous.deb` and `trial.json`; and `last-update.json`. Others may read the two documents.
+ */
+export class UpdateFolder {
+  readonly path: string
+  /** Empty but while a release is taken in. */
+  readonly incoming: string
+  readonly installed: string
+  readonly candidate: string
+  readonly previous: string
+  /** What runs the trial: a copy, because the package is replaced meanwhile. */
+  readonly program: string
+  readonly #trial: string
+  readonly #confirmed: string
+  readonly #last: string
+
+  /** Makes the folder where it is not there. Throws when it is not the owner's alone to write. */
+  constructor(path: string, owner: Owner) {
+    if (lstatSync(path, { throwIfNoEntry: false }) === undefined) {
+      mkdirSync(path)
+      chmodSync(path, 0o755) // whatever the umask
+    }
+    if (!isTrustedFolder(path, owner)) throw new Error(`${path} has to be root's alone to write`)
+    this.path = path
+    this.incoming = join(path, 'incoming')
+    this.installed = join(path, 'installed.deb')
+    this.candidate = join(path, 'candidate.deb')
+    this.previous = join(path, 'previous.deb')
+    this.program = join(path, 'program')
+    this.#trial = join(path, 'trial.json')
+    this.#confirmed = join(path, 'confirmed')
+    this.#last = join(path, 'last-update.json')
+  }
+
+  /** Empties the place for what comes from the agent. */
+  clearIncoming(): void {
+    rmSync(this.incoming, { recursive: true, force: true })
+    mkdirSync(this.incoming, { mode: 0o700 })
+  }
+
+  /** Puts a verified package and the way back in place: nothing of this counts before there is a trial. */
+  stage(verified: string): void {
+    rmSync(this.#confirmed, { force: true })
+    rmSync(this.previous, { force: true })
+    linkSync(this.installed, this.previous)
+    moveDurably(verified, this.candidate)
+    syncFolder(this.path)
+  }
+
+  trial(): Trial | undefined {
+    const { id, from, to, confirmSeconds, phase, begun, outcome, reason } = readObject(this.#trial) ?? {}
+    const known = phases.find((each) => each === phase)
+    if (typeof id !== 'string' || typeof from !== 'string' || typeof to !== 'string' || known === undefined)
+      return undefined
+    const end = outcomes.find((each) => each === outcome)
+    return {
+      version: 1,
+      id,
+      from,
+      to,
+      confirmSeconds: typeof confirmSeconds === 'number' ? confirmSeconds : 600,
+      phase: known,
+      begun: typeof begun === 'number' ? begun : 1,
+      ...(end === undefined ? {} : { outcome: end }),
+      ...(typeof reason === 'string' ? { reason } : {}),
+    }
+  }
+
+  save(trial: Trial): void {
+    writeDurably(this.#trial, `${JSON.stringify(trial)}\n`)
+  }
+
+  /** The new version has confirmed itself; who runs the trial looks for it. */
+  confirm({ id }: Trial): void {
+    writeDurably(this.#confirmed, `${JSON.stringify({ id })}\n`)
+  }
+
+  isConfirmed({ id }: Trial): boolean {
+    return readObject(this.#confirmed)?.['id'] === id
+  }
+
+  lastId(): unknown {
+    return readObject(this.#last)?.['id']
+  }
+
+  /** Ends a trial for the agent to see. May be cut off anywhere, and done again. */
+  settle({ version, id, from, to, outcome, reason }: Trial, nowMs: number): void {
+    const isNew = outcome === 'confirmed'
+    const kept = isNew ? this.candidate : this.previous
+    if (existsSync(kept)) moveDurably(kept, this.installed)
+    removeDurably(isNew ? this.previous : this.candidate)
+    const last: LastUpdate = {
+      version,
+      id,
+      from,
+      to,
+      ...(outcome === undefined ? {} : { outcome }),
+      ...(reason === undefined ? {} : { reason }),
+      endedAt: new Date(nowMs).toISOString(),
+    }
+    writeDurably(this.#last, `${JSON.stringify(last)}\n`)
+    this.abandon()
+  }
+
+  /** Forgets what is under way. */
+  abandon(): void {
+    removeDurably(this.#confirmed)
+    removeDurably(this.#trial)
+    for (const path of [this.incoming, this.candidate, this.previous]) rmSync(path, { recursive: true, force: true })
+  }
+}

@@ -16,7 +16,7 @@ export interface ControlFilesOptions extends Omit<ControlOptions, 'installedByte
 export async function listControlFiles(options: ControlFilesOptions): Promise<readonly PackageFile[]> {
   const { root, tree } = options
   const installed = await digestTree(tree)
-  const scripts = ['postinst', 'prerm', 'postrm'].map(
+  const scripts = ['preinst', 'postinst', 'prerm', 'postrm'].map(
     (name) => ({ path: `DEBIAN/${name}`, mode: 0o755, source: { copyOf: join(root, 'packaging', name) } }) as const,
   )
   const control = renderControl({ ...options, installedBytes: installed.bytes })

@@ -1,4 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -14,6 +15,7 @@ import { baseRootFileSystem, copyTree, removeTree } from './support/root-file-sy
 const root = join(import.meta.dirname, '..', '..')
 const installer = join(root, 'scripts', 'image-install')
 const units = ['panorama-agent.service', 'panorama-agent-request.path', 'panorama-agent-request.service']
+const kept = 'var/lib/panorama-agent-update/installed.deb'
 const hostPolicy = '#!/bin/sh\nexit 104\n'
 
 describe('a package that is put into an image', () => {
@@ -32,7 +34,10 @@ describe('a package that is put into an image', () => {
     await symlink('../run/systemd/resolve/stub-resolv.conf', join(image, 'etc/resolv.conf'))
     await writeFile(join(image, 'usr/sbin/policy-rc.d'), hostPolicy, { mode: 0o755 })
     before = await everythingIn(image)
-    printed = (await runCommand(installer, [image, '--deb', deb], { withinMs: 300_000 })).stdout
+    const key = join(folder.path, 'vendor.pem')
+    await writeFile(key, generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' }))
+    const args = [image, '--deb', deb, '--update-key', key]
+    printed = (await runCommand(installer, args, { withinMs: 300_000 })).stdout
   })
 
   afterAll(async () => {
@@ -55,8 +60,15 @@ describe('a package that is put into an image', () => {
       /panorama-agent|^(etc|var\/lib\/(dpkg|apt|systemd)|var\/log|var\/cache\/(ldconfig|apt|debconf))(\/|$)|\/(locale|mime)\//
     const added = (await everythingIn(image)).filter((path) => !before.includes(path))
     expect(added.filter((path) => !allowed.test(path))).toEqual([])
-    expect(added.filter((path) => path.endsWith('.deb') || path.startsWith('var/lib/apt/lists/'))).toEqual([])
+    expect(added.filter((path) => path.endsWith('.deb') || path.startsWith('var/lib/apt/lists/'))).toEqual([kept])
     expect(await readFile('/proc/self/mountinfo', 'utf8')).not.toContain(image)
+  })
+
+  it('keeps the package that it was installed from, for an update to go back to', async () => {
+    expect((await readFile(join(image, kept))).equals(await readFile(deb))).toBe(true)
+    expect(await stat(join(image, kept))).toMatchObject({ mode: 0o100644, uid: 0, gid: 0 })
+    const keys = await readdir(join(image, 'etc/panorama-agent/update-keys'))
+    expect(keys).toEqual(['vendor.pem'])
   })
 
   it('has units that systemd finds no fault with', async () => {
@@ -106,7 +118,13 @@ describe('a package that is put into an image', () => {
 
   it('keeps everything at a removal, and wipes identity, secrets and state at a purge', async () => {
     await using own = await copyOf(image)
-    const places = ['etc/panorama-agent', 'var/lib/panorama-agent', 'run/panorama-agent', 'run/panorama-agent-root']
+    const places = [
+      'etc/panorama-agent',
+      'var/lib/panorama-agent',
+      'var/lib/panorama-agent-update',
+      'run/panorama-agent',
+      'run/panorama-agent-root',
+    ]
     const key = 'etc/credstore.encrypted/panorama-agent.sealing-key'
     for (const path of [...places, 'etc/credstore.encrypted']) await mkdir(join(own.path, path), { recursive: true })
     for (const path of [...places.map((place) => join(place, 'secret')), key])

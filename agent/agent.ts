@@ -1,3 +1,4 @@
+import { agentVersion } from './build-info.ts'
 import type { Config } from './config/config-schema.ts'
 import type { Configurations } from './configurations.ts'
 import type { ControlActionsOptions } from './control-actions.ts'
@@ -5,7 +6,7 @@ import { createControl, type Control } from './control.ts'
 import { CredentialsServer } from './credentials/credentials-server.ts'
 import { Generations, type GenerationsOptions } from './generations.ts'
 import { monotonicMs } from './lib/monotonic.ts'
-import { superviseAll } from './lib/worker.ts'
+import { superviseAll, type Worker } from './lib/worker.ts'
 import { localRequests } from './local-requests.ts'
 import { operatorActions } from './operator-actions.ts'
 import { createSession, type Session, type SessionOverrides } from './session.ts'
@@ -15,6 +16,7 @@ import { lockState, makeFolders, StartError } from './state-folders.ts'
 import { socketPathIn } from './status/status-client.ts'
 import { startStatusServer } from './status/status-server.ts'
 import { sessionEvidence, type ControlEvidence } from './trial-evidence.ts'
+import { updateConfirmation } from './update-confirmation.ts'
 
 /** `ring` is where `log` keeps what CloudWatch has not got yet. */
 export interface AgentOptions extends Pick<
@@ -72,12 +74,12 @@ type AgentRun = AgentOptions &
 
 async function runSession(options: AgentRun, signal: AbortSignal): Promise<SessionRun> {
   await using owned = new AsyncDisposableStack()
-  const { session, generations, control, trial } = await start(options, owned).catch((cause: unknown) => {
+  const { session, generations, control, trial, update } = await start(options, owned).catch((cause: unknown) => {
     throw cause instanceof StartError ? cause : new StartError('the agent cannot be started', { cause })
   })
   // the session outlives the generation, because the last flush of the logs needs credentials
   const sessionEnd = new AbortController()
-  const workers = [...session.workers, ...(control?.workers ?? [])]
+  const workers = [...session.workers, update, ...(control?.workers ?? [])]
   const sessionWorkers = Promise.all([superviseAll(workers, sessionEnd.signal), trial(sessionEnd.signal)])
   try {
     const next = await generations.run(signal)
@@ -94,6 +96,7 @@ interface Started {
   readonly control: Control | undefined
   /** Of the identity, where that is on trial. Resolves once it is over, or on abort. */
   readonly trial: (signal: AbortSignal) => Promise<void>
+  readonly update: Worker
 }
 
 /** Gets everything that may not be had before anything runs. */
@@ -133,7 +136,15 @@ async function start(options: AgentRun, owned: AsyncDisposableStack): Promise<St
       signal,
     )
   }
-  return { session, generations, control, trial }
+  const update = updateConfirmation({
+    version: agentVersion,
+    reports: session.updates,
+    requests: session.rootRequests,
+    hasCredentials: () => session.credentials.at(-1)?.status().held !== undefined,
+    reach: control?.reach,
+    log: log.child({ worker: 'update' }),
+  })
+  return { session, generations, control, trial, update }
 }
 
 /** Jobs need versions of the configuration to change. */

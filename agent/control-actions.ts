@@ -1,4 +1,7 @@
+import { join } from 'node:path'
+
 import { createCloudWatchLogDestination } from './aws/cloudwatch-log-destination.ts'
+import { agentVersion } from './build-info.ts'
 import type { ConfigChanges, RefusedChange } from './config-changes.ts'
 import type { ConfigDiff } from './config/config-values.ts'
 import { sendDiagnostics } from './diagnostics.ts'
@@ -9,6 +12,7 @@ import type {
   JobActions,
   RefusedConfigure,
   RotationActions,
+  UpdateActions,
 } from './jobs/job-actions.ts'
 import { untilAborted } from './lib/abort.ts'
 import { AgentError } from './lib/errors.ts'
@@ -16,6 +20,7 @@ import type { Log } from './lib/log.ts'
 import { processId } from './lib/process-id.ts'
 import type { LogRing } from './logs/log-ring.ts'
 import type { OperatorActions } from './operator-actions.ts'
+import { updateVersionIn } from './root-requests/update-reports.ts'
 import type { Session } from './session.ts'
 
 export interface ControlActionsOptions {
@@ -39,6 +44,7 @@ export function controlActions(options: ControlActionsOptions): JobActions {
   return {
     configure: configureActions(configurations),
     rotation,
+    update: updateActions(options),
     syncArtifacts: async (names, signal) => {
       const synced = await untilAborted(operator.sync(names), signal)
       return Object.fromEntries(
@@ -61,6 +67,22 @@ export function controlActions(options: ControlActionsOptions): JobActions {
     restartAgent: restart,
     processId: processId(),
     bootId,
+  }
+}
+
+function updateActions({ session, generations }: ControlActionsOptions): UpdateActions {
+  const { updates } = session
+  return {
+    version: agentVersion,
+    candidate: async (name) => {
+      const { state } = generations.config.paths
+      return await updateVersionIn(join(state, 'artifacts', name, 'current'))
+    },
+    report: async (id) => {
+      if ((await updates.trial())?.id === id) return { kind: 'trial' }
+      const last = await updates.last()
+      return last?.id === id ? { kind: 'ended', ...last } : { kind: 'none' }
+    },
   }
 }
 

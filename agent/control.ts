@@ -16,6 +16,9 @@ import { createRotationWorker } from './rotation-worker.ts'
 import { createShadowWorker } from './status/shadow-worker.ts'
 import type { ControlEvidence } from './trial-evidence.ts'
 
+/** Resolves once AWS IoT Core has answered a question over the connection; throws an AgentError while it does not. */
+export type ControlReach = (signal: AbortSignal) => Promise<void>
+
 /** The agent's side of AWS IoT Core: jobs and the reported state, over one connection. */
 export interface Control extends AsyncDisposable {
   readonly workers: readonly Worker[]
@@ -23,6 +26,7 @@ export interface Control extends AsyncDisposable {
   readonly jobs: JobsWorker
   /** Resolves once AWS IoT Core has answered over the connection of this session. */
   readonly answered: (signal: AbortSignal) => Promise<void>
+  readonly reach: ControlReach
   /** Of the connection. `sinceMs` is on the monotonic clock. */
   readonly connection: () => { readonly state: string; readonly sinceMs: number; readonly error?: unknown }
 }
@@ -78,6 +82,9 @@ export async function createControl(options: ControlOptions): Promise<Control | 
   return {
     workers: [jobs.worker, shadow.worker, ...rotationWorkers(options, rotation)],
     jobs,
+    reach: async (signal) => {
+      await core.jobs.next(signal)
+    },
     answered: async (signal) => {
       while (!(await succeeds(() => core.jobs.next(signal), signal))) await sleep(proveAgainMs, signal)
     },

@@ -23,6 +23,7 @@ import { monotonicMs } from './lib/monotonic.ts'
 import type { Worker } from './lib/worker.ts'
 import type { ClockStep } from './root-requests/clock-step.ts'
 import type { RootRequests } from './root-requests/root-requests.ts'
+import { UpdateReports } from './root-requests/update-reports.ts'
 import { createSessionClock } from './session-clock.ts'
 
 /** What tests put in the place of the real thing. */
@@ -31,6 +32,8 @@ export interface SessionOverrides {
   readonly releasedAtMs?: number
   readonly minCredentialIntervalMs?: number
   readonly lookup?: LookupFunction
+  /** Where root tells of updates. */
+  readonly updateFolder?: string
 }
 
 export interface SessionOptions {
@@ -51,6 +54,7 @@ export interface Session extends AsyncDisposable {
   readonly clockStep: Pick<ClockStep, 'status'>
   /** The only one: another would take this one's requests for left over. */
   readonly rootRequests: RootRequests
+  readonly updates: UpdateReports
   readonly identity: IdentityKeeper
   readonly sealedCameras: SealedCameras
   /** The base role's first, then the chained role's if there is one. */
@@ -91,6 +95,7 @@ export async function createSession(options: SessionOptions): Promise<Session> {
   const applicationRoles = createApplicationRoles(context, credentials)
   return {
     ...time,
+    updates: new UpdateReports(overrides.updateFolder),
     identity,
     sealedCameras: sealedCameras(options),
     credentials,

@@ -71,6 +71,26 @@ export interface RotationActions {
   readonly giveUp: (id: string, reason: string) => Promise<void>
 }
 
+/** What came of the update that root was asked for under an id; `none` while root knows nothing of it. */
+export type UpdateReport =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'trial' }
+  | {
+      readonly kind: 'ended'
+      readonly outcome: 'confirmed' | 'rolled-back' | 'stuck'
+      readonly from: string
+      readonly to: string
+      readonly reason?: string | undefined
+    }
+
+export interface UpdateActions {
+  /** Of this agent. */
+  readonly version: string
+  /** The version of the signed package in the current release of an artifact. */
+  readonly candidate: (artifact: string) => Promise<string>
+  readonly report: (id: string) => Promise<UpdateReport>
+}
+
 export interface RootAnswer {
   readonly result: 'done' | 'refused' | 'failed' | 'no answer'
   readonly code: string
@@ -83,6 +103,7 @@ export interface RootAnswer {
 export interface JobActions {
   readonly configure: ConfigureActions
   readonly rotation: RotationActions
+  readonly update: UpdateActions
   /** All artifacts when no name is given. Answers the release of each. */
   readonly syncArtifacts: (
     names: readonly string[] | undefined,
@@ -99,7 +120,7 @@ export interface JobActions {
     signal: AbortSignal,
   ) => Promise<{ readonly stream: string; readonly events: number }>
   readonly requestRoot: (
-    request: { readonly verb: 'reboot' | 'restart-unit'; readonly argument?: string },
+    request: { readonly verb: 'reboot' | 'restart-unit' | 'install-update'; readonly argument?: string },
     signal: AbortSignal,
   ) => Promise<RootAnswer>
   /** Ends this process in an orderly way; only where a service manager starts it again. */

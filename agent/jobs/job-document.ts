@@ -53,6 +53,18 @@ const operations = [
   z.strictObject({ version, operation: z.literal('restart-agent') }),
   z.strictObject({ version, operation: z.literal('reboot') }),
   z.strictObject({ version, operation: z.literal('restart-application'), unit: unitName }),
+  z.strictObject({
+    version,
+    operation: z.literal('update-agent'),
+    /** Its release holds the package and its signature. */
+    artifact: name,
+    /** How long the new version may take to confirm itself, after which the one before is installed again. */
+    confirmSeconds: z.int().min(60).max(3_600).default(600),
+    expectedVersion: z
+      .string()
+      .regex(/^[A-Za-z0-9.:-]{1,64}$/, 'must be a version of the package')
+      .optional(),
+  }),
 ] as const
 
 const operationSchema = z.discriminatedUnion('operation', operations)

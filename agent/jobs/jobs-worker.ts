@@ -12,6 +12,7 @@ import { JobRun } from './job-run.ts'
 import type { JobExecution, JobsService, UpdateOutcome } from './jobs-service.ts'
 import { failed, failedBy, WithdrawnError, type OperationOutcome } from './running-job.ts'
 import { ended, entryOf, isRun, withdrawn, type RunName, type TakenJob } from './taken-job.ts'
+import { askingForUpdate } from './update-operation.ts'
 
 export interface JobsWorkerDeps {
   readonly service: JobsService
@@ -293,5 +294,6 @@ function whyNotAgain({ execution, known, entry, parsed }: TakenJob): string | un
   if (known === undefined && execution.status === 'IN_PROGRESS') {
     return 'it was begun before, and the ledger that says how far it came is gone'
   }
+  if (entry.step.name === askingForUpdate) return undefined // root bounds an update, and its outcome is what counts
   return entry.attempts >= maxAttempts ? `it was cut off ${maxAttempts} times by the end of the agent` : undefined
 }

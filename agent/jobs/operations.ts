@@ -4,6 +4,7 @@ import type { RootAnswer } from './job-actions.ts'
 import type { JobOperation, OperationOf } from './job-document.ts'
 import { rotateCertificate } from './rotate-operation.ts'
 import { failed, succeeded, type OperationOutcome, type RunningJob } from './running-job.ts'
+import { updateAgent } from './update-operation.ts'
 
 const minuteMs = 60_000
 
@@ -18,6 +19,8 @@ export function deadlineMs(operation: JobOperation): number {
       return 15 * minuteMs
     case 'rotate-certificate':
       return operation.confirmSeconds * 1_000 + 10 * minuteMs
+    case 'update-agent':
+      return operation.confirmSeconds * 1_000 + 60 * minuteMs
     case 'collect-diagnostics':
     case 'reboot':
       return 10 * minuteMs
@@ -51,6 +54,8 @@ export async function runOperation(operation: JobOperation, job: RunningJob): Pr
       return await reboot(job)
     case 'restart-application':
       return await restartApplication(operation, job)
+    case 'update-agent':
+      return await updateAgent(operation, job)
   }
 }
 

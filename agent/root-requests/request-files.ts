@@ -25,7 +25,14 @@ export interface RequestFilesOptions {
 const answerSchema = z.strictObject({ result: z.enum(['done', 'refused', 'failed']), code: z.string().max(64) })
 
 /** Each longer than root's own for the same thing. */
-const deadlinesMs = { reboot: 30_000, 'restart-unit': 120_000, 'run-hook': 330_000, 'set-clock': 30_000 } as const
+const deadlinesMs = {
+  reboot: 30_000,
+  'restart-unit': 120_000,
+  'run-hook': 330_000,
+  'set-clock': 30_000,
+  'install-update': 330_000,
+  'confirm-update': 30_000,
+} as const
 const argumentPattern = /^[A-Za-z0-9@._:-]{0,128}$/
 const maxInFlight = 8
 

@@ -1,4 +1,4 @@
-import type { ConfigureActions, JobActions, RotationActions } from '../../agent/jobs/job-actions.ts'
+import type { ConfigureActions, JobActions, RotationActions, UpdateActions } from '../../agent/jobs/job-actions.ts'
 import { AgentError } from '../../agent/lib/errors.ts'
 
 /** Actions that remember their calls, as `name argument`, and do nothing; replace what a test is about. */
@@ -24,6 +24,11 @@ export class FakeJobActions implements JobActions {
       this.calls.push(`give up ${id}: ${reason}`)
       return Promise.resolve()
     },
+  }
+  update: UpdateActions = {
+    version: '1.0.0',
+    candidate: () => Promise.reject(new AgentError('not expected')),
+    report: () => Promise.resolve({ kind: 'none' }),
   }
   syncArtifacts: JobActions['syncArtifacts'] = (names) => {
     this.calls.push(`sync ${names?.join() ?? 'all'}`)

@@ -74,6 +74,7 @@ test('there is a job template for each operation', () => {
     'rollback-artifact',
     'rotate-certificate',
     'sync-artifacts',
+    'update-agent',
   ])
 })
 

@@ -1,0 +1,57 @@
+import type { ControlReach } from './control.ts'
+import { FailureLog } from './lib/failure-log.ts'
+import { AgentError } from './lib/errors.ts'
+import type { Log } from './lib/log.ts'
+import { Worker } from './lib/worker.ts'
+import type { RootRequests } from './root-requests/root-requests.ts'
+import type { UpdateReports } from './root-requests/update-reports.ts'
+
+export interface UpdateConfirmationOptions {
+  /** Of this agent. */
+  readonly version: string
+  readonly reports: Pick<UpdateReports, 'trial'>
+  readonly requests: RootRequests
+  /** Whether credentials are held that this process fetched. */
+  readonly hasCredentials: () => boolean
+  /** Resolves once AWS IoT Core has answered a question; undefined where the configuration names no MQTT endpoint. */
+  readonly reach: ControlReach | undefined
+  readonly log: Log
+  /** Default 2 s. */
+  readonly askAgainMs?: number
+}
+
+const defaultAskAgainMs = 2_000
+/** An update that begins later begins with another agent. */
+const idleMs = 6 * 3_600_000
+const stepMs = 180_000
+
+/** While this version is on trial: tells root that it works, once it has credentials and AWS IoT Core answers. */
+export function updateConfirmation(options: UpdateConfirmationOptions): Worker {
+  const { log, askAgainMs = defaultAskAgainMs } = options
+  const failures = new FailureLog(log)
+  return new Worker({
+    name: 'update',
+    log,
+    stepMs,
+    runPass: async ({ signal }) => ({ nextInMs: (await confirm(options, { failures, signal })) ? idleMs : askAgainMs }),
+  })
+}
+
+/** Answers whether there is nothing more to do. */
+async function confirm(
+  { version, reports, requests, hasCredentials, reach, log }: UpdateConfirmationOptions,
+  { failures, signal }: { readonly failures: FailureLog; readonly signal: AbortSignal },
+): Promise<boolean> {
+  const trial = await reports.trial()
+  if (trial?.to !== version || trial.phase === 'reverting' || trial.phase === 'ended') return true
+  if (!hasCredentials()) return false
+  await reach?.(signal)
+  const { result, code } = await requests.request({ verb: 'confirm-update', argument: version }, signal)
+  if (result === 'done') {
+    log.info('this version of the agent works: the update is confirmed', { from: trial.from, to: version })
+    return true
+  }
+  if (code !== 'not-yet')
+    failures.failed('the update cannot be confirmed', new AgentError(`confirm-update: ${result}, ${code}`), {})
+  return result === 'refused'
+}

@@ -1,0 +1,85 @@
+import { expect, test } from 'vitest'
+
+import { AgentError } from '../../agent/lib/errors.ts'
+import type { UpdateTrial } from '../../agent/root-requests/update-reports.ts'
+import type { RootAnswer } from '../../agent/root-requests/root-requests.ts'
+import { updateConfirmation } from '../../agent/update-confirmation.ts'
+import { RecordingLog } from '../support/recording-log.ts'
+import { running } from '../support/running-worker.ts'
+import { until } from '../support/wait-until.ts'
+
+const watching: UpdateTrial = { id: 'a', from: '1.0.0', to: '1.1.0', phase: 'watching' }
+
+function bench(trial: UpdateTrial | undefined, answers: readonly RootAnswer[] = []) {
+  const seen = { looked: 0, asked: new Array<string>(), hasCredentials: true, isReached: true, tried: 0 }
+  const left = [...answers]
+  const worker = updateConfirmation({
+    version: '1.1.0',
+    reports: {
+      trial: () => {
+        seen.looked += 1
+        return Promise.resolve(trial)
+      },
+    },
+    requests: {
+      request: ({ verb, argument = '' }) => {
+        seen.asked.push(`${verb} ${argument}`)
+        return Promise.resolve(left.shift() ?? { result: 'done', code: 'ok' })
+      },
+    },
+    hasCredentials: () => seen.hasCredentials,
+    reach: () => {
+      seen.tried += 1
+      return seen.isReached ? Promise.resolve() : Promise.reject(new AgentError('no connection', { retryable: true }))
+    },
+    log: new RecordingLog(),
+    askAgainMs: 1,
+  })
+  return { seen, worker }
+}
+
+test('confirms the version on trial that it is', async () => {
+  const { seen, worker } = bench(watching)
+  const run = running(worker)
+  await until(() => seen.asked.length > 0)
+  await run.stop()
+  expect(seen.asked).toEqual(['confirm-update 1.1.0'])
+})
+
+test.each<[string, UpdateTrial | undefined]>([
+  ['there is no trial', undefined],
+  ['another version is on trial', { ...watching, to: '1.2.0' }],
+  ['root goes back already', { ...watching, phase: 'reverting' }],
+])('asks for nothing where %s', async (_what, trial) => {
+  const { seen, worker } = bench(trial)
+  const run = running(worker)
+  await until(() => seen.looked > 0)
+  await run.stop()
+  expect(seen).toMatchObject({ asked: [], tried: 0 })
+})
+
+test('confirms nothing without credentials', async () => {
+  const { seen, worker } = bench(watching)
+  seen.hasCredentials = false
+  const run = running(worker)
+  await until(() => seen.looked > 0)
+  await run.stop()
+  expect(seen).toMatchObject({ asked: [], tried: 0 })
+})
+
+test('confirms nothing while AWS IoT Core does not answer', async () => {
+  const { seen, worker } = bench(watching)
+  seen.isReached = false
+  const run = running(worker)
+  await until(() => seen.tried > 0)
+  await run.stop()
+  expect(seen.asked).toEqual([])
+})
+
+test('asks again while dpkg is not through with it', async () => {
+  const { seen, worker } = bench(watching, [{ result: 'failed', code: 'not-yet' }])
+  const run = running(worker)
+  await until(() => seen.asked.length === 2)
+  await run.stop()
+  expect(seen.asked).toEqual(['confirm-update 1.1.0', 'confirm-update 1.1.0'])
+})

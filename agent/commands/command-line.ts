@@ -58,6 +58,7 @@ export function createProgram(context: CommandContext): Command {
   }
   addProvision(program, config, context)
   addPublish(program, context)
+  addSignUpdate(program, context)
   return program
 }
 
@@ -169,6 +170,19 @@ function addPublish(program: Command, context: CommandContext): void {
     .action(async (folder: string, options: Omit<PublishCommand, 'folder'>) => {
       const { publish } = await import('./publish.ts')
       await publish({ folder, ...options }, context)
+    })
+}
+
+/** Loaded only when it is asked for, as `publish` is. */
+function addSignUpdate(program: Command, context: CommandContext): void {
+  program
+    .command('sign-update')
+    .description('sign packages of the agent, for jobs that update it; for operators')
+    .argument('<file...>', 'panorama-agent_VERSION_ARCHITECTURE.deb')
+    .requiredOption('--key <file>', 'the private key (PEM, P-256 or Ed25519)')
+    .action(async (files: string[], { key }: { key: string }) => {
+      const { signUpdates } = await import('./sign-update.ts')
+      await signUpdates({ files, key }, context)
     })
 }
 

@@ -54,7 +54,8 @@ module.exports = {
       severity: 'error',
       from: {
         path: '^agent/',
-        pathNot: '^agent/(publishing/|commands/(publish(-progress)?|sign-update)\\.ts$|aws/s3-release-destination\\.ts$)',
+        pathNot:
+          '^agent/(publishing/|commands/(publish(-progress)?|sign-update)\\.ts$|aws/s3-release-destination\\.ts$)',
       },
       to: {
         path: '^agent/(publishing/|commands/(publish(-progress)?|sign-update)\\.ts$|aws/s3-release-destination\\.ts$)',

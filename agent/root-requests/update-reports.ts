@@ -19,7 +19,7 @@ const endedSchema = z.object({
   reason: z.string().optional(),
 })
 
-export const defaultUpdateFolder = '/var/lib/panorama-agent-update'
+const defaultUpdateFolder = '/var/lib/panorama-agent-update'
 const architectures: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' }
 
 /** What root tells of updates of the agent: two documents that it replaces as a whole. See "Updates" in panorama-agent(8). */

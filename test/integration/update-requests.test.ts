@@ -332,6 +332,15 @@ test('leaves nothing under way when the runner cannot be started', async () => {
   expect(await namesIn(join(bench.folder, 'update'))).toEqual(['incoming', 'installed.deb'])
 })
 
+test('leaves nothing under way when something is missing that it needs', async () => {
+  await using bench = await appliance()
+  await publish(bench, { version: '1.1.0' })
+  await rm(join(bench.folder, 'lib/panorama-agent-update.service'))
+  expect(await ask(bench, 'install-update', 'agent')).toEqual({ result: 'failed', code: 'internal-error' })
+  expect(await namesIn(join(bench.folder, 'update'))).toEqual(['incoming', 'installed.deb'])
+  expect(await namesIn(join(bench.folder, 'units'))).toEqual([])
+})
+
 test('takes the confirmation of the version on trial, once dpkg is through with it', async () => {
   await using bench = await appliance()
   await publish(bench, { version: '1.1.0' })

@@ -1,7 +1,7 @@
 import { runProgram } from '../run-program.ts'
 import type { UnitState } from './failed-starts.ts'
 
-export const agentUnit = 'panorama-agent.service'
+const agentUnit = 'panorama-agent.service'
 
 interface UnitOptions {
   readonly systemctl: string

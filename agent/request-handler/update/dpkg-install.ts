@@ -18,7 +18,7 @@ export interface DpkgOptions {
 const dpkgWithinMs = 900_000
 const lockWithinMs = 900_000
 const lockPollMs = 5_000
-const locked = /lock was locked by another process|is locked by another process/
+const locked = / (was|is) locked by /
 const quiet = { DEBIAN_FRONTEND: 'noninteractive' }
 
 /** Installs a file; answers what dpkg said last where it did not end well. */

@@ -44,6 +44,7 @@ export async function installUpdate(argument: string, options: InstallUpdateOpti
     folder.clearIncoming()
     return await tryOut(request, { ...options, folder })
   } catch (error) {
+    giveUp({ ...options, folder })
     if (!isDiskFull(error)) throw error
     return { result: 'failed', code: 'no-space' }
   } finally {
@@ -123,9 +124,13 @@ async function begin(
     return done
   }
   print(`${systemctl}: ${runnerUnit} cannot be started`)
+  giveUp(context)
+  return { result: 'failed', code: fault }
+}
+
+function giveUp({ folder, update }: Context): void {
   folder.abandon()
   removeRunner(update, folder)
-  return { result: 'failed', code: fault }
 }
 
 async function callSystemctl(args: readonly string[], context: Context): Promise<string | undefined> {

@@ -16,7 +16,7 @@ import { lockState, makeFolders, StartError } from './state-folders.ts'
 import { socketPathIn } from './status/status-client.ts'
 import { startStatusServer } from './status/status-server.ts'
 import { sessionEvidence, type ControlEvidence } from './trial-evidence.ts'
-import { updateConfirmation } from './update-confirmation.ts'
+import { reachOf, updateConfirmation } from './update-confirmation.ts'
 
 /** `ring` is where `log` keeps what CloudWatch has not got yet. */
 export interface AgentOptions extends Pick<
@@ -141,7 +141,7 @@ async function start(options: AgentRun, owned: AsyncDisposableStack): Promise<St
     reports: session.updates,
     requests: session.rootRequests,
     hasCredentials: () => session.credentials.at(-1)?.status().held !== undefined,
-    reach: control?.reach,
+    reach: reachOf(config, control),
     log: log.child({ worker: 'update' }),
   })
   return { session, generations, control, trial, update }

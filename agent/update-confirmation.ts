@@ -1,3 +1,4 @@
+import type { Config } from './config/config-schema.ts'
 import type { ControlReach } from './control.ts'
 import { FailureLog } from './lib/failure-log.ts'
 import { AgentError } from './lib/errors.ts'
@@ -13,8 +14,8 @@ export interface UpdateConfirmationOptions {
   readonly requests: RootRequests
   /** Whether credentials are held that this process fetched. */
   readonly hasCredentials: () => boolean
-  /** Resolves once AWS IoT Core has answered a question; undefined where the configuration names no MQTT endpoint. */
-  readonly reach: ControlReach | undefined
+  /** Resolves once AWS IoT Core has answered a question. */
+  readonly reach: ControlReach
   readonly log: Log
   /** Default 2 s. */
   readonly askAgainMs?: number
@@ -37,6 +38,16 @@ export function updateConfirmation(options: UpdateConfirmationOptions): Worker {
   })
 }
 
+/** Without an MQTT endpoint nothing is to be reached; with one, an agent whose MQTT client cannot be loaded reaches nothing. */
+export function reachOf(
+  { endpoints }: { readonly endpoints: Pick<Config['endpoints'], 'mqtt'> },
+  control: { readonly reach: ControlReach } | undefined,
+): ControlReach {
+  if (control !== undefined) return control.reach
+  if (endpoints.mqtt === undefined) return () => Promise.resolve()
+  return () => Promise.reject(new AgentError('there is no control connection', { retryable: true }))
+}
+
 /** Answers whether there is nothing more to do. */
 async function confirm(
   { version, reports, requests, hasCredentials, reach, log }: UpdateConfirmationOptions,
@@ -45,7 +56,7 @@ async function confirm(
   const trial = await reports.trial()
   if (trial?.to !== version || trial.phase === 'reverting' || trial.phase === 'ended') return true
   if (!hasCredentials()) return false
-  await reach?.(signal)
+  await reach(signal)
   const { result, code } = await requests.request({ verb: 'confirm-update', argument: version }, signal)
   if (result === 'done') {
     log.info('this version of the agent works: the update is confirmed', { from: trial.from, to: version })

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { AgentError } from '../../agent/lib/errors.ts'
 import type { UpdateTrial } from '../../agent/root-requests/update-reports.ts'
 import type { RootAnswer } from '../../agent/root-requests/root-requests.ts'
-import { updateConfirmation } from '../../agent/update-confirmation.ts'
+import { reachOf, updateConfirmation } from '../../agent/update-confirmation.ts'
 import { RecordingLog } from '../support/recording-log.ts'
 import { running } from '../support/running-worker.ts'
 import { until } from '../support/wait-until.ts'
@@ -82,4 +82,14 @@ test('asks again while dpkg is not through with it', async () => {
   await until(() => seen.asked.length === 2)
   await run.stop()
   expect(seen.asked).toEqual(['confirm-update 1.1.0', 'confirm-update 1.1.0'])
+})
+
+test('reaches nothing with an MQTT endpoint and without a client for it', async () => {
+  const { signal } = new AbortController()
+  await expect(reachOf({ endpoints: {} }, undefined)(signal)).resolves.toBeUndefined()
+  await expect(reachOf({ endpoints: { mqtt: 'mqtt.example' } }, undefined)(signal)).rejects.toThrow(
+    'no control connection',
+  )
+  const reach = () => Promise.reject(new AgentError('asked'))
+  await expect(reachOf({ endpoints: {} }, { reach })(signal)).rejects.toThrow('asked')
 })

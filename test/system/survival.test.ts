@@ -27,7 +27,7 @@ it('never takes a camera file or a release from its readers: not at a restart, a
 
   const startsBefore = await unit.countLogged(started)
   await using folder = await tempFolder()
-  const newer = await appliance.bring(await repack(inject('packageFile'), newVersion, folder.path))
+  const newer = await appliance.bring(await repack(inject('packageFile'), newVersion, { folder: folder.path }))
   await container.run('dpkg', '--install', newer)
   await appliance.until(isWell)
   expect(await unit.countLogged(started)).toBe(startsBefore + 1)

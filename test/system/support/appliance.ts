@@ -25,7 +25,7 @@ export interface ApplianceOptions {
   readonly prepare?: (image: string) => Promise<void>
 }
 
-const thingName = 'panorama_dock-1_Thing'
+export const thingName = 'panorama_dock-1_Thing'
 const artifactName = 'model'
 const cameraName = 'dock-1'
 /** A group of the image that the agent is in. */

@@ -23,15 +23,20 @@ export async function installIntoImage(packageFile: string, image: string): Prom
   await runCommand(join(root, 'scripts/image-install'), [image, '--deb', packageFile], { withinMs: buildWithinMs })
 }
 
-/** The same package with another version, in `folder`: what an upgrade installs. */
-export async function repack(packageFile: string, version: string, folder: string): Promise<string> {
+/** The same package with another version, in `folder`: what an upgrade installs. `change` may alter what it unpacks to. */
+export async function repack(
+  packageFile: string,
+  version: string,
+  { folder, change }: { readonly folder: string; readonly change?: (tree: string) => Promise<void> },
+): Promise<string> {
   const tree = await mkdtemp(join(tmpdir(), 'panorama-agent-repack-'))
   try {
     await runCommand('dpkg-deb', ['--raw-extract', packageFile, tree])
     const control = join(tree, 'DEBIAN/control')
     const text = await readFile(control, 'utf8')
     await writeFile(control, text.replace(/^Version: .*$/m, `Version: ${version}`))
-    const target = join(folder, `panorama-agent_${version}.deb`)
+    await change?.(tree)
+    const target = join(folder, `panorama-agent_${version}_${architectures[process.arch] ?? process.arch}.deb`)
     await runCommand('dpkg-deb', ['-Zgzip', '-z1', '--root-owner-group', '--build', tree, target])
     return target
   } finally {

@@ -103,7 +103,7 @@ export class ConfigTrial implements AsyncDisposable {
   async #gather(signal: AbortSignal): Promise<void> {
     const evidence = this.#evidence
     if (evidence === undefined) return
-    const missing = new Set(['valid credentials', 'an update of the job that was accepted'])
+    const missing = new Set(['no valid credentials', 'no accepted update of the job'])
     const [credentials = '', control = ''] = missing
     this.#missing = missing
     const had = async (what: string, wait: Promise<void>): Promise<void> => {
@@ -119,7 +119,7 @@ export class ConfigTrial implements AsyncDisposable {
   #reason(): string {
     const missing = [...this.#missing]
     const why = this.#evidence?.why?.()
-    const what = missing.length === 0 ? 'it could not be recorded' : `without ${missing.join(' and ')}`
+    const what = missing.length === 0 ? 'it could not be recorded' : missing.join(' and ')
     const seconds = Math.round(this.#options.confirmMs / 1000)
     return `not confirmed within ${seconds} s: ${what}${why === undefined ? '' : ` (${why})`}`
   }

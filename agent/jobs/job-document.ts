@@ -18,7 +18,9 @@ const operations = [
     version,
     operation: z.literal('configure'),
     /** Merged into what earlier jobs set (RFC 7396), or with `replace` in its place. */
-    patch: z.record(z.string(), z.unknown()),
+    patch: z.record(z.string(), z.unknown(), {
+      error: ({ input }) => (input === undefined ? undefined : 'must be an object, as in {"logs":{"flushSeconds":60}}'),
+    }),
     replace: z.boolean().default(false),
     expectedVersion: z.int().min(0).optional(),
     confirmSeconds: z.int().min(30).max(3_600).default(300),
@@ -36,7 +38,7 @@ const operations = [
     artifact: name,
     to: z
       .string()
-      .regex(/^[0-9a-f]{4,64}$/, 'must be the id of a release, or at least the first four characters of it')
+      .regex(/^[0-9a-f]{4,64}$/, 'must be what the id of a release begins with: 4 to 64 digits, 0 to 9 and a to f')
       .optional(),
   }),
   z.strictObject({ version, operation: z.literal('refresh-cameras'), cameras: names.optional() }),
@@ -81,7 +83,13 @@ export interface DocumentFault {
 
 export type ParsedDocument =
   | { readonly kind: 'operation'; readonly operation: JobOperation; readonly digest: string }
-  | { readonly kind: 'rejected'; readonly faults: readonly DocumentFault[]; readonly digest: string }
+  | {
+      readonly kind: 'rejected'
+      readonly faults: readonly DocumentFault[]
+      readonly digest: string
+      /** The operation that it names, if it is one. */
+      readonly named?: JobOperation['operation'] | undefined
+    }
 
 /** CreateJob takes 32,768 characters inline ("Jobs limits"); an appliance takes no more from anywhere. */
 const maxCharacters = 32_768
@@ -103,12 +111,17 @@ export function parseJobDocument(given: unknown): ParsedDocument {
 
 type Read =
   | { readonly kind: 'operation'; readonly operation: JobOperation }
-  | { readonly kind: 'rejected'; readonly faults: readonly DocumentFault[] }
+  | Omit<Extract<ParsedDocument, { kind: 'rejected' }>, 'digest'>
 
 function readOurs(document: unknown): Read {
   const { success, data, error } = operationSchema.safeParse(document)
   if (success) return { kind: 'operation', operation: data }
-  return { kind: 'rejected', faults: error.issues.flatMap(describeIssue) }
+  return { kind: 'rejected', faults: error.issues.flatMap(describeIssue), named: namedIn(document) }
+}
+
+function namedIn(document: unknown): JobOperation['operation'] | undefined {
+  const { data } = z.object({ operation: z.unknown() }).safeParse(document)
+  return operations.map(({ shape }) => shape.operation.value).find((each) => each === data?.operation)
 }
 
 function describeIssue(issue: z.core.$ZodIssue): readonly DocumentFault[] {

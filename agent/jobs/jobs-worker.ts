@@ -11,8 +11,7 @@ import { isSameExecution, type JobLedger, type JobOutcome, type JobStep, type Le
 import { JobRun } from './job-run.ts'
 import type { JobExecution, JobsService, UpdateOutcome } from './jobs-service.ts'
 import { failed, failedBy, WithdrawnError, type OperationOutcome } from './running-job.ts'
-import { ended, entryOf, isRun, withdrawn, type RunName, type TakenJob } from './taken-job.ts'
-import { askingForUpdate } from './update-operation.ts'
+import { ended, entryOf, isRun, whyNotAgain, withdrawn, type RunName, type TakenJob } from './taken-job.ts'
 
 export interface JobsWorkerDeps {
   readonly service: JobsService
@@ -53,8 +52,6 @@ const askEveryMs = 6 * 3_600_000
 const askAgainMs = 2_000
 const announcedAsks = 5
 const endWithinMs = 10_000
-/** A job that the agent never gets to the end of is not what it should go on with for ever. */
-const maxAttempts = 5
 
 /**
  * Takes the jobs of this appliance one after the other. Each is in the ledger before anything is done about it, so that none
@@ -145,6 +142,7 @@ export class JobsWorker implements Disposable {
       if (await service.isOpen(entry, signal)) continue
       const done = { ...entry, outcome: await this.#takeBack(entry, signal) }
       await ledger.put(done)
+      this.#tellEnd(done)
       await this.#report(done, signal)
     }
   }
@@ -186,10 +184,13 @@ export class JobsWorker implements Disposable {
     const outcome = found === withdrawn ? await this.#takeBack(entry, pass.signal) : found
     const done = { ...((await ledger.find(execution)) ?? entry), outcome }
     await ledger.put(done)
-    this.#last = { jobId, operation, status: outcome.status, atMs: monotonicMs() }
-    const { status, details } = outcome
-    log[status === 'SUCCEEDED' ? 'info' : 'warn']('job ended', { jobId, operation, status, ...details })
+    this.#tellEnd(done)
     await this.#report(done, pass.signal)
+  }
+
+  #tellEnd({ jobId, operation, outcome: { status, details } }: LedgerEntry & { readonly outcome: JobOutcome }): void {
+    this.#last = { jobId, operation, status, atMs: monotonicMs() }
+    this.#deps.log[status === 'SUCCEEDED' ? 'info' : 'warn']('job ended', { jobId, operation, status, ...details })
   }
 
   async #outcomeOf(job: TakenJob, pass: Pass): Promise<JobOutcome> {
@@ -287,13 +288,3 @@ export class JobsWorker implements Disposable {
 
 /** It may have been asked for in another account, by a configuration on trial, or before the service knew it everywhere. */
 const notFound = failed('the cloud did not know this job for a while, and it was ended here')
-
-/** Why a job is not taken up again, nor begun; undefined when it is. */
-function whyNotAgain({ execution, known, entry, parsed }: TakenJob): string | undefined {
-  if (known !== undefined && known.digest !== parsed.digest) return 'its document has changed since it began'
-  if (known === undefined && execution.status === 'IN_PROGRESS') {
-    return 'it was begun before, and the ledger that says how far it came is gone'
-  }
-  if (entry.step.name === askingForUpdate) return undefined // root bounds an update, and its outcome is what counts
-  return entry.attempts >= maxAttempts ? `it was cut off ${maxAttempts} times by the end of the agent` : undefined
-}

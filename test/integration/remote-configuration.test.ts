@@ -156,7 +156,7 @@ describe('a change of the session', () => {
     await agent.until(({ configuration }) => configuration?.state === 'trial')
     const outcome = await changer.outcome(job)
     expect(outcome).toMatchObject({ reverted: true, number: 1 })
-    expect(JSON.stringify(outcome)).toContain('without valid credentials')
+    expect(JSON.stringify(outcome)).toContain('no valid credentials')
     const status = await agent.until((now) => isOn(0)(now) && isWell(now))
     expect(status.agent.pid).toBe(agent.pid)
     await site.publish('weights.bin', 'changed')

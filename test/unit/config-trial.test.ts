@@ -43,9 +43,9 @@ describe('a trial', () => {
   })
 
   it.each([
-    [[], 'without valid credentials and an update of the job that was accepted'],
-    [['credentials'], 'without an update of the job that was accepted'],
-    [['control'], 'without valid credentials'],
+    [[], 'no valid credentials and no accepted update of the job'],
+    [['credentials'], 'no accepted update of the job'],
+    [['control'], 'no valid credentials'],
   ] as const)('is taken back when its time is up and there is only %j', async (given, what) => {
     const { trial, accepts, reverts } = trialOf()
     const evidence = new FakeEvidence()

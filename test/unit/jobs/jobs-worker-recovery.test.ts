@@ -160,3 +160,26 @@ test('says after a restart what stays of a job that was cancelled meanwhile', as
     (await readFile(join(appliance.ledgerFolder, 'ledger.json'), 'utf8')).includes('"reported":true')
   await until(isReported)
 })
+
+test('says how a job ended that was cancelled while the agent was away', async () => {
+  await using appliance = await JobsAppliance.open()
+  const { service } = appliance
+  appliance.actions.syncArtifacts = async (_names, signal) => await neverEnds(signal)
+  const key = service.queue('job-1', sync)
+  appliance.start()
+  await appliance.worker.untilRunning(new AbortController().signal)
+  await appliance.stop()
+  service.end(key, 'CANCELED')
+  appliance.start()
+  await until(() => appliance.worker.status().last?.status === 'WITHDRAWN')
+  expect(appliance.log.messages('warn')).toContain('job ended')
+})
+
+test('says which operation a rejected job was meant to be', async () => {
+  await using appliance = await JobsAppliance.open()
+  const key = appliance.service.queue('job-1', { version: '1.0', operation: 'reboot', now: true })
+  appliance.start()
+  expect(await appliance.ended(key)).toBe('REJECTED')
+  await until(() => appliance.worker.status().last !== undefined)
+  expect(appliance.worker.status().last?.operation).toBe('reboot')
+})

@@ -28,8 +28,8 @@ async function commandOf(verb: string | undefined, options: JobsOptions): Promis
         command: 'create',
         jobId: job ?? missing('--job'),
         targets: [thing],
-        document: await readFile(document ?? missing('--document'), 'utf8'),
-        ...(minutes === undefined ? {} : { inProgressTimeoutInMinutes: Number(minutes) }),
+        document: await readDocument(document ?? missing('--document')),
+        ...(minutes === undefined ? {} : { inProgressTimeoutInMinutes: minutesOf(minutes) }),
       }
     case 'cancel':
       return { command: 'cancel', jobId: job ?? missing('--job'), force }
@@ -38,4 +38,19 @@ async function commandOf(verb: string | undefined, options: JobsOptions): Promis
     default:
       throw new Error(`"jobs ${verb ?? ''}" is not known: create, cancel or list`)
   }
+}
+
+async function readDocument(file: string): Promise<string> {
+  const text = await readFile(file, 'utf8')
+  try {
+    JSON.parse(text)
+  } catch (error) {
+    throw new Error(`${file} is not JSON: ${error instanceof Error ? error.message : String(error)}`, { cause: error })
+  }
+  return text
+}
+
+function minutesOf(text: string): number {
+  if (/^[0-9]+$/.test(text)) return Number(text)
+  throw new Error(`--timeout-minutes must be a number of minutes, not "${text}"`)
 }

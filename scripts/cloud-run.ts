@@ -74,6 +74,7 @@ async function writeIdentity(cloud: Cloud, folder: string, thingName: string): P
     endpoints: cloud.endpoints,
     role: { alias: cloud.names.roleAlias },
     artifacts: [{ name: 'demo', accessPoint: cloud.names.accessPointArn }],
+    paths: { state: join(folder, 'state'), runtime: join(folder, 'run') },
   }
   await writeFile(join(folder, 'agent.json'), `${JSON.stringify(config, null, 2)}\n`)
 }

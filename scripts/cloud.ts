@@ -1,7 +1,6 @@
-import { parseArgs } from 'node:util'
-
 import { runClaimsCommand } from './cloud-claims.ts'
 import { runJobsCommand } from './cloud-jobs.ts'
+import { parseCommandLine } from './parse-command-line.ts'
 
 const usage = `Usage: npm run cloud -- [--folder FOLDER] [--thing NAME] [--services-port PORT] [--credentials-port PORT] [--mqtt-port PORT]
        npm run cloud -- jobs create --folder FOLDER --job ID --document FILE [--thing NAME] [--timeout-minutes N]
@@ -16,7 +15,7 @@ the cloud that runs with this FOLDER make, cancel and list jobs; "claims create"
 fleet provisioning, which is written with its key to --out (default: claim in FOLDER), and "claims list" lists certificates.
 `
 
-const { values, positionals } = parseArgs({
+const { values, positionals } = parseCommandLine(usage, {
   allowPositionals: true,
   options: {
     job: { type: 'string' },
@@ -37,7 +36,9 @@ if (values.help) process.stdout.write(usage)
 else if (positionals[0] === 'jobs') await tell(() => runJobsCommand(positionals[1], values))
 else if (positionals[0] === 'claims') await tell(() => runClaimsCommand(positionals[1], values))
 else if (positionals[0] === undefined)
-  await (await import('./cloud-run.ts')).runCloud(values) // only here: it takes a second to load
+  await tell(async () => {
+    await (await import('./cloud-run.ts')).runCloud(values) // only here: it takes a second to load
+  })
 else {
   process.stderr.write(`"${positionals[0]}" is not known\n${usage}`)
   process.exitCode = 64

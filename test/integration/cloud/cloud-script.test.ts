@@ -67,11 +67,16 @@ describe('npm run cloud', () => {
     })
     expect(await jobs('create', ...job)).toMatchObject({
       code: 1,
-      error: textMatching(/ResourceAlreadyExists.*job-1/),
+      error: textMatching(/^cloud: ResourceAlreadyExists.*job-1/),
     })
     expect(await jobs('cancel', '--job', 'job-1')).toMatchObject({ code: 0 })
     expect(await jobs('list')).toMatchObject({ answer: { jobs: [{ status: 'CANCELED' }] } })
     expect(await jobs('forget')).toMatchObject({ code: 1, error: textMatching(/"jobs forget" is not known/) })
+    await writeFile(join(folder, 'job.json'), '{"version":"1.0",}')
+    expect(await jobs('create', ...job)).toMatchObject({
+      code: 1,
+      error: textMatching(/job\.json is not JSON: .*JSON/),
+    })
     expect((await readConfig(folder)).endpoints.mqtt).toMatch(/^localhost:\d+$/)
     expect(await running.interrupt()).toBe(0)
   })
@@ -109,6 +114,17 @@ describe('npm run cloud', () => {
       error: textMatching(/no local cloud .* answers at \/nowhere\/cloud\.sock/),
     })
     expect(await askCloud('jobs', 'list')).toMatchObject({ code: 1, error: textMatching(/--folder.* is missing/) })
+  })
+
+  it('says in a line what is wrong with its options', async () => {
+    expect(await askCloud('--mqtt-port', '99999')).toMatchObject({
+      code: 1,
+      error: textMatching(/^cloud: --mqtt-port must be 0 to 65535\n$/),
+    })
+    expect(await askCloud('jobs', 'list', '--foldr', 'x')).toMatchObject({
+      code: 64,
+      error: textMatching(/^Unknown option '--foldr'/),
+    })
   })
 })
 

@@ -179,9 +179,10 @@ export class DemoStory {
   }
 }
 
-function isWell({ credentials, artifacts, cameras, logs, connection }: StatusDocument): boolean {
+function isWell({ credentials, artifacts, cameras, logs, connection, jobs }: StatusDocument): boolean {
   const isConnected = connection === undefined || connection.state === 'connected'
-  return isConnected && [...credentials, ...artifacts, ...cameras, logs].every(({ state }) => state === 'ok')
+  const parts = [...credentials, ...artifacts, ...cameras, logs, ...(jobs === undefined ? [] : [jobs])]
+  return isConnected && parts.every(({ state }) => state === 'ok')
 }
 
 function summaryOf({ credentials, artifacts, cameras, logs }: StatusDocument): Record<string, unknown> {

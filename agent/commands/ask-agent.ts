@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 
 import { defaultRuntimeFolder } from '../config/config-schema.ts'
-import { ConfigError, loadPaths } from '../config/load-config.ts'
+import { ConfigError, loadPaths, namedRuntimeFolder } from '../config/load-config.ts'
 import { AgentError } from '../lib/errors.ts'
 import { callAgent, socketPathIn, type AgentCall } from '../status/status-client.ts'
 import { renderStatus } from '../status/render-status.ts'
@@ -96,8 +96,12 @@ async function locate({
   try {
     return socketPathIn((await loadPaths(configFile)).runtime)
   } catch (error) {
-    if (error instanceof ConfigError && existsSync(usualSocket)) return usualSocket
-    throw error
+    if (!(error instanceof ConfigError)) throw error
+    const named = await namedRuntimeFolder(configFile)
+    const sockets = [...(named === undefined ? [] : [socketPathIn(named)]), usualSocket]
+    const there = sockets.find((path) => existsSync(path))
+    if (there === undefined) throw error
+    return there
   }
 }
 

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 
-import type * as z from 'zod'
+import * as z from 'zod'
 
 import { AgentError, errorCode } from '../lib/errors.ts'
 import { pathText, type JsonPath } from '../lib/json-object.ts'
@@ -61,6 +61,14 @@ export function parseUnprovisioned(json: unknown, file: string): UnprovisionedCo
   const { success, data, error } = unprovisionedSchema.safeParse(json)
   if (success) return data
   throw configError(file, error.issues.flatMap(describeIssue))
+}
+
+const runtimeFolder = z.object({ paths: z.object({ runtime: z.string() }) })
+
+/** The runtime folder that a file names, whatever else is at fault in it; undefined when it names none. */
+export async function namedRuntimeFolder(file: string): Promise<string | undefined> {
+  const document = await readConfigDocument(file).catch(() => undefined)
+  return runtimeFolder.safeParse(document).data?.paths.runtime
 }
 
 /** Checks a configuration from anywhere; `file` names it in the ConfigError. */

@@ -62,6 +62,15 @@ describe('panorama-agent beside a running agent', () => {
     await expect(nowhere).rejects.toThrow(`${configFile} has 1 fault`)
   })
 
+  it('asks the agent in the runtime folder that a faulty configuration names', async () => {
+    const { folder = '', appliance } = shared.site ?? {}
+    const configFile = join(folder, 'faulty-with-paths.json')
+    await writeFile(configFile, JSON.stringify({ devise: {}, paths: { runtime: appliance?.runtimeFolder } }))
+    const { code, stdout } = await agent('status', '--config', configFile)
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^agent +running/)
+  })
+
   it('shows the whole status as one line of JSON', async () => {
     const { code, stdout } = await ask('status', '--json')
     expect(code).toBe(0)

@@ -139,7 +139,12 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
       const { job } = change
       const version = await this.#versions().add({ overlay, job, confirmSeconds, createdAtMs: now() })
       const { number } = version
-      log.info('a new configuration is on trial', { version: number, confirmSeconds, ...job, ...shown(diff) })
+      log.info('a new configuration is on trial', {
+        version: number,
+        confirmSeconds,
+        jobId: job?.jobId,
+        ...shown(diff),
+      })
       requestReload()
       return { kind: 'trial', number, diff }
     })

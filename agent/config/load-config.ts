@@ -20,7 +20,7 @@ export class ConfigError extends AgentError {
   constructor(file: string, faults: readonly ConfigFault[]) {
     const lines = faults.map(({ path, message }) => `  ${path === '' ? '(whole file)' : path}: ${message}`)
     super(`${file} has ${faults.length} ${faults.length === 1 ? 'fault' : 'faults'}:\n${lines.join('\n')}`, {
-      hint: `mend the file and start again; agent.schema.json describes every field (in config/, installed in /usr/share/panorama-agent/)`,
+      hint: 'mend the file; agent.schema.json describes every field (in config/, installed in /usr/share/panorama-agent/)',
     })
     this.faults = faults
   }

@@ -107,8 +107,10 @@ export class OverlayVersions implements AsyncDisposable {
   revert(number: number, reason: string): void {
     if (this.#undone.has(number)) return
     const shortened = reason.length > maxReason ? `${reason.slice(0, maxReason)}...` : reason
+    const jobId = this.find(number)?.job?.jobId
     this.#undone.set(number, shortened)
-    this.#log.error('a configuration is taken back: the one before is in force', { version: number, reason: shortened })
+    const fields = { version: number, jobId, reason: shortened }
+    this.#log.error('a configuration is taken back: the one before is in force', fields)
     const writing = this.#writeRevert(number, shortened).finally(() => this.#writing.delete(writing))
     this.#writing.add(writing)
   }

@@ -2,8 +2,9 @@ import { CommanderError } from 'commander'
 
 import { createProgram } from './commands/command-line.ts'
 import { ConfigError } from './config/load-config.ts'
-import { AgentError, reportError } from './lib/errors.ts'
+import { AgentError, reportError, UsageError } from './lib/errors.ts'
 import { exitNow } from './lib/exit-now.ts'
+import { DecommissionedError } from './reset/finish-reset.ts'
 import type { ServiceEnvironment } from './service.ts'
 
 const stopWithinMs = 4_800
@@ -15,7 +16,8 @@ function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
   const { message, hint } = reportError(error)
   process.stderr.write(`panorama-agent: ${message}\n${hint === undefined ? '' : `hint: ${hint}\n`}`)
-  return error instanceof ConfigError ? exitCodes.config : exitCodes.failed
+  if (error instanceof UsageError) return exitCodes.usage
+  return error instanceof ConfigError || error instanceof DecommissionedError ? exitCodes.config : exitCodes.failed
 }
 
 /** Everything ends within 5 seconds of the signal, also when something hangs. */

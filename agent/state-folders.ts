@@ -6,6 +6,7 @@ import { makeFolder } from './lib/durable-files.ts'
 import { AgentError } from './lib/errors.ts'
 import { lockFile } from './lib/file-lock.ts'
 import type { Log } from './lib/log.ts'
+import { readResetMarker } from './reset/reset-marker.ts'
 
 /** Something could not be started, so that nothing of it ran. */
 export class StartError extends AgentError {
@@ -14,15 +15,25 @@ export class StartError extends AgentError {
 
 /**
  * Two agents on one state folder would undo each other's work. Where no lock file can be made, such as on a file system
- * that has become read-only, the agent goes on without. Throws a StartError when another process has it.
+ * that has become read-only, the agent goes on without. Throws a StartError when another process has it, and while a reset
+ * of the folder is not finished.
  */
 export async function lockState(state: string, log: Log): Promise<AsyncDisposable | undefined> {
   const lock = await lockFile(join(state, 'lock')).catch((error: unknown) => {
     log.warn('the state folder cannot be locked against a second agent', { state, error })
     return undefined
   })
-  if (lock !== 'taken') return lock
-  throw new StartError(`another agent works on ${state}`, { hint: 'stop it, or name another folder in paths.state' })
+  if (lock === 'taken') {
+    throw new StartError(`another agent works on ${state}`, { hint: 'stop it, or name another folder in paths.state' })
+  }
+  try {
+    if ((await readResetMarker(state)) === undefined) return lock
+  } catch (error) {
+    await lock?.[Symbol.asyncDispose]()
+    throw error
+  }
+  await lock?.[Symbol.asyncDispose]()
+  throw new StartError(`a reset of ${state} is not finished`, { hint: 'start the agent, which finishes it first' })
 }
 
 /**

@@ -7,6 +7,7 @@ import { checkConfig } from './check-config.ts'
 import type { CommandContext } from './command-context.ts'
 import type { ProvisionOptions } from './provision.ts'
 import type { PublishCommand } from './publish.ts'
+import type { ResetOptions } from './reset.ts'
 import { run } from './run.ts'
 import { showConfig } from './show-config.ts'
 
@@ -57,6 +58,7 @@ export function createProgram(context: CommandContext): Command {
       })
   }
   addProvision(program, config, context)
+  addReset(program, config, context)
   addPublish(program, context)
   addSignUpdate(program, context)
   return program
@@ -151,6 +153,22 @@ function addProvision(program: Command, config: Option, context: CommandContext)
 }
 
 type ProvisionCommand = Omit<ProvisionOptions, 'configFile'> & { readonly config: string }
+
+function addReset(program: Command, config: Option, context: CommandContext): void {
+  program
+    .command('reset')
+    .description('wipe identity, secrets, artifacts and all other state, while no agent runs')
+    .option('--yes', 'do it; else only say what would be wiped', false)
+    .option('--decommission', 'also where there is no way back, and with claim and identity of the image', false)
+    .option('--archive <path>', 'what the appliance is provisioned from afterwards')
+    .addOption(config)
+    .action(async ({ config: configFile, ...options }: ResetCommand) => {
+      const { reset } = await import('./reset.ts')
+      await reset({ configFile, ...options }, context)
+    })
+}
+
+type ResetCommand = Omit<ResetOptions, 'configFile'> & { readonly config: string }
 
 /** Loaded only when it is asked for: an appliance has no use for it, nor for the memory that it takes. */
 function addPublish(program: Command, context: CommandContext): void {

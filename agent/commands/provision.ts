@@ -1,5 +1,5 @@
 import { createHash, X509Certificate } from 'node:crypto'
-import { copyFile, mkdir, readFile, stat } from 'node:fs/promises'
+import { copyFile, mkdir, readFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 import { createProvisioner } from '../claim-provisioner.ts'
@@ -15,6 +15,7 @@ import { createLog, streamSink, type Log } from '../lib/log.ts'
 import { createSessionClock } from '../session-clock.ts'
 import { lockState, makeFolders } from '../state-folders.ts'
 import type { CommandContext } from './command-context.ts'
+import { becomeOwner } from './folder-owner.ts'
 import { readArchive, type ArchiveContents } from './provisioning-archive.ts'
 
 export interface ProvisionOptions {
@@ -105,20 +106,6 @@ function parseJson(text: string): unknown {
   } catch (cause) {
     throw new AgentError('config.json in the archive is not JSON', { cause })
   }
-}
-
-/** Root would leave files that the agent cannot read. */
-async function becomeOwner(stateFolder: string): Promise<void> {
-  if (process.getuid?.() !== 0) return
-  const owner = await stat(stateFolder).catch((cause: unknown) => {
-    throw new AgentError(`${stateFolder} is not there (${errorCode(cause) ?? 'unknown error'})`, {
-      hint: 'install -d -m 0711 -o panorama-agent -g panorama-agent that folder, or start the agent once',
-    })
-  })
-  if (owner.uid === 0) return
-  process.setgroups?.([owner.gid])
-  process.setgid?.(owner.gid)
-  process.setuid?.(owner.uid)
 }
 
 async function keepClaim(

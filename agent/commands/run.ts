@@ -1,6 +1,6 @@
 import { runAgent } from '../agent.ts'
 import { agentVersion } from '../build-info.ts'
-import { openBase, readUnprovisioned, type BaseDocument } from '../config/base-document.ts'
+import { openBase, readUnprovisioned, stateFoldersOf, type BaseDocument } from '../config/base-document.ts'
 import { defaultStateFolder } from '../config/config-schema.ts'
 import { Configurations } from '../configurations.ts'
 import { linkedAbort } from '../lib/abort.ts'
@@ -10,6 +10,7 @@ import { LogRing } from '../logs/log-ring.ts'
 import { ConfigReloads } from '../config-reloads.ts'
 import { Service } from '../service.ts'
 import { reportLastRun } from '../status/last-run.ts'
+import { finishUnfinishedReset } from '../unfinished-reset.ts'
 import type { CommandContext } from './command-context.ts'
 import { untilProvisioned } from './until-provisioned.ts'
 
@@ -24,6 +25,7 @@ export interface RunOptions {
 export async function run({ configFile }: RunOptions, context: CommandContext): Promise<void> {
   const { signal, stdout, service: environment, onHangup } = context
   const usualState = environment.stateDirectory ?? defaultStateFolder
+  if (!(await finishResets({ configFile, usualState }, context))) return
   const first = (await readUnprovisioned(configFile)) ?? (await openBase(configFile, usualState)).config
   const ring = new LogRing()
   const recent = new LogRing(recentBounds)
@@ -61,6 +63,21 @@ export async function run({ configFile }: RunOptions, context: CommandContext): 
     end.controller.signal,
   )
   log.info('agent stopped')
+}
+
+/** Before anything else is read there: what is read decides what the agent is. False when it is cut off by the signal. */
+async function finishResets(
+  { configFile, usualState }: RunOptions & { readonly usualState: string },
+  { stdout, signal }: CommandContext,
+): Promise<boolean> {
+  const log = createLog({ level: 'info', sinks: [streamSink(stdout)] })
+  try {
+    for (const folder of await stateFoldersOf(configFile, usualState)) await finishUnfinishedReset(folder, log, signal)
+    return true
+  } catch (error) {
+    if (!signal.aborted) throw error
+    return false // the next start goes on with it
+  }
 }
 
 function reportBase({ fault, warning }: BaseDocument, log: Log): void {

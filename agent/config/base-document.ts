@@ -71,6 +71,12 @@ export async function openBase(file: string, usualState: string): Promise<BaseDo
   }
 }
 
+/** The state folders that an agent with this base file may use, whatever else is wrong with the file. */
+export async function stateFoldersOf(file: string, usualState: string): Promise<readonly string[]> {
+  const named = await namedState(file)
+  return named === undefined ? [...new Set([usualState, defaultStateFolder])] : [named]
+}
+
 /** Keeps a copy of a base file that is in use. Throws a WriteError. */
 export async function writeBaseCopy(file: string, { document, config }: BaseDocument): Promise<void> {
   const copy = { version: 1, file: resolve(file), document }

@@ -32,6 +32,11 @@ export class AgentError extends Error {
   }
 }
 
+/** A command cannot do what it was told, as it was told. */
+export class UsageError extends AgentError {
+  override readonly name = 'UsageError'
+}
+
 /** Something did not happen in the time that it was given. Always worth another try. */
 export class DeadlineError extends AgentError {
   override readonly name = 'DeadlineError'

@@ -35,6 +35,8 @@ export interface ProvisioningSite extends AsyncDisposable {
 export interface ProvisioningSiteOptions {
   /** Merged over the section. */
   readonly provisioning?: Readonly<Record<string, unknown>>
+  /** Merged over the configuration, section by section. */
+  readonly config?: (places: { readonly folder: string; readonly cloud: IotCloud }) => Readonly<Record<string, unknown>>
 }
 
 export async function createProvisioningSite(options: ProvisioningSiteOptions = {}): Promise<ProvisioningSite> {
@@ -70,6 +72,7 @@ export async function createProvisioningSite(options: ProvisioningSiteOptions = 
       ...options.provisioning,
     },
     paths: { state: places.stateFolder, runtime: places.runtimeFolder },
+    ...options.config?.({ folder, cloud }),
   }
   await writeFile(places.configFile, JSON.stringify(config))
   const owned = resources.move()

@@ -1,9 +1,10 @@
 import { realpath } from 'node:fs/promises'
-import { isAbsolute, relative, resolve, sep } from 'node:path'
+import { isAbsolute, join, relative, resolve, sep } from 'node:path'
 
+import { identityFolderIn } from '../config/base-document.ts'
 import type { UnprovisionedConfig } from '../config/config-schema.ts'
 import { readIdentity } from '../identity/identity.ts'
-import { isPair } from '../identity/stored-identity.ts'
+import { isPair, readStoredIdentity } from '../identity/stored-identity.ts'
 import { reportError } from '../lib/errors.ts'
 import { keptInRuntime, othersInState, secretsInState } from '../reset/kept-entries.ts'
 import { keptAmong } from '../reset/wipe-folder.ts'
@@ -82,7 +83,10 @@ async function seedFault(config: UnprovisionedConfig): Promise<Looked> {
       fault: 'an identity of the image: the configuration names no identity.certificate and privateKey',
     }
   }
-  const way = `the agent uses the identity ${certificate}`
+  // what was rotated away is to be deactivated, which only AWS IoT knows
+  const current = await readStoredIdentity(join(identityFolderIn(config.paths.state), 'current')).catch(() => undefined)
+  const warning = current === undefined ? '' : ', if AWS IoT still takes it: the one in use was another'
+  const way = `the agent uses the identity ${certificate}${warning}`
   return withFault(way, 'the identity', await pairFault(config, { certificate, privateKey }))
 }
 

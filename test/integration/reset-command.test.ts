@@ -128,8 +128,11 @@ describe('panorama-agent reset', () => {
     await site.nameSeed(seed)
     await site.putPair(seed)
     await writeFile(join(site.state, 'notes.txt'), 'x')
+    const rotated = { version: 1, thingName: 'dock-1', certificateId: 'a1', obtainedBy: 'rotation' }
+    const record = JSON.stringify({ ...rotated, at: '2026-11-28T00:00:00.000Z' })
+    await writeFile(join(site.state, 'identity', 'current', 'identity.json'), record)
     const said = await site.reset()
-    expect(said).toContain(`next: the agent uses the identity ${seed}/certificate.pem`)
+    expect(said).toContain(`next: the agent uses the identity ${seed}/certificate.pem, if AWS IoT still takes it`)
     expect(said).toContain(`does not keep it: ${site.state}: notes.txt`)
     expect((await readdir(site.state)).toSorted()).toEqual(['lock', 'notes.txt'])
   })

@@ -79,8 +79,12 @@ describe.skipIf(await lacksMosquitto('a reset of an appliance that was provision
     const { cloud, stateFolder, runtimeFolder, thingName } = site
     const first = site.start()
     await site.until('an agent that works', isWorking)
-    const document = { version: '1.0', operation: 'configure', patch: { logs: { flushSeconds: 2 } } }
-    cloud.iot.jobs.createJob({ jobId: 'change', targets: [thingName], document })
+    const createJob = (jobId: string, operation: object): void => {
+      cloud.iot.jobs.createJob({ jobId, targets: [thingName], document: { version: '1.0', ...operation } })
+    }
+    createJob('rotate', { operation: 'rotate-certificate', confirmSeconds: 30 })
+    await until(() => cloud.iot.jobs.describeExecution(thingName, 'rotate').status === 'SUCCEEDED')
+    createJob('change', { operation: 'configure', patch: { logs: { flushSeconds: 2 } } })
     await site.until(
       'a changed configuration',
       (report) => !isUnprovisioned(report) && report.configuration?.version === 1,
@@ -89,6 +93,7 @@ describe.skipIf(await lacksMosquitto('a reset of an appliance that was provision
     await first.stop()
     const kept = [
       'identity/current',
+      'identity/rotation.json',
       'cameras',
       'config/1.json',
       'jobs/ledger.json',

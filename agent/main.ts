@@ -1,5 +1,6 @@
 import { CommanderError } from 'commander'
 
+import type { TerminalContext } from './commands/command-context.ts'
 import { createProgram } from './commands/command-line.ts'
 import { ConfigError } from './config/load-config.ts'
 import { AgentError, reportError, UsageError } from './lib/errors.ts'
@@ -51,6 +52,12 @@ function takeServiceEnvironment(): ServiceEnvironment {
   }
 }
 
+function terminalOf(stdout: NodeJS.WriteStream): TerminalContext {
+  const { NO_COLOR: noColour = '', TERM: type = '' } = process.env
+  const isScreen = stdout.isTTY && type !== 'dumb'
+  return { isScreen, hasColours: isScreen && noColour === '', input: () => process.stdin }
+}
+
 /** A reader of the output that goes away (a pager, a restarted journal) must not end the agent. */
 function outliveReaders(): void {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined)
@@ -65,6 +72,7 @@ async function main(): Promise<void> {
     signal: stop.signal,
     stdout: process.stdout,
     stderr: process.stderr,
+    terminal: terminalOf(process.stdout),
     service: takeServiceEnvironment(),
     onHangup: (listener) => process.on('SIGHUP', listener),
   })

@@ -5,9 +5,10 @@ import { ConfigError, loadPaths, namedRuntimeFolder } from '../config/load-confi
 import { AgentError } from '../lib/errors.ts'
 import { callAgent, socketPathIn, type AgentCall } from '../status/status-client.ts'
 import { renderStatus } from '../status/render-status.ts'
-import { isUnprovisioned, renderUnprovisioned } from '../status/render-unprovisioned.ts'
+import { isUnprovisioned } from '../status/render-unprovisioned.ts'
 import type { StatusDocument, StatusReport } from '../status/status-document.ts'
 import type { CommandContext } from './command-context.ts'
+import { layoutFor } from './terminal-layout.ts'
 
 /** Where the running agent is found: by its socket, or by its configuration. */
 export interface AgentLocation {
@@ -25,16 +26,24 @@ const statusWithinMs = 10_000
 const passWithinMs = 600_000
 
 /** `panorama-agent status [--json]` */
-export async function status(options: StatusOptions, { signal, stdout }: CommandContext): Promise<void> {
-  const question: Question = { method: 'GET', path: '/status', withinMs: statusWithinMs, signal }
-  const report = await askFor(options, question, isReport)
-  if (options.json) stdout.write(`${JSON.stringify(report)}\n`)
-  else stdout.write(isUnprovisioned(report) ? renderUnprovisioned(report) : renderStatus(report))
+export async function status(options: StatusOptions, context: CommandContext): Promise<void> {
+  const report = await askReport(options, context.signal)
+  context.stdout.write(
+    options.json
+      ? `${JSON.stringify(report)}
+`
+      : renderStatus(report, layoutFor(context)),
+  )
 }
 
-/** What the running agent knows about itself. */
+/** What the running agent knows about itself. Throws where it has no identity yet. */
 export async function askStatus(location: AgentLocation, signal: AbortSignal): Promise<StatusDocument> {
   return await ask(location, { method: 'GET', path: '/status', withinMs: statusWithinMs, signal })
+}
+
+/** What the running agent knows about itself, provisioned or not. */
+async function askReport(location: AgentLocation, signal: AbortSignal): Promise<StatusReport> {
+  return await askFor(location, { method: 'GET', path: '/status', withinMs: statusWithinMs, signal }, isReport)
 }
 
 /** `panorama-agent sync [NAME]`: a pass of one artifact, or of all, now. */

@@ -1,42 +1,103 @@
-import type { ArtifactPart, LogSourcePart, LogsPart, PartStatus, StatusDocument } from './status-document.ts'
+import { bytesText, countText } from '../lib/quantity-text.ts'
+import { clockRow } from './clock-row.ts'
+import { logRows } from './log-rows.ts'
+import { isUnprovisioned, unprovisionedRows } from './render-unprovisioned.ts'
+import type { ArtifactPart, PartStatus, StatusDocument, StatusReport } from './status-document.ts'
+import { layOut, type Layout } from './status-layout.ts'
+import { agentRow, overdueRows, PartRows, row, summedUp, withDetails, type StatusRow } from './status-rows.ts'
 
-type Progress = NonNullable<StatusDocument['artifacts'][number]['progress']>
-
-/** Less goes by before a flush. */
-const shownLagSeconds = 120
-
-/** The status document for people: one line per part, and under it what went wrong and what to do. */
-export function renderStatus(status: StatusDocument): string {
-  const { agent, device, clock, identity, connection, jobs, logs } = status
-  const { cameraSecrets, cameraSealing, cameraHooks = [] } = status
-  const rows = [
-    row('agent', 'running', `version ${agent.version}, pid ${agent.pid}, since ${agent.startedAt}`),
-    row('device', device.name, `thing ${device.thingName}, id ${device.id}, region ${device.region}`),
-    ...configurationRows(status.configuration),
-    row('clock', clock.known ? 'known' : 'unconfirmed', `${clock.now}${offsetText(clock)}`),
-    ...part('identity', identity, expiryText('certificate valid until', identity.certificateExpiresAt)),
-    ...status.credentials.flatMap((each) =>
-      part(each.name, each, `${expiryText('valid until', each.expiresAt)}, ${count(each.fetches, 'fetch', 'fetches')}`),
-    ),
-    ...status.artifacts.flatMap((each) => part(`artifact ${each.name}`, each, artifactText(each))),
-    ...status.cameras.flatMap((each) => part(`camera ${each.name}`, each, cameraText(each))),
-    ...status.applications.flatMap((each) =>
-      part(`application ${each.name}`, each, `${expiryText('valid until', each.expiresAt)}, served ${each.served}`),
-    ),
-    ...(cameraSecrets === undefined ? [] : part('camera secrets', cameraSecrets, 'a batch of them is denied')),
-    ...(cameraSealing === undefined ? [] : part('cameras sealing', cameraSealing, sealingText(cameraSealing))),
-    ...cameraHooks.flatMap((each) => part(`camera hook ${each.name}`, each, 'after changes of camera files')),
-    ...(connection === undefined ? [] : part('connection', connection, 'to AWS IoT Core')),
-    ...(jobs === undefined ? [] : part('jobs', jobs, jobsText(jobs))),
-    ...part('logs', logs, logsText(logs)),
-    ...logs.sources.flatMap((source) => part(`  ${source.stream}`, source, logSourceText(source, logs.group))),
-    ...status.overdue.map((name) => row(name, 'OVERDUE', 'it neither ended nor progressed by its own deadline')),
-  ]
-  return `${rows.join('\n')}\n`
+/** The status document for people: what is to be known first, then a row per part, in detail where it is not well. */
+export function renderStatus(status: StatusReport, layout: Layout = {}): string {
+  return `${layOut(status, statusRows(status), layout).join('\n')}\n`
 }
 
-function cameraText({ versionId, detail }: StatusDocument['cameras'][number]): string {
-  return `version ${versionId ?? 'none yet'}${detail === undefined ? '' : `, ${detail}`}`
+/** One row per part; of many artifacts, cameras, applications or log sources only those that are not well. */
+export function statusRows(status: StatusReport): readonly StatusRow[] {
+  return isUnprovisioned(status) ? unprovisionedRows(status) : provisionedRows(status)
+}
+
+function provisionedRows(status: StatusDocument): readonly StatusRow[] {
+  const { agent, clock, identity, connection, jobs, artifacts, cameras, applications } = status
+  const { cameraSecrets, cameraSealing, cameraHooks = [] } = status
+  const rows = new PartRows(clock.now)
+  const part = (title: string, each: PartStatus, text: string): StatusRow => rows.part(title, each, text)
+  return [
+    agentRow(agent, rows),
+    row('device', '', deviceText(status.device)),
+    ...configurationRows(status.configuration),
+    clockRow(clock, rows),
+    part('identity', identity, identityText(identity, rows)),
+    ...status.credentials.map((each) => part(each.name, each, validText(each.expiresAt, rows))),
+    ...(connection === undefined ? [] : [part('connection', connection, connectionText(connection, rows))]),
+    ...(jobs === undefined ? [] : [part('jobs', jobs, jobsText(jobs, rows))]),
+    ...summedUp(
+      artifacts.map((each) => part(`artifact ${each.name}`, each, artifactText(each, rows))),
+      'artifacts',
+    ),
+    ...summedUp(
+      cameras.map((each) => part(`camera ${each.name}`, each, cameraText(each, rows))),
+      'cameras',
+    ),
+    ...(cameraSecrets === undefined ? [] : [part('camera secrets', cameraSecrets, 'a batch of them is denied')]),
+    ...(cameraSealing === undefined ? [] : [part('cameras sealing', cameraSealing, sealingText(cameraSealing))]),
+    ...cameraHooks.map((each) => part(`camera hook ${each.name}`, each, 'after changes of camera files')),
+    ...summedUp(
+      applications.map((each) =>
+        part(`application ${each.name}`, each, `${validText(each.expiresAt, rows)}, served ${each.served}`),
+      ),
+      'applications',
+    ),
+    ...logRows(status.logs, rows),
+    ...overdueRows(status.overdue),
+  ]
+}
+
+function deviceText({ name, thingName, id, region }: StatusDocument['device']): string {
+  const others = id === thingName ? [] : [`id ${id}`]
+  return [...(name === thingName ? [] : [name]), `thing ${thingName}`, ...others, `region ${region}`].join(', ')
+}
+
+function configurationRows(configuration: StatusDocument['configuration']): readonly StatusRow[] {
+  if (configuration === undefined) return []
+  const { version, digest, state, job, faults } = configuration
+  const by = job === undefined ? '' : `, job ${job.jobId}`
+  const text = version === 0 ? 'the base file alone' : `version ${version}${by}, digest ${digest.slice(0, 12)}`
+  const details = faults.map(({ path, message }) => ({
+    label: 'error' as const,
+    text: path === '' ? message : `${path}: ${message}`,
+  }))
+  return [withDetails(row('configuration', state, text), details)]
+}
+
+function identityText({ certificateExpiresAt: end }: StatusDocument['identity'], rows: PartRows): string {
+  if (end === undefined) return 'no certificate'
+  return rows.isPast(end) ? `certificate ran out ${rows.age(end)} ago` : `certificate valid until ${end.slice(0, 10)}`
+}
+
+function validText(expiresAt: string | undefined, rows: PartRows): string {
+  if (expiresAt === undefined) return 'none yet'
+  return rows.isPast(expiresAt) ? `ran out ${rows.age(expiresAt)} ago` : `valid for ${rows.until(expiresAt)}`
+}
+
+function connectionText({ state, since }: PartStatus, rows: PartRows): string {
+  const isUp = state === 'connected' && since !== undefined
+  return `to AWS IoT Core${isUp ? ` for ${rows.age(since)}` : ''}`
+}
+
+function jobsText({ current, last, unreported }: NonNullable<StatusDocument['jobs']>, rows: PartRows): string {
+  const shown = ({ operation, jobId, status, at, cloudStatus }: NonNullable<typeof last>): string =>
+    `${operation} ${jobId} ${status}, ${rows.age(at)} ago${cloudStatus === undefined ? '' : ` (${cloudStatus} in AWS)`}`
+  return [
+    current === undefined ? 'none runs' : shown(current),
+    ...(last === undefined ? [] : [`last: ${shown(last)}`]),
+    ...(unreported === 0 ? [] : ['its end is not reported yet']),
+  ].join('; ')
+}
+
+function cameraText({ versionId, changedAt, detail }: StatusDocument['cameras'][number], rows: PartRows): string {
+  const version = versionId === undefined ? 'no credentials yet' : `version ${versionId.slice(0, 8)}`
+  const changed = changedAt === undefined ? '' : `, written ${rows.age(changedAt)} ago`
+  return `${version}${changed}${detail === undefined ? '' : `, ${detail}`}`
 }
 
 function sealingText({ state, key }: NonNullable<StatusDocument['cameraSealing']>): string {
@@ -51,83 +112,21 @@ function sealingText({ state, key }: NonNullable<StatusDocument['cameraSealing']
   }
 }
 
-function configurationRows(configuration: StatusDocument['configuration']): readonly string[] {
-  if (configuration === undefined) return []
-  const { version, digest, state, job, faults } = configuration
-  const by = job === undefined ? '' : `, job ${job.jobId}`
-  const text = version === 0 ? 'the base file alone' : `version ${version}${by}, digest ${digest.slice(0, 12)}`
-  const errors = faults.map(({ path, message }) => row('', 'error', path === '' ? message : `${path}: ${message}`))
-  return [row('configuration', state, text), ...errors]
-}
-
-function jobsText({ current, last, unreported }: NonNullable<StatusDocument['jobs']>): string {
-  const shown = ({ operation, jobId, status, at, cloudStatus }: NonNullable<typeof last>): string =>
-    `${operation} ${jobId} ${status} at ${at}${cloudStatus === undefined ? '' : ` (${cloudStatus} in AWS)`}`
-  return [
-    current === undefined ? 'none runs' : shown(current),
-    ...(last === undefined ? [] : [`last: ${shown(last)}`]),
-    ...(unreported === 0 ? [] : ['its end is not reported yet']),
-  ].join(', ')
-}
-
-function logsText(logs: LogsPart): string {
-  const { group, accepted, lost, lostBytes, leftOut, leftOutBytes, pendingBytes, gapsPending, catchingUp } = logs
-  const losses = `${lost} lost${lostBytes === 0 ? '' : ` and ${lostBytes} bytes never read`}`
-  const notes = [
-    `${accepted} accepted`,
-    losses,
-    ...(leftOut === 0 ? [] : [`${leftOut} left out`]),
-    ...(leftOutBytes === 0 ? [] : [`${leftOutBytes} bytes jumped over`]),
-    `${pendingBytes} bytes pending`,
-    ...(gapsPending === 0 ? [] : [`${count(gapsPending, 'gap record')} pending`]),
-    ...(catchingUp ? ['catching up'] : []),
-  ]
-  return `${group}: ${notes.join(', ')}`
-}
-
-function logSourceText(source: LogSourcePart, group: string): string {
-  const { name, positionBytes, sizeBytes, backlogBytes, lagSeconds } = source
-  const notes = [
-    ...(positionBytes === undefined ? [] : [`${positionBytes} of ${sizeBytes ?? positionBytes} bytes sent`]),
-    ...(positionBytes === undefined && backlogBytes !== undefined ? [`${backlogBytes} bytes pending`] : []),
-    ...(lagSeconds === undefined || lagSeconds < shownLagSeconds ? [] : [`${lagSeconds} s behind`]),
-    ...(source.group === group ? [] : [`to ${source.group}`]),
-  ]
-  return notes.length === 0 ? name : `${name}: ${notes.join(', ')}`
-}
-
-/** A line for a part, and under it what went wrong. */
-export function part(
-  title: string,
-  { state, since, lastError, nextAttemptAt }: PartStatus,
-  text: string,
-): readonly string[] {
-  const sinceText = since === undefined ? '' : `, since ${since}`
-  const next = nextAttemptAt === undefined ? '' : `, next attempt ${nextAttemptAt}`
-  return [row(title, state, `${text}${sinceText}${next}`), ...(state === 'ok' ? [] : errorRows(lastError))]
-}
-
-function errorRows(error: PartStatus['lastError']): readonly string[] {
-  if (error === undefined) return []
-  const at = error.at === undefined ? '' : ` (${error.at})`
-  return [row('', 'error', `${error.message}${at}`), ...(error.hint === undefined ? [] : [row('', 'hint', error.hint)])]
-}
-
-function artifactText(artifact: ArtifactPart): string {
-  const { releaseId, manifest, files, bytes, phase, progress, waitsUntil, held, health } = artifact
-  const notes = [...(held === true ? ['held'] : []), ...(health === undefined ? [] : [health])]
+function artifactText(artifact: ArtifactPart, rows: PartRows): string {
+  const { releaseId, manifest, files, bytes, phase, progress, waitsUntil, held, health, lastGoodAt } = artifact
   const release =
     releaseId === undefined
-      ? 'no release yet'
-      : [
-          `release ${releaseId.slice(0, 12)}${manifestText(manifest)}`,
-          ...notes,
-          count(files, 'file'),
-          `${bytes} bytes`,
-        ].join(', ')
-  if (progress !== undefined) return `${release}, ${phase} ${progressText(progress)}`
-  if (waitsUntil !== undefined) return `${release}, downloads wait until ${waitsUntil}`
-  return phase === 'idle' ? release : `${release}, ${phase}`
+      ? ['no release yet']
+      : [`release ${releaseId.slice(0, 12)}${manifestText(manifest)}`, countText(files, 'file'), bytesText(bytes)]
+  return [
+    ...release,
+    ...(held === true ? ['held'] : []),
+    ...(health === undefined ? [] : [health]),
+    ...(progress === undefined ? [] : [`${phase} ${progressText(progress)}`]),
+    ...(progress !== undefined || waitsUntil === undefined ? [] : [`downloads wait for ${rows.until(waitsUntil)}`]),
+    ...(progress !== undefined || waitsUntil !== undefined || phase === 'idle' ? [] : [phase]),
+    ...(phase !== 'idle' || lastGoodAt === undefined ? [] : [`checked ${rows.age(lastGoodAt)} ago`]),
+  ].join(', ')
 }
 
 function manifestText(manifest: ArtifactPart['manifest']): string {
@@ -135,26 +134,6 @@ function manifestText(manifest: ArtifactPart['manifest']): string {
   return ` (version ${manifest.version}, sequence ${manifest.sequence}${manifest.verified ? '' : ', unverified'})`
 }
 
-function progressText({ bytes, totalBytes, bytesPerSecond, remainingSeconds }: Progress): string {
-  const rate = bytesPerSecond === undefined ? '' : `, ${bytesPerSecond} bytes/s`
-  const remaining = remainingSeconds === undefined ? '' : `, ${remainingSeconds} s left`
-  return `${bytes} of ${totalBytes} bytes${rate}${remaining}`
-}
-
-export function row(title: string, state: string, text: string): string {
-  return `${title.padEnd(26)} ${state.padEnd(9)} ${text}`.trimEnd()
-}
-
-function expiryText(words: string, instant: string | undefined): string {
-  return instant === undefined ? 'none yet' : `${words} ${instant}`
-}
-
-export function offsetText({ offsetSeconds, lastStep }: StatusDocument['clock']): string {
-  if (offsetSeconds === 0) return ''
-  const step = lastStep === undefined ? '' : `, setting it: ${lastStep.result}, ${lastStep.code} (${lastStep.at})`
-  return `, the system clock is off by ${offsetSeconds} s${step}`
-}
-
-function count(number: number, one: string, many = `${one}s`): string {
-  return `${number} ${number === 1 ? one : many}`
+function progressText({ bytes, totalBytes }: NonNullable<ArtifactPart['progress']>): string {
+  return `${bytesText(bytes)} of ${bytesText(totalBytes)}`
 }

@@ -1,19 +1,27 @@
-import { offsetText, part, row } from './render-status.ts'
+import { clockRow } from './clock-row.ts'
 import type { StatusReport, UnprovisionedStatus } from './status-document.ts'
+import { agentRow, overdueRows, PartRows, row, type StatusRow } from './status-rows.ts'
 
 /** Tells the status of an appliance without identity from that of one with it. */
 export function isUnprovisioned(report: StatusReport): report is UnprovisionedStatus {
   return !('identity' in report)
 }
 
-/** What a technician in front of an appliance without identity wants to know. */
-export function renderUnprovisioned({ agent, device, clock, provisioning }: UnprovisionedStatus): string {
+/** What a technician in front of an appliance without identity wants to know, a row per part. */
+export function unprovisionedRows({
+  agent,
+  device,
+  clock,
+  provisioning,
+  overdue,
+}: UnprovisionedStatus): readonly StatusRow[] {
+  const rows = new PartRows(clock.now)
   const { step, template, claim } = provisioning
-  const rows = [
-    row('agent', 'running', `version ${agent.version}, pid ${agent.pid}, since ${agent.startedAt}`),
-    row('device', 'none', `not provisioned, region ${device.region}`),
-    row('clock', clock.known ? 'known' : 'unconfirmed', `${clock.now}${offsetText(clock)}`),
-    ...part('provisioning', provisioning, `step ${step}, template ${template}, claim ${claim}`),
+  return [
+    agentRow(agent, rows),
+    row('device', '', `no identity yet, region ${device.region}`),
+    clockRow(clock, rows),
+    rows.part('provisioning', provisioning, `step ${step}, template ${template}, claim ${claim}`),
+    ...overdueRows(overdue),
   ]
-  return `${rows.join('\n')}\n`
 }

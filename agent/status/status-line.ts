@@ -1,5 +1,6 @@
+import { countText } from '../lib/quantity-text.ts'
 import { isUnprovisioned } from './render-unprovisioned.ts'
-import type { PartStatus, StatusDocument, StatusReport } from './status-document.ts'
+import type { PartStatus, StatusDocument, StatusReport, UnprovisionedStatus } from './status-document.ts'
 
 const maxErrorLength = 160
 /** systemd ignores a message of more than 4,096 bytes, and a thousand cameras may be starting at once. */
@@ -7,26 +8,56 @@ const maxNames = 5
 /** States of a part that has not had its first pass yet. */
 const beginning = new Set(['starting', 'waiting'])
 
+/** What is to be known first. */
+export interface Verdict {
+  readonly kind: 'well' | 'starting' | 'failing' | 'stuck'
+  /** One line without an instant, so that it changes only when something does. */
+  readonly text: string
+  /** The one thing to do about it, where anything is. */
+  readonly toDo?: string
+}
+
+const toDoWhenStuck = 'nothing at first: systemd restarts the agent. If it comes again, see panorama-agent logs'
+const toDoWithoutHint = 'panorama-agent logs shows what led to it'
+
 /** The status document in one line for people, as `systemctl status` shows it. Holds no instant that is not news. */
 export function statusLine(status: StatusReport): string {
-  if (status.overdue.length > 0) return `Stuck: ${namesText(status.overdue)}`
-  if (isUnprovisioned(status)) return `Not provisioned: ${status.provisioning.step}${errorText(status.provisioning)}`
+  return verdictOn(status).text
+}
+
+/** How the agent is as a whole, and what to do first. */
+export function verdictOn(status: StatusReport): Verdict {
+  if (status.overdue.length > 0) {
+    return { kind: 'stuck', text: `Stuck: ${namesText(status.overdue)}`, toDo: toDoWhenStuck }
+  }
+  return isUnprovisioned(status) ? verdictOnProvisioning(status) : verdictOnParts(status)
+}
+
+function verdictOnProvisioning({ provisioning }: UnprovisionedStatus): Verdict {
+  const { step, lastError, state } = provisioning
+  const text = `Not provisioned: ${step}${errorText(provisioning)}`
+  if (state === 'ok' || beginning.has(state)) return { kind: 'starting', text }
+  return { kind: 'failing', text, toDo: lastError?.hint ?? toDoWithoutHint }
+}
+
+function verdictOnParts(status: StatusDocument): Verdict {
   const parts = namedParts(status)
   const failing = parts.filter(([, { state }]) => state !== 'ok' && !beginning.has(state))
   const [first] = failing
   if (first !== undefined) {
     const others = failing.length === 1 ? '' : ` and ${failing.length - 1} more`
-    return `Failing: ${first[0]}${others}${errorText(first[1])}`
+    const toDo = first[1].lastError?.hint ?? toDoWithoutHint
+    return { kind: 'failing', text: `Failing: ${first[0]}${others}${errorText(first[1])}`, toDo }
   }
   const starting = parts.filter(([, { state }]) => beginning.has(state)).map(([name]) => name)
-  if (starting.length > 0) return `Starting: ${namesText(starting)}`
+  if (starting.length > 0) return { kind: 'starting', text: `Starting: ${namesText(starting)}` }
   const { artifacts, cameras, logs } = status
   const counts = [
-    count(artifacts.length, 'artifact'),
-    count(cameras.length, 'camera'),
-    count(logs.sources.length, 'log file'),
+    countText(artifacts.length, 'artifact'),
+    countText(cameras.length, 'camera'),
+    countText(logs.sources.length, 'log file'),
   ]
-  return `All well: ${counts.join(', ')}`
+  return { kind: 'well', text: `All well: ${counts.join(', ')}` }
 }
 
 /** In the order in which one thing needs the other: the first that fails is the likely cause. */
@@ -61,8 +92,4 @@ function errorText({ lastError }: PartStatus): string {
   if (lastError === undefined) return ''
   const { message } = lastError
   return `: ${message.length > maxErrorLength ? `${message.slice(0, maxErrorLength)}...` : message}`
-}
-
-function count(number: number, one: string): string {
-  return `${number} ${one}${number === 1 ? '' : 's'}`
 }

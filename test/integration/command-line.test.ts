@@ -122,7 +122,7 @@ describe('panorama-agent beside a running agent', () => {
 
   it('finds the agent by its socket alone', async () => {
     const socket = join(shared.site?.appliance.runtimeFolder ?? '', 'agent.sock')
-    expect((await agent('status', '--socket', socket)).stdout).toMatch(/^agent +running/)
+    expect((await agent('status', '--socket', socket)).stdout).toMatch(/^agent +running/m)
   })
 })
 

@@ -1,10 +1,15 @@
 import { expect, test } from 'vitest'
 
+import { colourPaint } from '../../../agent/lib/terminal-text.ts'
 import { renderStatus } from '../../../agent/status/render-status.ts'
 import type { StatusDocument } from '../../../agent/status/status-document.ts'
 import { logsPart, statusDocument } from '../../support/status-document.ts'
 
+/** Half an hour before the instant of the document. */
 const since = '2027-01-01T00:30:00.000Z'
+/** 40 s after it. */
+const soon = '2027-01-01T01:00:40.000Z'
+const artifact = { state: 'ok', files: 3, bytes: 99, fetchedFiles: 0, fetchedBytes: 0, phase: 'idle' }
 
 /** The lines with their columns set one blank apart. */
 function linesOf(change: Partial<StatusDocument> = {}): readonly string[] {
@@ -13,56 +18,118 @@ function linesOf(change: Partial<StatusDocument> = {}): readonly string[] {
     .map((line) => line.trim().replace(/\s+/g, ' '))
 }
 
+/** What stands above the parts. */
+function head(change: Partial<StatusDocument> = {}): readonly string[] {
+  const lines = linesOf(change)
+  return lines.slice(0, lines.indexOf(''))
+}
+
+test('says first that all is well, or what is wrong and what to do', () => {
+  expect(head()).toEqual(['All well: 0 artifacts, 0 cameras, 0 log files'])
+  const lastError = { name: 'AgentError', message: 'denied', hint: 'allow it' }
+  expect(head({ cameras: [{ name: 'dock-3', state: 'failing', lastError }] })).toEqual([
+    'Failing: camera dock-3: denied',
+    'To do: allow it',
+  ])
+  expect(head({ cameras: [{ name: 'dock-3', state: 'failing' }] })[1]).toBe(
+    'To do: panorama-agent logs shows what led to it',
+  )
+  expect(head({ overdue: ['cameras'] })[0]).toBe('Stuck: cameras')
+  expect(head({ cameras: [{ name: 'dock-3', state: 'starting' }] })).toEqual(['Starting: camera dock-3'])
+})
+
+test('notes what no part fails for: a certificate near its end, a clock that is off, a trial, lost logs', () => {
+  const clock = { now: '2027-01-01T01:00:00.000Z', offsetSeconds: -7_200, known: true }
+  const notes = head({
+    clock,
+    identity: { state: 'ok', certificateExpiresAt: '2027-01-13T04:00:00.000Z' },
+    configuration: { version: 1, digest: 'd', state: 'trial', faults: [] },
+    logs: logsPart({ lost: 1, lostBytes: 7 }),
+  }).slice(1)
+  expect(notes).toEqual([
+    'Note: the certificate runs out in 12 d 3 h: it has to be replaced before',
+    'Note: the system clock is 2 h ahead: see to its synchronisation',
+    'Note: a new configuration is on trial, and goes back unless it proves itself',
+    'Note: logs were lost since the agent started: 1 event and 7 bytes never read',
+  ])
+  const unknown = { clock: { ...clock, offsetSeconds: 0, known: false } }
+  expect(head({ ...unknown, identity: { state: 'ok', certificateExpiresAt: since } })).toHaveLength(1)
+})
+
 test('shows agent, device and identity, and ends with a line break', () => {
-  expect(linesOf()).toContain('agent running version 0.1.0, pid 42, since 2027-01-01T00:00:00.000Z')
-  expect(linesOf()).toContain('device dock-1 thing thing-1, id device-1, region us-west-2')
-  expect(linesOf()).toContain('identity ok certificate valid until 2049-12-31T23:59:59.000Z')
+  expect(linesOf()).toContain('agent running version 0.1.0, pid 42, for 1 h')
+  expect(linesOf()).toContain('device dock-1, thing thing-1, id device-1, region us-west-2')
+  expect(linesOf()).toContain('identity ok certificate valid until 2049-12-31')
+  expect(linesOf({ identity: { state: 'ok', certificateExpiresAt: since } })).toContain(
+    'identity ok certificate ran out 30 min ago',
+  )
   expect(renderStatus(statusDocument())).toMatch(/[^\n]\n$/)
+})
+
+test('names a device once where name, id and thing are the same', () => {
+  const device = { thingName: 'dock-1', id: 'dock-1', name: 'dock-1', region: 'us-west-2' }
+  expect(linesOf({ device })).toContain('device thing dock-1, region us-west-2')
 })
 
 test('shows what came of setting a clock that is off', () => {
   const lastStep = { result: 'refused', code: 'verb-not-allowed', at: since }
-  const clock = { now: since, offsetSeconds: 7_200, known: true, lastStep }
+  const clock = { now: '2027-01-01T01:00:00.000Z', offsetSeconds: 7_200, known: true, lastStep }
   expect(linesOf({ clock })).toContain(
-    `clock known ${since}, the system clock is off by 7200 s, setting it: refused, verb-not-allowed (${since})`,
+    'clock known 2027-01-01 01:00:00 UTC, the system clock is 2 h behind, setting it: refused, verb-not-allowed (30 min ago)',
   )
 })
 
-test('shows whether the time is known and how far the system clock is off', () => {
-  expect(linesOf()).toContain('clock known 2027-01-01T01:00:00.000Z')
-  const clock = { now: since, offsetSeconds: -7_200, known: false }
-  expect(linesOf({ clock })).toContain(`clock unconfirmed ${since}, the system clock is off by -7200 s`)
+test('shows whether the time is known', () => {
+  expect(linesOf()).toContain('clock known 2027-01-01 01:00:00 UTC')
+  const clock = { now: since, offsetSeconds: 0, known: false }
+  expect(linesOf({ clock })).toContain('clock unconfirmed 2027-01-01 00:30:00 UTC, no server has told the time yet')
 })
 
-test('shows credentials with their end and how often they were fetched', () => {
+test('shows how long credentials hold', () => {
   const held = { name: 'role', state: 'ok', since, fetches: 1, expiresAt: '2027-01-01T02:00:00.000Z' }
   const none = { name: 'base', state: 'starting', fetches: 0 }
-  const lines = linesOf({ credentials: [held, none] })
-  expect(lines).toContain(`role ok valid until 2027-01-01T02:00:00.000Z, 1 fetch, since ${since}`)
-  expect(lines).toContain('base starting none yet, 0 fetches')
+  const lines = linesOf({ credentials: [held, none, { ...held, name: 'old', expiresAt: since }] })
+  expect(lines).toContain('role ok valid for 1 h')
+  expect(lines).toContain('base starting none yet')
+  expect(lines).toContain('old ok ran out 30 min ago')
 })
 
 test('shows an artifact with its release, and what it is doing', () => {
-  const artifact = { state: 'ok', files: 3, bytes: 99, fetchedFiles: 0, fetchedBytes: 0 }
+  const installed = { ...artifact, releaseId: '0123456789abcdef0123' }
+  const progress = { files: 1, totalFiles: 3, bytes: 1_500, totalBytes: 3_000_000 }
   const lines = linesOf({
     artifacts: [
-      { ...artifact, name: 'installed', phase: 'idle', releaseId: '0123456789abcdef0123' },
-      { ...artifact, name: 'busy', phase: 'downloading', releaseId: '0123456789abcdef0123', files: 1 },
-      { ...artifact, name: 'empty', phase: 'idle' },
+      { ...installed, name: 'installed', lastGoodAt: since },
+      { ...installed, name: 'listing', phase: 'listing', files: 1 },
+      { ...installed, name: 'busy', phase: 'downloading', progress },
+      { ...installed, name: 'late', phase: 'waiting', waitsUntil: soon },
+      { ...artifact, name: 'empty' },
     ],
   })
-  expect(lines).toContain('artifact installed ok release 0123456789ab, 3 files, 99 bytes')
-  expect(lines).toContain('artifact busy ok release 0123456789ab, 1 file, 99 bytes, downloading')
+  expect(lines).toContain('artifact installed ok release 0123456789ab, 3 files, 99 bytes, checked 30 min ago')
+  expect(lines).toContain('artifact listing ok release 0123456789ab, 1 file, 99 bytes, listing')
+  expect(lines).toContain('artifact busy ok release 0123456789ab, 3 files, 99 bytes, downloading 1.5 kB of 3.0 MB')
+  expect(lines).toContain('artifact late ok release 0123456789ab, 3 files, 99 bytes, downloads wait for 40 s')
   expect(lines).toContain('artifact empty ok no release yet')
 })
 
 test('shows a camera with the version of its secret', () => {
   const cameras = [
-    { name: 'dock-3', state: 'ok', versionId: 'v1' },
-    { name: 'dock-4', state: 'starting' },
+    { name: 'dock-3', state: 'ok', versionId: 'e84cc003-d11d', changedAt: since },
+    { name: 'dock-4', state: 'pending', detail: 'the camera is not reachable' },
   ]
-  expect(linesOf({ cameras })).toContain('camera dock-3 ok version v1')
-  expect(linesOf({ cameras })).toContain('camera dock-4 starting version none yet')
+  expect(linesOf({ cameras })).toContain('camera dock-3 ok version e84cc003, written 30 min ago')
+  expect(linesOf({ cameras })).toContain('camera dock-4 pending no credentials yet, the camera is not reachable')
+})
+
+test('lists of many cameras only those that are not well', () => {
+  const cameras = Array.from({ length: 12 }, (_, index) => ({ name: `dock-${index}`, state: 'ok' }))
+  expect(linesOf({ cameras })).toContain('cameras ok all 12 are well')
+  const lines = linesOf({ cameras: [...cameras, { name: 'gate', state: 'failing' }] })
+  expect(lines.filter((line) => line.startsWith('camera'))).toEqual([
+    'camera gate failing no credentials yet',
+    'cameras ok 12 of 13 are well',
+  ])
 })
 
 test('shows an application with the end of its credentials and how often it got them', () => {
@@ -71,7 +138,7 @@ test('shows an application with the end of its credentials and how often it got 
     { name: 'gate', state: 'starting', served: 0 },
   ]
   const lines = linesOf({ applications })
-  expect(lines).toContain('application people-counter ok valid until 2027-01-01T02:00:00.000Z, served 3')
+  expect(lines).toContain('application people-counter ok valid for 1 h, served 3')
   expect(lines).toContain('application gate starting none yet, served 0')
 })
 
@@ -96,13 +163,11 @@ test('shows where the key of the sealed copies comes from, and what is wrong wit
 test('shows each hook of cameras with its own error', () => {
   const lastError = { name: 'AgentError', message: 'hook player: failed, exit-1' }
   const cameraHooks = [
-    { name: 'player', state: 'failing', since, lastError, nextAttemptAt: since },
+    { name: 'player', state: 'failing', since, lastError, nextAttemptAt: soon },
     { name: 'other', state: 'ok' },
   ]
   const lines = linesOf({ cameraHooks })
-  expect(lines).toContain(
-    `camera hook player failing after changes of camera files, since ${since}, next attempt ${since}`,
-  )
+  expect(lines).toContain('camera hook player failing after changes of camera files, for 30 min, next attempt in 40 s')
   expect(lines).toContain('error hook player: failed, exit-1')
   expect(lines).toContain('camera hook other ok after changes of camera files')
 })
@@ -114,9 +179,9 @@ test('shows the logs and, below, each source with its own error', () => {
   const sources = [{ ...source, state: 'failing', lastError }]
   const logs = logsPart({ accepted: 5, lost: 1, lostBytes: 7, pendingBytes: 10, sources })
   const lines = linesOf({ logs })
-  const at = lines.indexOf('logs ok /group: 5 accepted, 1 lost and 7 bytes never read, 10 bytes pending')
+  const at = lines.indexOf('logs ok 5 accepted, 1 lost and 7 bytes never read, 10 bytes waiting, to /group')
   expect(lines.slice(at + 1, at + 4)).toEqual([
-    'a failing /var/log/a: 10 of 20 bytes sent',
+    'a failing /var/log/a: 10 bytes waiting',
     'error cannot be read',
     'hint chmod it',
   ])
@@ -131,19 +196,18 @@ test('shows how far behind the logs are, what was left out of them, and what is 
     logs: logsPart({ leftOut: 3, leftOutBytes: 4, pendingBytes: 30, gapsPending: 1, catchingUp: true, sources }),
   })
   expect(lines).toContain(
-    'logs ok /group: 0 accepted, 0 lost, 3 left out, 4 bytes jumped over, 30 bytes pending, 1 gap record pending, catching up',
+    'logs ok 0 accepted, 0 lost, 3 left out, 4 bytes jumped over, 30 bytes waiting, 1 gap record waiting, catching up, to /group',
   )
-  expect(lines).toContain('a ok a.service: 30 bytes pending, 7200 s behind, to /other')
+  expect(lines).toContain('a ok a.service: 30 bytes waiting, 2 h behind, to /other')
   expect(lines).toContain('b ok b.service')
 })
 
 test('shows what went wrong, when, what to do, and when it tries again, below a part that fails', () => {
   const lastError = { name: 'AgentError', message: 'denied', hint: 'allow it', at: since }
-  const nextAttemptAt = '2027-01-01T01:01:00.000Z'
-  const lines = linesOf({ cameras: [{ name: 'dock-3', state: 'failing', since, lastError, nextAttemptAt }] })
+  const lines = linesOf({ cameras: [{ name: 'dock-3', state: 'failing', since, lastError, nextAttemptAt: soon }] })
   const at = lines.findIndex((line) => line.startsWith('camera dock-3 failing'))
-  expect(lines[at]).toBe(`camera dock-3 failing version none yet, since ${since}, next attempt ${nextAttemptAt}`)
-  expect(lines.slice(at + 1, at + 3)).toEqual([`error denied (${since})`, 'hint allow it'])
+  expect(lines[at]).toBe('camera dock-3 failing no credentials yet, for 30 min, next attempt in 40 s')
+  expect(lines.slice(at + 1, at + 3)).toEqual(['error denied (30 min ago)', 'hint allow it'])
 })
 
 test('does not show the last error of a part that is well again', () => {
@@ -180,11 +244,11 @@ test('shows which configuration is in use, and what is wrong with the one that s
 test('shows the connection to AWS IoT Core, and what to do while there is none', () => {
   expect(linesOf().some((line) => line.startsWith('connection'))).toBe(false)
   expect(linesOf({ connection: { state: 'connected', since } })).toContain(
-    `connection connected to AWS IoT Core, since ${since}`,
+    'connection connected to AWS IoT Core for 30 min',
   )
   const lastError = { name: 'AgentError', message: 'not authorized (reason code 0x87)', hint: 'attach the thing' }
   const lines = linesOf({ connection: { state: 'down', since, lastError } })
-  const at = lines.indexOf(`connection down to AWS IoT Core, since ${since}`)
+  const at = lines.indexOf('connection down to AWS IoT Core, for 30 min')
   expect(lines.slice(at + 1, at + 3)).toEqual(['error not authorized (reason code 0x87)', 'hint attach the thing'])
 })
 
@@ -194,13 +258,52 @@ test('shows the job that runs, the last one, and an end that the cloud does not 
   expect(linesOf().some((line) => line.startsWith('jobs'))).toBe(false)
   expect(linesOf({ jobs: { state: 'ok', unreported: 0 } })).toContain('jobs ok none runs')
   expect(linesOf({ jobs: { state: 'ok', current, last, unreported: 0 } })).toContain(
-    `jobs ok sync-artifacts job-2 IN_PROGRESS at ${since}, last: configure job-1 FAILED at ${since}`,
+    'jobs ok sync-artifacts job-2 IN_PROGRESS, 30 min ago; last: configure job-1 FAILED, 30 min ago',
   )
   const late = { ...last, status: 'SUCCEEDED', cloudStatus: 'CANCELED' }
   expect(linesOf({ jobs: { state: 'ok', last: late, unreported: 0 } })).toContain(
-    `jobs ok none runs, last: configure job-1 SUCCEEDED at ${since} (CANCELED in AWS)`,
+    'jobs ok none runs; last: configure job-1 SUCCEEDED, 30 min ago (CANCELED in AWS)',
   )
   expect(linesOf({ jobs: { state: 'failing', last, unreported: 1 } })).toContain(
-    `jobs failing none runs, last: configure job-1 FAILED at ${since}, its end is not reported yet`,
+    'jobs failing none runs; last: configure job-1 FAILED, 30 min ago; its end is not reported yet',
   )
+})
+
+test('breaks lines at the width of the terminal, with the text below the text', () => {
+  const lastError = { name: 'AgentError', message: 'denied '.repeat(30).trim(), hint: 'x'.repeat(100) }
+  const status = statusDocument({ cameras: [{ name: 'dock-3', state: 'failing', lastError }] })
+  for (const width of [30, 40, 80, 132]) {
+    const longest = Math.max(
+      ...renderStatus(status, { width })
+        .split('\n')
+        .map((line) => line.length),
+    )
+    expect(longest).toBeLessThanOrEqual(width)
+  }
+  expect(renderStatus(status, { width: 80 })).toContain(
+    [
+      'camera dock-3 failing no credentials yet',
+      '              error   denied denied denied denied denied denied denied denied',
+      '                      denied denied denied denied denied denied denied denied',
+    ].join('\n'),
+  )
+})
+
+test('colours what is wrong, only where colours are asked for', () => {
+  const failing = statusDocument({ cameras: [{ name: 'dock-3', state: 'failing' }] })
+  expect(renderStatus(failing, { paint: colourPaint })).toContain('\u001b[31mFailing: camera dock-3\u001b[0m')
+  expect(renderStatus(statusDocument(), { paint: colourPaint })).toContain('\u001b[32mAll well')
+  expect(renderStatus(failing)).not.toContain('\u001b')
+})
+
+test('passes no control character on, wherever it comes from', () => {
+  const evil = 'a\u001b]0;owned\u0007\nb\u202e\u009bc'
+  const status = statusDocument({
+    cameras: [{ name: evil, state: 'failing', lastError: { name: evil, message: evil, hint: evil } }],
+    logs: logsPart({ group: evil, sources: [{ state: evil, name: evil, group: evil, stream: evil }] }),
+  })
+  const text = renderStatus(status)
+  // eslint-disable-next-line no-control-regex
+  expect(text).not.toMatch(/[\0-\x09\x0b-\x1f\x7f-\x9f\u202e]/)
+  expect(text).toContain('a\\x1b]0;owned\\x07\\x0ab\\u{202e}\\x9bc')
 })

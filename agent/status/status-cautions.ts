@@ -1,0 +1,44 @@
+import { countText, durationText } from '../lib/quantity-text.ts'
+import { clockText } from './clock-row.ts'
+import { isUnprovisioned } from './render-unprovisioned.ts'
+import type { ClockPart, StatusDocument, StatusReport } from './status-document.ts'
+
+const certificateWarningDays = 30
+const clockWarningSeconds = 60
+const dayMs = 86_400_000
+
+/** What no part fails for and somebody should know, a sentence each. */
+export function cautionsOf(status: StatusReport): readonly string[] {
+  if (isUnprovisioned(status)) return clockCaution(status.clock)
+  const { clock, configuration, logs } = status
+  return [
+    ...certificateCaution(status),
+    ...clockCaution(clock),
+    ...(configuration?.state === 'trial'
+      ? ['a new configuration is on trial, and goes back unless it proves itself']
+      : []),
+    ...(logs.lost + logs.lostBytes === 0 ? [] : [`logs were lost since the agent started: ${lostText(logs)}`]),
+  ]
+}
+
+function clockCaution({ offsetSeconds }: ClockPart): readonly string[] {
+  const isOff = Math.abs(offsetSeconds) > clockWarningSeconds
+  return isOff ? [`the system clock is ${clockText(offsetSeconds)}: see to its synchronisation`] : []
+}
+
+/** The calendar says when a certificate ends, so it is no news while the time is not known. */
+function certificateCaution({ clock, identity }: StatusDocument): readonly string[] {
+  const { certificateExpiresAt } = identity
+  if (certificateExpiresAt === undefined || !clock.known) return []
+  const leftMs = Date.parse(certificateExpiresAt) - Date.parse(clock.now)
+  if (leftMs >= certificateWarningDays * dayMs) return []
+  if (leftMs < 0) return ['the certificate has run out']
+  return [`the certificate runs out in ${durationText(leftMs / 1_000)}: it has to be replaced before`]
+}
+
+function lostText({ lost, lostBytes }: StatusDocument['logs']): string {
+  return [
+    ...(lost === 0 ? [] : [countText(lost, 'event')]),
+    ...(lostBytes === 0 ? [] : [`${countText(lostBytes, 'byte')} never read`]),
+  ].join(' and ')
+}

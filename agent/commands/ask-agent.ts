@@ -92,16 +92,19 @@ export async function askFor<T>(
   question: Question,
   isAnswer: (body: unknown) => body is T,
 ): Promise<T> {
-  const socketPath = location.socket ?? (await locate(location))
+  const socketPath = await socketOf(location)
   const { body } = await callAgent({ socketPath, ...question })
   if (isAnswer(body)) return body
   throw refusal(body)
 }
 
-async function locate({
+/** Where the agent answers. Throws a ConfigError when neither configuration nor agent are where they are looked for. */
+export async function socketOf({
   configFile,
+  socket,
   usualSocket = socketPathIn(defaultRuntimeFolder),
 }: AgentLocation): Promise<string> {
+  if (socket !== undefined) return socket
   try {
     return socketPathIn((await loadPaths(configFile)).runtime)
   } catch (error) {

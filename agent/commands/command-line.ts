@@ -10,6 +10,7 @@ import type { PublishCommand } from './publish.ts'
 import type { ResetOptions } from './reset.ts'
 import { run } from './run.ts'
 import { showConfig } from './show-config.ts'
+import { watchStatus } from './watch-status.ts'
 
 const defaultConfig = '/etc/panorama-agent/config.json'
 
@@ -37,11 +38,12 @@ export function createProgram(context: CommandContext): Command {
   program
     .command('status')
     .description('show how the running agent is')
-    .option('--json', 'the whole document, on one line', false)
+    .addOption(new Option('--json', 'the whole document, on one line').default(false).conflicts('watch'))
+    .option('--watch', 'keep showing it, with transfers and what changes, until q or Ctrl-C', false)
     .addOption(config)
     .addOption(socket)
-    .action(async ({ json, ...options }: { json: boolean; config: string; socket?: string }) => {
-      await status({ ...located(options), json }, context)
+    .action(async ({ json, watch, ...options }: StatusFlags) => {
+      await (watch ? watchStatus(located(options), context) : status({ ...located(options), json }, context))
     })
   addDoctor(program, config, context)
   addConfigCommands(program, { config, socket }, context)
@@ -62,6 +64,13 @@ export function createProgram(context: CommandContext): Command {
   addPublish(program, context)
   addSignUpdate(program, context)
   return program
+}
+
+interface StatusFlags {
+  readonly json: boolean
+  readonly watch: boolean
+  readonly config: string
+  readonly socket?: string
 }
 
 interface Located {

@@ -1,0 +1,112 @@
+import { bytesText } from '../lib/quantity-text.ts'
+import { visibleText } from '../lib/terminal-text.ts'
+import { cautionsOf } from './status-cautions.ts'
+import type { ArtifactPart, PartStatus, StatusDocument } from './status-document.ts'
+import { verdictOn } from './status-line.ts'
+import { percentOf, transferText, type Transfer } from './transfer-bars.ts'
+
+/** What was looked at. */
+export interface Look {
+  readonly status: StatusDocument
+  readonly transfers: readonly Transfer[]
+}
+
+const percentStep = 10
+
+/** What is news since the look before, a line each; at the first look how it is. Ages and plain counts are no news. */
+export function changesOf(before: Look | undefined, { status, transfers }: Look): readonly string[] {
+  const lines = [
+    ...verdictChanges(before?.status, status),
+    ...partChanges(before?.status, status),
+    ...artifactChanges(before?.status.artifacts, status.artifacts),
+    ...jobChanges(before?.status, status),
+    ...lossChanges(before?.status, status),
+    ...transferChanges(before?.transfers ?? [], transfers),
+  ]
+  return lines.map(visibleText)
+}
+
+function verdictChanges(before: StatusDocument | undefined, status: StatusDocument): readonly string[] {
+  const { text, toDo } = verdictOn(status)
+  const known = new Set(before === undefined ? [] : cautionsOf(before))
+  const notes = before === undefined ? cautionsOf(status) : cautionsOf(status).filter((note) => !known.has(note))
+  const isNews = before === undefined || verdictOn(before).text !== text
+  return [
+    ...(isNews ? [text] : []),
+    ...(isNews && toDo !== undefined ? [`to do: ${toDo}`] : []),
+    ...(before === undefined ? notes.map((note) => `note: ${note}`) : []),
+  ]
+}
+
+function partChanges(before: StatusDocument | undefined, status: StatusDocument): readonly string[] {
+  if (before === undefined) return []
+  const known = new Map(partsOf(before).map(([name, part]) => [name, part.state]))
+  return partsOf(status).flatMap(([name, { state, lastError }]) => {
+    if (known.get(name) === state) return []
+    const error = state === 'ok' || lastError === undefined ? '' : `: ${lastError.message}`
+    return [`${name}: ${known.has(name) ? '' : 'new, '}${state}${error}`]
+  })
+}
+
+function partsOf(status: StatusDocument): readonly (readonly [string, PartStatus])[] {
+  const { configuration, connection, jobs, logs } = status
+  return [
+    ...(configuration === undefined
+      ? []
+      : [[`configuration version ${configuration.version}`, { state: configuration.state }] as const]),
+    ['identity', status.identity],
+    ...status.credentials.map((part) => [part.name, part] as const),
+    ...(connection === undefined ? [] : [['connection', connection] as const]),
+    ...(jobs === undefined ? [] : [['jobs', jobs] as const]),
+    ...status.artifacts.map((part) => [`artifact ${part.name}`, part] as const),
+    ...status.cameras.map((part) => [`camera ${part.name}, version ${part.versionId ?? 'none'}`, part] as const),
+    ...status.applications.map((part) => [`application ${part.name}`, part] as const),
+    ['logs', logs],
+    ...logs.sources.map((part) => [`log stream ${part.stream}, ${part.name}`, part] as const),
+  ]
+}
+
+function artifactChanges(
+  before: readonly ArtifactPart[] | undefined,
+  artifacts: readonly ArtifactPart[],
+): readonly string[] {
+  if (before === undefined) return []
+  const known = new Map(before.map(({ name, releaseId }) => [name, releaseId]))
+  return artifacts.flatMap(({ name, releaseId, bytes }) =>
+    releaseId === undefined || known.get(name) === releaseId
+      ? []
+      : [`artifact ${name}: release ${releaseId.slice(0, 12)} is installed, ${bytesText(bytes)}`],
+  )
+}
+
+function jobChanges(before: StatusDocument | undefined, { jobs }: StatusDocument): readonly string[] {
+  const { current, last } = jobs ?? {}
+  const wasCurrent = before?.jobs?.current
+  const wasLast = before?.jobs?.last
+  return [
+    ...(current === undefined || current.jobId === wasCurrent?.jobId
+      ? []
+      : [`job ${current.jobId}: ${current.operation} runs`]),
+    ...(before === undefined || last === undefined || (last.jobId === wasLast?.jobId && last.at === wasLast.at)
+      ? []
+      : [`job ${last.jobId}: ${last.operation} ${last.status}`]),
+  ]
+}
+
+function lossChanges(before: StatusDocument | undefined, { logs }: StatusDocument): readonly string[] {
+  const more = before === undefined ? 0 : logs.lost - before.logs.lost
+  return more > 0 ? [`logs: ${more} more events were lost`] : []
+}
+
+/** One line at each step of a tenth, and one at the end. */
+function transferChanges(before: readonly Transfer[], transfers: readonly Transfer[]): readonly string[] {
+  const stepOf = (transfer: Transfer): number => Math.floor(percentOf(transfer) / percentStep)
+  const known = new Map(before.map((each) => [each.what, stepOf(each)]))
+  const going = new Set(transfers.map(({ what }) => what))
+  return [
+    ...transfers.flatMap((each) =>
+      known.get(each.what) === stepOf(each) ? [] : [`${transferText(each)} (${percentOf(each)} %)`],
+    ),
+    ...before.filter(({ what }) => !going.has(what)).map(({ what }) => `${what}: no longer`),
+  ]
+}

@@ -7,6 +7,7 @@ import { CredentialsServer } from './credentials/credentials-server.ts'
 import { Generations, type GenerationsOptions } from './generations.ts'
 import { monotonicMs } from './lib/monotonic.ts'
 import { superviseAll, type Worker } from './lib/worker.ts'
+import { LogRing } from './logs/log-ring.ts'
 import { localRequests } from './local-requests.ts'
 import { operatorActions } from './operator-actions.ts'
 import { createSession, type Session, type SessionOverrides } from './session.ts'
@@ -28,8 +29,8 @@ export interface AgentOptions extends Pick<
   readonly control?: ((session: Session) => ControlEvidence) | undefined
   /** Which configuration is in force, where there are versions of it; `config` is then that of the base file alone. */
   readonly configurations?: Configurations
-  /** The last lines of the agent's own log, for whoever asks for diagnostics by a job. */
-  readonly recent?: ControlActionsOptions['recent']
+  /** The last lines of the agent's own log, for whoever asks for them here or for diagnostics by a job. Never emptied. */
+  readonly recent?: Pick<LogRing, 'lines' | 'dropped'>
   /** Ends this process in an orderly way, where a service manager starts it again. */
   readonly restart?: (() => void) | undefined
 }
@@ -121,7 +122,13 @@ async function start(options: AgentRun, owned: AsyncDisposableStack): Promise<St
   const operator = operatorActions({ session, generations })
   const control = await startControl({ ...options, session, generations, operator, identity })
   owned.use(control)
-  const requests = localRequests({ operator, generations, configurations })
+  const requests = localRequests({
+    operator,
+    generations,
+    configurations,
+    clock: session.clock,
+    recent: options.recent ?? new LogRing(),
+  })
   owned.use(await startStatusServer({ socketPath: socketPathIn(paths.runtime), requests, log }))
   const trial = async (signal: AbortSignal): Promise<void> => {
     await tryIdentity(

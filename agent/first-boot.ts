@@ -90,6 +90,7 @@ function requestsWith(status: () => UnprovisionedStatus): LocalRequests {
   return {
     status,
     configuration: refuse,
+    recentLogs: refuse,
     sync: refuseLater,
     refresh: refuseLater,
     releases: refuse,

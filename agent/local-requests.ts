@@ -2,24 +2,29 @@ import { configurationReport } from './configuration-report.ts'
 import type { Configurations } from './configurations.ts'
 import type { GenerationInUse } from './generation-in-use.ts'
 import { AgentError } from './lib/errors.ts'
+import { recentLogs, type RecentLogsSources } from './recent-logs.ts'
 import { releaseList } from './release-list.ts'
 import type { OperatorActions } from './operator-actions.ts'
 import type { LocalRequests } from './status/status-server.ts'
 
 export interface LocalRequestsOptions {
   readonly operator: OperatorActions
-  readonly generations: Pick<GenerationInUse, 'status'>
+  readonly generations: Pick<GenerationInUse, 'status' | 'current'>
+  readonly clock: RecentLogsSources['clock']
+  readonly recent: RecentLogsSources['recent']
   readonly configurations?: Pick<Configurations, 'current'> | undefined
 }
 
 /** What a person at the appliance asks for. It is tried at once, also where credentials are in back-off. */
-export function localRequests({ operator, generations, configurations }: LocalRequestsOptions): LocalRequests {
+export function localRequests(options: LocalRequestsOptions): LocalRequests {
+  const { operator, generations, configurations, clock, recent } = options
   return {
     status: () => generations.status(),
     configuration: () => {
       if (configurations === undefined) throw new AgentError('this agent keeps no versions of its configuration')
       return configurationReport(configurations.current)
     },
+    recentLogs: (after) => recentLogs({ recent, generation: generations.current, clock }, after),
     sync: async (name) => {
       await operator.sync(name === undefined ? undefined : [name])
     },

@@ -1,10 +1,11 @@
-import { Command, Option } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 
 import { agentVersion } from '../build-info.ts'
 import { listReleases, rollBack, verifyArtifact } from './artifacts.ts'
 import { refresh, status, sync } from './ask-agent.ts'
 import { checkConfig } from './check-config.ts'
 import type { CommandContext } from './command-context.ts'
+import { logs } from './logs.ts'
 import type { ProvisionOptions } from './provision.ts'
 import type { PublishCommand } from './publish.ts'
 import type { ResetOptions } from './reset.ts'
@@ -46,6 +47,7 @@ export function createProgram(context: CommandContext): Command {
       await (watch ? watchStatus(located(options), context) : status({ ...located(options), json }, context))
     })
   addDoctor(program, config, context)
+  addLogs(program, { config, socket }, context)
   addConfigCommands(program, { config, socket }, context)
   addArtifactCommands(program, { config, socket }, context)
   for (const { name, argument, description, ask } of requests) {
@@ -89,6 +91,33 @@ function addDoctor(program: Command, config: Option, context: CommandContext): v
       const { doctor } = await import('./doctor.ts')
       await doctor({ configFile, json }, context)
     })
+}
+
+function addLogs(program: Command, { config, socket }: Located, context: CommandContext): void {
+  program
+    .command('logs')
+    .description("show the last lines of the agent's own log, and what waits for its upload")
+    .option('--lines <number>', 'how many of the lines that it still has, 2,000 at most', lineCount, 50)
+    .option('--follow', 'go on with what is logged from now on, until Ctrl-C', false)
+    .option('--json', 'the whole answer on one line; with --follow a line for each', false)
+    .addOption(config)
+    .addOption(socket)
+    .action(async ({ lines, follow, json, ...options }: LogsFlags) => {
+      await logs({ ...located(options), lines, follow, json }, context)
+    })
+}
+
+interface LogsFlags {
+  readonly lines: number
+  readonly follow: boolean
+  readonly json: boolean
+  readonly config: string
+  readonly socket?: string
+}
+
+function lineCount(text: string): number {
+  if (!/^\d{1,4}$/.test(text)) throw new InvalidArgumentError('It must be a number from 0 to 9999.')
+  return Number(text)
 }
 
 function addConfigCommands(program: Command, { config, socket }: Located, context: CommandContext): void {

@@ -51,6 +51,11 @@ export class GapOutbox {
     return this.#forgotten
   }
 
+  /** Of one target. */
+  countOf(target: LogTarget): number {
+    return this.#ofTargets.get(targetKey(target))?.length ?? 0
+  }
+
   /** All of them, to be saved. */
   get gaps(): readonly GapRecord[] {
     return [...this.#ofTargets.values()].flatMap((entries) => entries.map(({ gap }) => gap))

@@ -56,6 +56,11 @@ export class LogRing {
     return this.#lines
   }
 
+  /** How many lines had to go since it was emptied, or ever. */
+  get dropped(): number {
+    return this.#dropped
+  }
+
   get pendingBytes(): number {
     return this.#bytes
   }

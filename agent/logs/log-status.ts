@@ -1,8 +1,12 @@
 import { reportError, type ErrorReport } from '../lib/errors.ts'
+import { backlogs } from './backlogs.ts'
 import type { DeliveredSource, SourceProgress } from './delivered-source.ts'
+import type { GapOutbox } from './gap-outbox.ts'
+import type { LogTarget } from './log-destination.ts'
 import type { LogSenders } from './log-senders.ts'
 import type { LogStreamSender } from './log-stream-sender.ts'
 import type { LogTotals } from './log-tally.ts'
+import type { OwnLog } from './own-log.ts'
 import { targetKey } from './target-key.ts'
 
 /** How far one source is. Instants are on the monotonic clock. */
@@ -41,21 +45,76 @@ export interface LogStatus extends LogTotals {
   readonly catchingUp: boolean
 }
 
+/** What one stream waits with. Instants are on the monotonic clock. */
+export interface LogStreamStatus extends Pick<
+  LogSourceStatus,
+  'group' | 'stream' | 'state' | 'sinceMs' | 'nextAttemptMs' | 'lastAcceptedAtMs' | 'lagSeconds' | 'lastError'
+> {
+  /** Read and not accepted. */
+  readonly events: number
+  readonly bytes: number
+  /** What is there at its sources and not accepted, what was read included, where they know. */
+  readonly backlogBytes?: number
+  /** Records of what is missing in it that have not arrived there. */
+  readonly gapsPending: number
+}
+
+export interface WaitingParts {
+  readonly sources: readonly DeliveredSource[]
+  readonly senders: LogSenders
+  readonly outbox: GapOutbox
+  /** The stream of the agent's own log, and what of that is still in its ring. */
+  readonly own: { readonly target: LogTarget; readonly log: OwnLog }
+}
+
+/** What waits for its upload, by stream. */
+export function describeStreams({ sources, senders, outbox, own }: WaitingParts): readonly LogStreamStatus[] {
+  const known = backlogs(sources)
+  return senders.all.map((sender): LogStreamStatus => {
+    const { target, queue, rest, length } = sender
+    const isOwn = targetKey(target) === targetKey(own.target)
+    const backlogBytes = known.get(targetKey(target))
+    return {
+      ...target,
+      ...ofStream(sender),
+      state: rest.lastError === undefined ? 'ok' : 'failing',
+      ...(rest.lastError === undefined ? {} : { lastError: reportError(rest.lastError) }),
+      events: length + (isOwn ? own.log.pendingLines : 0),
+      bytes: queue.heldBytes + (isOwn ? own.log.pendingBytes : 0),
+      ...(backlogBytes === undefined ? {} : { backlogBytes }),
+      gapsPending: outbox.countOf(target),
+    }
+  })
+}
+
 /** What sources tell of themselves, with what is known of their streams. */
-export function describeSources(sources: readonly DeliveredSource[], senders: LogSenders): readonly LogSourceStatus[] {
+function describeSources(sources: readonly DeliveredSource[], senders: LogSenders): readonly LogSourceStatus[] {
   return sources
     .flatMap((source) => source.progress?.() ?? [])
     .map((progress) => describe(progress, senders.find(progress.target)))
 }
 
-/** By stream, of the sources that know. */
-export function backlogs(sources: readonly DeliveredSource[]): ReadonlyMap<string, number> {
-  const bytes = new Map<string, number>()
-  for (const { target, backlogBytes } of sources.flatMap((source) => source.progress?.() ?? [])) {
-    const key = targetKey(target)
-    if (backlogBytes !== undefined) bytes.set(key, (bytes.get(key) ?? 0) + backlogBytes)
+/** All that is known of the upload. */
+export function describeLogs(parts: WaitingParts, totals: LogTotals): LogStatus {
+  const { sources, senders, outbox } = parts
+  return {
+    sources: describeSources(sources, senders),
+    ...totals,
+    pendingBytes: pendingBytesOf(parts),
+    gapsPending: outbox.length,
+    catchingUp: senders.isCatchingUp,
   }
-  return bytes
+}
+
+/** By the sources that know, of other streams what they hold. */
+function pendingBytesOf({ sources, senders, own }: WaitingParts): number {
+  const known = backlogs(sources)
+  const unknown = senders.all.filter(({ target }) => !known.has(targetKey(target)))
+  return (
+    [...known.values()].reduce((sum, bytes) => sum + bytes, 0) +
+    unknown.reduce((sum, { queue }) => sum + queue.heldBytes, 0) +
+    own.log.pendingBytes
+  )
 }
 
 function describe(progress: SourceProgress, sender: LogStreamSender | undefined): LogSourceStatus {

@@ -71,6 +71,11 @@ export class LogStreamSender implements EventSink, ReadingStream {
     return this.#deps.lane
   }
 
+  /** Events that it holds and that were not accepted, records of gaps apart. */
+  get length(): number {
+    return this.queue.length + this.#urgent.length
+  }
+
   get isIdle(): boolean {
     return this.queue.length === 0 && !this.#urgent.hasPosts && this.#flight === undefined
   }

@@ -5,6 +5,7 @@ import { AgentError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
+import { noteBacklogs } from './backlogs.ts'
 import type { DeliveredSource, LogSourceContext } from './delivered-source.ts'
 import { EventClock, oldestWantedMs, type EventClockDeps } from './event-clock.ts'
 import { FailureLogs, type NamedFailure } from './failure-logs.ts'
@@ -14,7 +15,7 @@ import type { LogDestination, LogTarget } from './log-destination.ts'
 import type { LogRing } from './log-ring.ts'
 import { LogSenders } from './log-senders.ts'
 import type { GapRecord } from './log-source.ts'
-import { backlogs, describeSources, type LogStatus } from './log-status.ts'
+import { describeLogs, describeStreams, type LogStatus, type LogStreamStatus, type WaitingParts } from './log-status.ts'
 import { LogTally } from './log-tally.ts'
 import { OwnLog } from './own-log.ts'
 import { SendPace } from './send-pace.ts'
@@ -48,6 +49,8 @@ export interface LogWorker extends AsyncDisposable {
    */
   readonly worker: Worker
   status(): LogStatus
+  /** What waits for its upload, by stream. */
+  streams(): readonly LogStreamStatus[]
   /** Sends a record to stream `metrics`, before everything else. Of those that cannot be sent the newest ten are kept. */
   offerMetrics(message: string): void
   /** Ends the back-off of every stream: what held them up may be over. */
@@ -70,8 +73,6 @@ const lookEveryMs = 1_000
 const lastFlushMs = 3_000
 const stepMs = 60_000
 const betweenDispatchesMs = 5
-/** A source that does not know how much it has is behind when it has more and what is next is so old. */
-const behindMs = 600_000
 const hourMs = 3_600_000
 
 class DeliveringWorker implements LogWorker {
@@ -116,15 +117,11 @@ class DeliveringWorker implements LogWorker {
   }
 
   status(): LogStatus {
-    const sources = describeSources(this.#sources, this.#senders)
-    const known = backlogs(this.#sources)
-    const unknown = this.#senders.all.filter(({ target }) => !known.has(targetKey(target)))
-    const pendingBytes =
-      [...known.values()].reduce((sum, bytes) => sum + bytes, 0) +
-      unknown.reduce((sum, { queue }) => sum + queue.heldBytes, 0) +
-      this.#ownLog.pendingBytes
-    const { isCatchingUp: catchingUp } = this.#senders
-    return { sources, ...this.#tally.totals, pendingBytes, gapsPending: this.#outbox.length, catchingUp }
+    return describeLogs(this.#waiting, this.#tally.totals)
+  }
+
+  streams(): readonly LogStreamStatus[] {
+    return describeStreams(this.#waiting)
   }
 
   offerMetrics(message: string): void {
@@ -163,6 +160,11 @@ class DeliveringWorker implements LogWorker {
 
   get #sources(): readonly DeliveredSource[] {
     return this.#loaded ?? []
+  }
+
+  get #waiting(): WaitingParts {
+    const own = { target: this.#own, log: this.#ownLog }
+    return { sources: this.#sources, senders: this.#senders, outbox: this.#outbox, own }
   }
 
   async #runPass({ signal, beat }: Pass): Promise<PassOutcome> {
@@ -204,13 +206,7 @@ class DeliveringWorker implements LogWorker {
     const fed = this.#sources.flatMap(({ targets }) => targets)
     this.#senders.keepOnly([this.#own, this.#metrics, ...this.#outbox.targets, ...fed])
     if (this.#deps.config.minLevelWhenBehind === 'debug') return
-    const known = backlogs(this.#sources)
-    const held = new Set(this.#sources.flatMap(({ hasMore, targets }) => (hasMore ? targets.map(targetKey) : [])))
-    for (const { target, queue } of this.#senders.all) {
-      const key = targetKey(target)
-      const isLate = held.has(key) && queue.lagMs >= behindMs
-      queue.noteBacklog(known.get(key) ?? (isLate ? Infinity : 0))
-    }
+    noteBacklogs(this.#sources, this.#senders)
   }
 
   #takeOwnLog(): void {

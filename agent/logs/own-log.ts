@@ -21,6 +21,10 @@ export class OwnLog {
     return this.#deps.ring.pendingBytes
   }
 
+  get pendingLines(): number {
+    return this.#deps.ring.lines.length
+  }
+
   /** `isCovered`: a source sends the same lines, so that those of the ring are let go. */
   moveTo(sink: EventSink, isCovered: boolean): void {
     if (sink.isFull && !isCovered) return

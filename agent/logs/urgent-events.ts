@@ -46,6 +46,10 @@ export class UrgentEvents {
     this.#deps = deps
   }
 
+  get length(): number {
+    return this.#posts.length
+  }
+
   get hasPosts(): boolean {
     return this.#posts.length > 0
   }

@@ -4,13 +4,21 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { AgentError, errorCode, reportError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { callAgent } from './status-client.ts'
-import type { ConfigurationReport, ReleaseList, StatusReport, VerificationReport } from './status-document.ts'
+import type {
+  ConfigurationReport,
+  RecentLogs,
+  ReleaseList,
+  StatusReport,
+  VerificationReport,
+} from './status-document.ts'
 
 /** What local users can ask of the agent. */
 export interface LocalRequests {
   readonly status: () => StatusReport
   /** The configuration in use, value by value. */
   readonly configuration: () => ConfigurationReport
+  /** The last lines of the agent's own log after a number, and what waits for its upload. */
+  readonly recentLogs: (after: number) => RecentLogs
   /** Runs a pass of one artifact, or of all, now. Throws what the pass threw, or an AgentError for an unknown name. */
   readonly sync: (name: string | undefined) => Promise<void>
   /** Runs a refresh of the cameras now. Throws what it threw, or an AgentError for an unknown name. */
@@ -32,7 +40,7 @@ export interface StatusServerOptions {
 const mode = 0o660
 
 /**
- * Answers on a Unix socket that the agent's user and group may use: `GET /status`, `GET /configuration`, `POST /sync[/NAME]`,
+ * Answers on a Unix socket that the agent's user and group may use: `GET /status`, `GET /configuration`, `GET /recent-logs[/AFTER]`, `POST /sync[/NAME]`,
  * `POST /refresh[/CAMERA]`, `GET /releases/NAME`, `POST /verify/NAME`, `POST /rollback/NAME[/RELEASE]`, all in JSON. Throws when another agent answers there already.
  */
 export async function startStatusServer({ socketPath, requests, log }: StatusServerOptions): Promise<AsyncDisposable> {
@@ -85,6 +93,8 @@ async function answer(request: IncomingMessage, requests: LocalRequests, left: A
       return { status: 200, body: requests.status() }
     case 'GET configuration':
       return { status: 200, body: requests.configuration() }
+    case 'GET recent-logs':
+      return recentLogs(requests, name)
     case 'POST sync':
       await requests.sync(name)
       return { status: 200, body: requests.status() }
@@ -104,6 +114,11 @@ async function answer(request: IncomingMessage, requests: LocalRequests, left: A
     default:
       return fault(404, 'there is no such request')
   }
+}
+
+function recentLogs(requests: LocalRequests, after = '0'): Reply {
+  if (!/^\d{1,15}$/.test(after)) return fault(400, 'the number of a line is malformed')
+  return { status: 200, body: requests.recentLogs(Number(after)) }
 }
 
 function noName(): Reply {

@@ -12,10 +12,13 @@ import { RecordingLog } from '../../support/recording-log.ts'
 import { configurationReport, statusDocument } from '../../support/status-document.ts'
 import { tempFolder, type TempFolder } from '../../support/temp-folder.ts'
 
+const recent = { version: 1, run: 'r', now: '2027-01-01T00:00:00.000Z', lines: [], streams: [] } as const
+
 function fakeRequests() {
   return {
     status: vi.fn<LocalRequests['status']>(() => statusDocument()),
     configuration: vi.fn<LocalRequests['configuration']>(() => configurationReport()),
+    recentLogs: vi.fn<LocalRequests['recentLogs']>(() => recent),
     sync: vi.fn<LocalRequests['sync']>(() => Promise.resolve()),
     refresh: vi.fn<LocalRequests['refresh']>(() => Promise.resolve()),
     releases: vi.fn<LocalRequests['releases']>((name) => ({ version: 1, name, releases: [] })),
@@ -46,6 +49,16 @@ test('answers the configuration in use', async () => {
   await using folder = await tempFolder()
   await using _ = await serve(folder)
   expect(await call(folder, 'GET', '/configuration')).toEqual({ status: 200, body: configurationReport() })
+})
+
+test('answers the last lines of the log after a number, and refuses what is none', async () => {
+  await using folder = await tempFolder()
+  const requests = fakeRequests()
+  await using _ = await serve(folder, requests)
+  expect(await call(folder, 'GET', '/recent-logs')).toEqual({ status: 200, body: recent })
+  expect(await call(folder, 'GET', '/recent-logs/17')).toEqual({ status: 200, body: recent })
+  expect(requests.recentLogs.mock.calls).toEqual([[0], [17]])
+  expect((await call(folder, 'GET', '/recent-logs/-1')).status).toBe(400)
 })
 
 test('answers the status', async () => {

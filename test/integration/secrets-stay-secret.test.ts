@@ -61,6 +61,7 @@ it('shows no password, token or key anywhere but in the files of cameras and app
   await command(site, ['status'], places)
   await command(site, ['doctor'], places)
   await command(site, ['doctor', '--json'], places)
+  await command(site, ['logs', '--json'], places)
   cloud.sessions.invalidateAll()
   await site.sync()
   await cloud.unreachable()

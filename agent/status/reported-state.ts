@@ -25,6 +25,29 @@ export function reportedState(status: StatusDocument): ReportedState {
   return state
 }
 
+/** The same start, told by a clock that was read a little differently. */
+const sameStartMs = 2_000
+
+/**
+ * A state with the start of the agent as it was reported before, where it is the same: an instant that is worked out anew each
+ * time moves by milliseconds, and would be news for ever.
+ */
+export function withSteadyStart(state: ReportedState, reported: ReportedState): ReportedState {
+  const before = startOf(reported)
+  const apartMs = Math.abs(Date.parse(startOf(state) ?? '') - Date.parse(before ?? ''))
+  if (before === undefined || !(apartMs < sameStartMs)) return state
+  return { ...state, agent: { ...agentOf(state), startedAt: before } }
+}
+
+function startOf(state: ReportedState): string | undefined {
+  const { startedAt } = agentOf(state)
+  return typeof startedAt === 'string' ? startedAt : undefined
+}
+
+function agentOf({ agent }: ReportedState): Readonly<Record<string, unknown>> {
+  return typeof agent === 'object' && agent !== null ? { ...agent } : {}
+}
+
 /** What is told at once when it changes. The rest can wait. */
 export function healthOf(state: ReportedState): string {
   const { health, workers, configuration, cameras, artifacts, certificate } = state

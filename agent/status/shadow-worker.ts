@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { Worker, type PassOutcome } from '../lib/worker.ts'
-import { healthOf, maxReportedBytes, reportedState, type ReportedState } from './reported-state.ts'
+import { healthOf, maxReportedBytes, reportedState, type ReportedState, withSteadyStart } from './reported-state.ts'
 import type { StatusDocument } from './status-document.ts'
 
 /**
@@ -76,8 +76,9 @@ class Reports {
   }
 
   async pass(signal: AbortSignal): Promise<PassOutcome> {
-    const state = reportedState(this.#deps.status())
+    const told = reportedState(this.#deps.status())
     const reported = await this.#read(signal)
+    const state = withSteadyStart(told, reported)
     if (this.#isDue(reported, state)) {
       await this.#report(reported, state, signal)
       this.#reported = state

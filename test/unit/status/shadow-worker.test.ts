@@ -208,3 +208,19 @@ test('fills a shadow again that was deleted, at most every 5 s, and asks once fo
   await bench.pass(60 * minuteMs, minuteMs)
   expect([bench.asked, bench.patches.length]).toEqual([before + 1, 3])
 })
+
+test('reports nothing when the start of the agent is only worked out a little differently, and a new start', async () => {
+  const bench = new Bench(reportedState(statusDocument()))
+  await using _ = running(bench.worker)
+  const startedAt = (instant: string): void => {
+    bench.status = statusDocument({ agent: { ...statusDocument().agent, startedAt: instant } })
+  }
+  startedAt('2026-12-31T23:59:59.999Z')
+  await bench.pass(60 * minuteMs)
+  startedAt('2027-01-01T00:00:00.001Z')
+  await bench.pass(60 * minuteMs)
+  expect(bench.patches).toEqual([])
+  startedAt('2027-01-01T00:00:05.000Z')
+  await bench.pass(20 * minuteMs)
+  expect(bench.patches).toEqual([{ agent: { startedAt: '2027-01-01T00:00:05.000Z' } }])
+})

@@ -2,6 +2,7 @@ import { bytesText, countText } from '../lib/quantity-text.ts'
 import { clockRow } from './clock-row.ts'
 import { logRows } from './log-rows.ts'
 import { isUnprovisioned, unprovisionedRows } from './render-unprovisioned.ts'
+import { rotationNotes } from './rotation-text.ts'
 import type { ArtifactPart, PartStatus, StatusDocument, StatusReport } from './status-document.ts'
 import { layOut, type Layout } from './status-layout.ts'
 import { agentRow, overdueRows, PartRows, row, summedUp, withDetails, type StatusRow } from './status-rows.ts'
@@ -26,7 +27,7 @@ function provisionedRows(status: StatusDocument): readonly StatusRow[] {
     row('device', '', deviceText(status.device)),
     ...configurationRows(status.configuration),
     clockRow(clock, rows),
-    part('identity', identity, identityText(identity, rows)),
+    identityRow(identity, rows),
     ...status.credentials.map((each) => part(each.name, each, validText(each.expiresAt, rows))),
     ...(connection === undefined ? [] : [part('connection', connection, connectionText(connection, rows))]),
     ...(jobs === undefined ? [] : [part('jobs', jobs, jobsText(jobs, rows))]),
@@ -69,7 +70,15 @@ function configurationRows(configuration: StatusDocument['configuration']): read
   return [withDetails(row('configuration', state, text), details)]
 }
 
-function identityText({ certificateExpiresAt: end }: StatusDocument['identity'], rows: PartRows): string {
+function identityRow(identity: StatusDocument['identity'], rows: PartRows): StatusRow {
+  const { rotation } = identity
+  const notes = rotation === undefined ? [] : rotationNotes(rotation, rows)
+  const shown = rows.part('identity', identity, [certificateText(identity, rows), ...notes].join(', '))
+  if (rotation?.state !== 'failed' || rotation.reason === undefined) return shown
+  return withDetails(shown, [...shown.details, { label: 'error', text: `rotation: ${rotation.reason}` }])
+}
+
+function certificateText({ certificateExpiresAt: end }: StatusDocument['identity'], rows: PartRows): string {
   if (end === undefined) return 'no certificate'
   return rows.isPast(end) ? `certificate ran out ${rows.age(end)} ago` : `certificate valid until ${end.slice(0, 10)}`
 }

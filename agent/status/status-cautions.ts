@@ -1,6 +1,7 @@
 import { countText, durationText } from '../lib/quantity-text.ts'
 import { clockText } from './clock-row.ts'
 import { isUnprovisioned } from './render-unprovisioned.ts'
+import { rotationCaution } from './rotation-text.ts'
 import type { ClockPart, StatusDocument, StatusReport } from './status-document.ts'
 
 const certificateWarningDays = 30
@@ -10,9 +11,10 @@ const dayMs = 86_400_000
 /** What no part fails for and somebody should know, a sentence each. */
 export function cautionsOf(status: StatusReport): readonly string[] {
   if (isUnprovisioned(status)) return clockCaution(status.clock)
-  const { clock, configuration, logs } = status
+  const { clock, configuration, identity, logs } = status
   return [
     ...certificateCaution(status),
+    ...rotationCaution(identity.rotation),
     ...clockCaution(clock),
     ...(configuration?.state === 'trial'
       ? ['a new configuration is on trial, and goes back unless it proves itself']

@@ -1,7 +1,7 @@
 import { bytesText } from '../lib/quantity-text.ts'
 import { visibleText } from '../lib/terminal-text.ts'
 import { cautionsOf } from './status-cautions.ts'
-import type { ArtifactPart, PartStatus, StatusDocument } from './status-document.ts'
+import type { ArtifactPart, PartStatus, RotationPart, StatusDocument } from './status-document.ts'
 import { verdictOn } from './status-line.ts'
 import { percentOf, transferText, type Transfer } from './transfer-bars.ts'
 
@@ -55,6 +55,7 @@ function partsOf(status: StatusDocument): readonly (readonly [string, PartStatus
       ? []
       : [[`configuration version ${configuration.version}`, { state: configuration.state }] as const]),
     ['identity', status.identity],
+    ...rotationParts(status.identity.rotation),
     ...status.credentials.map((part) => [part.name, part] as const),
     ...(connection === undefined ? [] : [['connection', connection] as const]),
     ...(jobs === undefined ? [] : [['jobs', jobs] as const]),
@@ -64,6 +65,13 @@ function partsOf(status: StatusDocument): readonly (readonly [string, PartStatus
     ['logs', logs],
     ...logs.sources.map((part) => [`log stream ${part.stream}, ${part.name}`, part] as const),
   ]
+}
+
+function rotationParts(rotation: RotationPart | undefined): readonly (readonly [string, PartStatus])[] {
+  if (rotation === undefined) return []
+  const { state, reason } = rotation
+  const lastError = reason === undefined ? {} : { lastError: { name: 'AgentError', message: reason } }
+  return [['rotation of the certificate', { state, ...lastError }]]
 }
 
 function artifactChanges(

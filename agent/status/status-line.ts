@@ -18,7 +18,7 @@ export interface Verdict {
 }
 
 const toDoWhenStuck = 'nothing at first: systemd restarts the agent. If it comes again, see panorama-agent logs'
-const toDoWithoutHint = 'panorama-agent logs shows what led to it'
+const toDoWithoutHint = 'panorama-agent doctor looks for the cause, panorama-agent logs shows what led to it'
 
 /** The status document in one line for people, as `systemctl status` shows it. Holds no instant that is not news. */
 export function statusLine(status: StatusReport): string {

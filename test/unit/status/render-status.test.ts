@@ -32,7 +32,7 @@ test('says first that all is well, or what is wrong and what to do', () => {
     'To do: allow it',
   ])
   expect(head({ cameras: [{ name: 'dock-3', state: 'failing' }] })[1]).toBe(
-    'To do: panorama-agent logs shows what led to it',
+    'To do: panorama-agent doctor looks for the cause, panorama-agent logs shows what led to it',
   )
   expect(head({ overdue: ['cameras'] })[0]).toBe('Stuck: cameras')
   expect(head({ cameras: [{ name: 'dock-3', state: 'starting' }] })).toEqual(['Starting: camera dock-3'])
@@ -64,6 +64,39 @@ test('shows agent, device and identity, and ends with a line break', () => {
     'identity ok certificate ran out 30 min ago',
   )
   expect(renderStatus(statusDocument())).toMatch(/[^\n]\n$/)
+})
+
+test('shows the last rotation of the certificate where somebody has to know of it', () => {
+  const shown = (rotation: NonNullable<StatusDocument['identity']['rotation']>) => {
+    const change = { identity: { ...statusDocument().identity, rotation } }
+    const lines = linesOf(change)
+    const at = lines.findIndex((line) => line.startsWith('identity'))
+    return { notes: head(change).slice(1), lines: lines.slice(at, at + 2).filter((line) => !line.startsWith('logs')) }
+  }
+  const id = '0123456789abcdef'.repeat(4)
+  const valid = 'identity ok certificate valid until 2049-12-31'
+  expect(shown({ state: 'under-way', at: since })).toEqual({
+    notes: [],
+    lines: [`${valid}, its rotation is under way for 30 min`],
+  })
+  expect(shown({ state: 'trial', at: since })).toEqual({
+    notes: ['Note: a new certificate is on trial, and the one before comes back unless it proves itself'],
+    lines: [`${valid}, on trial for 30 min`],
+  })
+  expect(shown({ state: 'rotated', at: since, deactivate: id })).toEqual({
+    notes: [],
+    lines: [`${valid}, rotated 30 min ago, the one before, 0123456789ab, can be deactivated in AWS IoT`],
+  })
+  expect(shown({ state: 'failed', at: since, reason: 'no\u001b[2J connection', orphan: id })).toEqual({
+    notes: ['Note: the last rotation of the certificate failed: no\\x1b[2J connection'],
+    lines: [
+      `${valid}, a rotation failed 30 min ago, the one that was given up, 0123456789ab, can be deactivated in AWS IoT`,
+      'error rotation: no\\x1b[2J connection',
+    ],
+  })
+  expect(shown({ state: 'failed', at: since, reason: 'x'.repeat(900) }).notes).toEqual([
+    `Note: the last rotation of the certificate failed: ${'x'.repeat(160)}...`,
+  ])
 })
 
 test('names a device once where name, id and thing are the same', () => {

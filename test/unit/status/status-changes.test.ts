@@ -63,6 +63,18 @@ test('says what came: a release, credentials of a camera, a configuration, a job
   expect(news({}, { logs: logsPart({ lost: 3 }) })).toEqual(['logs: 3 more events were lost'])
 })
 
+test('says how a rotation of the certificate goes', () => {
+  const { identity } = statusDocument()
+  const rotated = { ...identity, rotation: { state: 'rotated', at, deactivate: 'old' } } as const
+  const trial = { ...identity, rotation: { state: 'trial', at } } as const
+  const failed = { ...identity, rotation: { state: 'failed', at, reason: 'no connection' } } as const
+  expect(news({ identity }, { identity: trial })).toEqual(['rotation of the certificate: new, trial'])
+  expect(news({ identity: trial }, { identity: rotated })).toEqual(['rotation of the certificate: rotated'])
+  expect(news({ identity: trial }, { identity: failed })).toEqual([
+    'rotation of the certificate: failed: no connection',
+  ])
+})
+
 test('says how far a transfer is at each tenth, and that it has ended', () => {
   const transfer = (bytes: number): readonly Transfer[] => [
     { what: 'artifact model: downloading', bytes, totalBytes: 1_000_000 },

@@ -1,0 +1,41 @@
+import type { RotationPart } from './status-document.ts'
+import type { PartRows } from './status-rows.ts'
+
+const maxReasonLength = 160
+/** Enough to find a certificate in a list; `status --json` has the whole id. */
+const shownIdLength = 12
+
+/** What somebody should know of the last rotation of the certificate before anything else, as a sentence. */
+export function rotationCaution(rotation: RotationPart | undefined): readonly string[] {
+  switch (rotation?.state) {
+    case 'trial':
+      return ['a new certificate is on trial, and the one before comes back unless it proves itself']
+    case 'failed':
+      return [`the last rotation of the certificate failed: ${cut(rotation.reason ?? 'it is not known why')}`]
+    default:
+      return []
+  }
+}
+
+/** How the last rotation of the certificate went, in short, and which one nobody uses any more. */
+export function rotationNotes({ state, at, deactivate, orphan }: RotationPart, rows: PartRows): readonly string[] {
+  const since = rows.age(at)
+  switch (state) {
+    case 'under-way':
+      return [`its rotation is under way for ${since}`]
+    case 'trial':
+      return [`on trial for ${since}`]
+    case 'rotated':
+      return [`rotated ${since} ago`, ...leftOver('the one before', deactivate)]
+    case 'failed':
+      return [`a rotation failed ${since} ago`, ...leftOver('the one that was given up', orphan)]
+  }
+}
+
+function leftOver(what: string, id: string | undefined): readonly string[] {
+  return id === undefined ? [] : [`${what}, ${id.slice(0, shownIdLength)}, can be deactivated in AWS IoT`]
+}
+
+function cut(text: string): string {
+  return text.length > maxReasonLength ? `${text.slice(0, maxReasonLength)}...` : text
+}

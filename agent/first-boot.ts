@@ -11,6 +11,7 @@ import { monotonicMs } from './lib/monotonic.ts'
 import { superviseAll, type Worker } from './lib/worker.ts'
 import { clockPart, workerPart } from './agent-status.ts'
 import { createProvisioningWorker, type ProvisioningWorker } from './provisioning-worker.ts'
+import { recentLogs, type RecentLogsSources } from './recent-logs.ts'
 import type { Service } from './service.ts'
 import { createSessionClock, type SessionClock } from './session-clock.ts'
 import type { SessionOverrides } from './session.ts'
@@ -23,6 +24,8 @@ export interface FirstBootOptions {
   readonly config: UnprovisionedConfig
   readonly log: RootLog
   readonly service?: Pick<Service, 'ready'> | undefined
+  /** The last lines of the agent's own log, for whoever asks for them. Never emptied. */
+  readonly recent: RecentLogsSources['recent']
   readonly overrides?: SessionOverrides & { readonly patience?: Patience; readonly backoff?: Backoff }
 }
 
@@ -31,7 +34,7 @@ export interface FirstBootOptions {
  * Rejects when folders, lock or socket cannot be had.
  */
 export async function runFirstBoot(options: FirstBootOptions, signal: AbortSignal): Promise<void> {
-  const { config, log, service, overrides = {} } = options
+  const { config, log, service, recent, overrides = {} } = options
   const { paths } = config
   const startedMs = monotonicMs()
   log.setLevel(config.logs.level)
@@ -53,8 +56,11 @@ export async function runFirstBoot(options: FirstBootOptions, signal: AbortSigna
   })
   const workers = [provisioning.worker, ...time.workers]
   const status = (): UnprovisionedStatus => composeUnprovisioned({ config, time, provisioning, workers, startedMs })
-  const socketPath = socketPathIn(paths.runtime)
-  owned.use(await startStatusServer({ socketPath, requests: requestsWith(status), log }))
+  const requests = requestsWith({
+    status,
+    recentLogs: (after) => recentLogs({ recent, streams: undefined, clock: time.clock }, after),
+  })
+  owned.use(await startStatusServer({ socketPath: socketPathIn(paths.runtime), requests, log }))
   service?.ready({ workers: () => workers, status, runtimeFolder: paths.runtime })
   log.info('agent is ready, and waits for an identity', { pid: process.pid })
   await superviseAll(workers, end.controller.signal)
@@ -82,15 +88,14 @@ function composeUnprovisioned(sources: UnprovisionedSources): UnprovisionedStatu
   }
 }
 
-function requestsWith(status: () => UnprovisionedStatus): LocalRequests {
+function requestsWith(answered: Pick<LocalRequests, 'status' | 'recentLogs'>): LocalRequests {
   const refuse = (): never => {
     throw new AgentError('the appliance is not provisioned', { hint: 'panorama-agent status says why' })
   }
   const refuseLater = async (): Promise<never> => await Promise.resolve().then(refuse)
   return {
-    status,
+    ...answered,
     configuration: refuse,
-    recentLogs: refuse,
     sync: refuseLater,
     refresh: refuseLater,
     releases: refuse,

@@ -24,7 +24,7 @@ export function localRequests(options: LocalRequestsOptions): LocalRequests {
       if (configurations === undefined) throw new AgentError('this agent keeps no versions of its configuration')
       return configurationReport(configurations.current)
     },
-    recentLogs: (after) => recentLogs({ recent, generation: generations.current, clock }, after),
+    recentLogs: (after) => recentLogs({ recent, streams: generations.current.logs.streams(), clock }, after),
     sync: async (name) => {
       await operator.sync(name === undefined ? undefined : [name])
     },

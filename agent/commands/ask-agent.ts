@@ -42,7 +42,7 @@ export async function askStatus(location: AgentLocation, signal: AbortSignal): P
 }
 
 /** What the running agent knows about itself, provisioned or not. */
-async function askReport(location: AgentLocation, signal: AbortSignal): Promise<StatusReport> {
+export async function askReport(location: AgentLocation, signal: AbortSignal): Promise<StatusReport> {
   return await askFor(location, { method: 'GET', path: '/status', withinMs: statusWithinMs, signal }, isReport)
 }
 

@@ -38,7 +38,7 @@ export async function run({ configFile }: RunOptions, context: CommandContext): 
   }
   using end = linkedAbort(signal)
   end.controller.signal.addEventListener('abort', onAbort, { once: true })
-  await untilProvisioned({ configFile, log, service, onHangup }, end.controller.signal)
+  await untilProvisioned({ configFile, log, recent, service, onHangup }, end.controller.signal)
   if (signal.aborted) {
     log.info('agent stopped')
     return

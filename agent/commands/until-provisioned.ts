@@ -7,7 +7,8 @@ import { AgentError } from '../lib/errors.ts'
 import type { Service } from '../service.ts'
 import type { CommandContext } from './command-context.ts'
 
-export interface UntilProvisionedOptions extends Pick<FirstBootOptions, 'log'>, Pick<CommandContext, 'onHangup'> {
+export interface UntilProvisionedOptions
+  extends Pick<FirstBootOptions, 'log' | 'recent'>, Pick<CommandContext, 'onHangup'> {
   readonly configFile: string
   readonly service: Pick<Service, 'ready' | 'reloading' | 'kept'>
 }
@@ -17,7 +18,7 @@ export interface UntilProvisionedOptions extends Pick<FirstBootOptions, 'log'>, 
  * hang-up reads the configuration anew and has the next attempt made at once.
  */
 export async function untilProvisioned(options: UntilProvisionedOptions, signal: AbortSignal): Promise<void> {
-  const { configFile, log, service, onHangup } = options
+  const { configFile, onHangup, ...shared } = options
   let config = await readUnprovisioned(configFile)
   if (config === undefined) return
   let hangUp = (): void => undefined
@@ -27,10 +28,10 @@ export async function untilProvisioned(options: UntilProvisionedOptions, signal:
   while (config !== undefined && !signal.aborted) {
     using round = linkedAbort(signal)
     hangUp = () => {
-      service.reloading()
+      shared.service.reloading()
       round.controller.abort(new AgentError('the configuration is read anew'))
     }
-    await runFirstBoot({ config, log, service }, round.controller.signal)
+    await runFirstBoot({ config, ...shared }, round.controller.signal)
     if (round.controller.signal.aborted) config = await readAnew(options, config)
     else config = undefined
   }

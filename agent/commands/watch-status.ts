@@ -5,12 +5,13 @@ import { sleep } from '../lib/sleep.ts'
 import { TerminalScreen } from '../lib/terminal-screen.ts'
 import { visibleText } from '../lib/terminal-text.ts'
 import { LogDrain } from '../status/log-drain.ts'
+import { isUnprovisioned } from '../status/render-unprovisioned.ts'
 import { changesOf, type Look } from '../status/status-changes.ts'
 import { NoAgentError } from '../status/status-client.ts'
 import { verdictLines } from '../status/status-layout.ts'
 import { screenLines, type Silence } from '../status/status-screen.ts'
 import { transfersOf } from '../status/transfer-bars.ts'
-import { askStatus, socketOf, type AgentLocation } from './ask-agent.ts'
+import { askReport, socketOf, type AgentLocation } from './ask-agent.ts'
 import type { CommandContext } from './command-context.ts'
 import { layoutFor, sizeOf } from './terminal-layout.ts'
 
@@ -38,7 +39,7 @@ export async function watchStatus(options: AgentLocation, context: CommandContex
   using view = viewFor(context, stop)
   const watch = new Watch(view)
   while (!signal.aborted && context.stdout.writable) {
-    await watch.look(async () => await askStatus(location, signal), signal)
+    await watch.look(async () => await askReport(location, signal), signal)
     await sleep(everyMs, signal).catch(() => undefined)
   }
 }
@@ -54,11 +55,11 @@ class Watch {
   }
 
   /** Asks once, and shows what comes of it. */
-  async look(ask: () => ReturnType<typeof askStatus>, signal: AbortSignal): Promise<void> {
+  async look(ask: () => ReturnType<typeof askReport>, signal: AbortSignal): Promise<void> {
     try {
       const status = await ask()
       this.#lastMs = monotonicMs()
-      this.#drain.note(status.logs.pendingBytes, this.#lastMs)
+      if (!isUnprovisioned(status)) this.#drain.note(status.logs.pendingBytes, this.#lastMs)
       const look = { status, transfers: transfersOf(status, this.#drain.progress) }
       this.#view.show(look)
       this.#last = look

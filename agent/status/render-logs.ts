@@ -1,6 +1,6 @@
 import { bytesText, countText, durationText } from '../lib/quantity-text.ts'
-import { noPaint, visibleText, type Emphasis } from '../lib/terminal-text.ts'
-import type { LogStreamPart, RecentLogs } from './status-document.ts'
+import { noPaint, visibleText, wrapText, type Emphasis } from '../lib/terminal-text.ts'
+import type { LogStreamPart, RecentLogs } from './recent-logs-document.ts'
 import { rowLines, type Layout } from './status-layout.ts'
 import { PartRows, row } from './status-rows.ts'
 
@@ -8,6 +8,9 @@ const emphasisOf: ReadonlyMap<string | undefined, Emphasis> = new Map([
   ['ERROR', 'bad'],
   ['WARN', 'doubtful'],
 ])
+
+const withoutIdentity =
+  'Nothing is uploaded before the appliance has an identity; what is logged waits for it. panorama-agent status says what is missing'
 
 /** One line of the agent's own log as a terminal may have it. */
 export function logLineText(line: string, { paint = noPaint }: Layout): string {
@@ -17,7 +20,8 @@ export function logLineText(line: string, { paint = noPaint }: Layout): string {
 }
 
 /** What waits for its upload, a row per stream in which anything does or that fails; else that nothing does. */
-export function waitingLines({ streams, now }: RecentLogs, layout: Layout): readonly string[] {
+export function waitingLines({ streams, now, provisioned }: RecentLogs, layout: Layout): readonly string[] {
+  if (!provisioned) return wrapText(withoutIdentity, layout.width ?? Infinity)
   const rows = new PartRows(now)
   const shown = streams.filter((stream) => stream.state !== 'ok' || isWaiting(stream))
   if (shown.length === 0) return [`Nothing waits for its upload (${countText(streams.length, 'log stream')})`]

@@ -1,13 +1,14 @@
 import { bytesText } from '../lib/quantity-text.ts'
 import { visibleText } from '../lib/terminal-text.ts'
 import { cautionsOf } from './status-cautions.ts'
-import type { ArtifactPart, PartStatus, RotationPart, StatusDocument } from './status-document.ts'
+import { isUnprovisioned } from './render-unprovisioned.ts'
+import type { ArtifactPart, PartStatus, RotationPart, StatusDocument, StatusReport } from './status-document.ts'
 import { verdictOn } from './status-line.ts'
 import { percentOf, transferText, type Transfer } from './transfer-bars.ts'
 
 /** What was looked at. */
 export interface Look {
-  readonly status: StatusDocument
+  readonly status: StatusReport
   readonly transfers: readonly Transfer[]
 }
 
@@ -16,17 +17,27 @@ const percentStep = 10
 /** What is news since the look before, a line each; at the first look how it is. Ages and plain counts are no news. */
 export function changesOf(before: Look | undefined, { status, transfers }: Look): readonly string[] {
   const lines = [
-    ...verdictChanges(before?.status, status),
-    ...partChanges(before?.status, status),
-    ...artifactChanges(before?.status.artifacts, status.artifacts),
-    ...jobChanges(before?.status, status),
-    ...lossChanges(before?.status, status),
+    ...(isUnprovisioned(status) ? verdictChanges(before?.status, status) : provisionedChanges(before?.status, status)),
     ...transferChanges(before?.transfers ?? [], transfers),
   ]
   return lines.map(visibleText)
 }
 
-function verdictChanges(before: StatusDocument | undefined, status: StatusDocument): readonly string[] {
+/** With an identity that was not there at the look before, the appliance is looked at for the first time. */
+function provisionedChanges(report: StatusReport | undefined, status: StatusDocument): readonly string[] {
+  const isNew = report !== undefined && isUnprovisioned(report)
+  const before = report === undefined || isUnprovisioned(report) ? undefined : report
+  return [
+    ...(isNew ? [`provisioned as ${status.device.thingName}`] : []),
+    ...verdictChanges(before, status),
+    ...partChanges(before, status),
+    ...artifactChanges(before?.artifacts, status.artifacts),
+    ...jobChanges(before, status),
+    ...lossChanges(before, status),
+  ]
+}
+
+function verdictChanges(before: StatusReport | undefined, status: StatusReport): readonly string[] {
   const { text, toDo } = verdictOn(status)
   const known = new Set(before === undefined ? [] : cautionsOf(before))
   const notes = before === undefined ? cautionsOf(status) : cautionsOf(status).filter((note) => !known.has(note))

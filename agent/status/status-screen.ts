@@ -1,14 +1,15 @@
 import { cutText, visibleText, type Paint } from '../lib/terminal-text.ts'
 import { durationText } from '../lib/quantity-text.ts'
 import { statusRows } from './render-status.ts'
-import type { StatusDocument } from './status-document.ts'
+import { isUnprovisioned } from './render-unprovisioned.ts'
+import type { StatusReport } from './status-document.ts'
 import { rowLines, verdictLines } from './status-layout.ts'
 import type { StatusRow } from './status-rows.ts'
 import { transferLines, type Transfer } from './transfer-bars.ts'
 
 export interface ScreenContent {
   /** What the agent told last, if it ever did. */
-  readonly status: StatusDocument | undefined
+  readonly status: StatusReport | undefined
   readonly transfers: readonly Transfer[]
   /** While nobody answers. */
   readonly silence?: Silence | undefined
@@ -45,8 +46,8 @@ export function screenLines({ status, transfers, silence }: ScreenContent, layou
   return [...above, ...fitted(statusRows(status), height - above.length, layout)]
 }
 
-function titleLine(status: StatusDocument | undefined, { width, paint }: ScreenLayout): string {
-  const name = status === undefined ? 'panorama-agent' : visibleText(status.device.name)
+function titleLine(status: StatusReport | undefined, { width, paint }: ScreenLayout): string {
+  const name = status === undefined || isUnprovisioned(status) ? 'panorama-agent' : visibleText(status.device.name)
   const time = status === undefined ? '' : `  ${status.clock.now.slice(0, 19).replace('T', ' ')} UTC`
   const title = cutText(`${name}${time}`, Math.max(0, width - help.length - 2))
   return paint('faint', cutText(`${title.padEnd(width - help.length)}${help}`, width))

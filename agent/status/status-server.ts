@@ -3,14 +3,9 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 
 import { AgentError, errorCode, reportError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
+import type { RecentLogs } from './recent-logs-document.ts'
 import { callAgent } from './status-client.ts'
-import type {
-  ConfigurationReport,
-  RecentLogs,
-  ReleaseList,
-  StatusReport,
-  VerificationReport,
-} from './status-document.ts'
+import type { ConfigurationReport, ReleaseList, StatusReport, VerificationReport } from './status-document.ts'
 
 /** What local users can ask of the agent. */
 export interface LocalRequests {

@@ -1,7 +1,8 @@
 import { bytesText, durationText } from '../lib/quantity-text.ts'
 import { cutText, visibleText } from '../lib/terminal-text.ts'
 import type { DrainProgress } from './log-drain.ts'
-import type { StatusDocument } from './status-document.ts'
+import { isUnprovisioned } from './render-unprovisioned.ts'
+import type { StatusReport } from './status-document.ts'
 
 /** Something that is on its way, and how far it is. */
 export interface Transfer {
@@ -16,8 +17,9 @@ export interface Transfer {
 const widestBar = 70
 
 /** Downloads and verifications of artifacts, and the backlog of logs, if any. */
-export function transfersOf({ artifacts }: StatusDocument, drain: DrainProgress | undefined): readonly Transfer[] {
-  const ofArtifacts = artifacts.flatMap(({ name, phase, progress, verification }): readonly Transfer[] => [
+export function transfersOf(status: StatusReport, drain: DrainProgress | undefined): readonly Transfer[] {
+  if (isUnprovisioned(status)) return []
+  const ofArtifacts = status.artifacts.flatMap(({ name, phase, progress, verification }): readonly Transfer[] => [
     ...(progress === undefined ? [] : [{ what: `artifact ${name}: ${phase}`, ...progress }]),
     ...(verification === undefined ? [] : [{ what: `artifact ${name}: verifying`, ...verification }]),
   ])

@@ -5,7 +5,7 @@ import { PassThrough } from 'node:stream'
 import { expect, it } from 'vitest'
 
 import { logs, type LogsOptions } from '../../agent/commands/logs.ts'
-import type { RecentLogs } from '../../agent/status/status-document.ts'
+import type { RecentLogs } from '../../agent/status/recent-logs-document.ts'
 import { createAgentSite, type AgentSite } from '../support/agent-site.ts'
 import { exitOf, waitUntil } from '../support/wait-until.ts'
 

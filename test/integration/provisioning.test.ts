@@ -7,6 +7,8 @@ import { describe, expect, it } from 'vitest'
 import { createProvisioner } from '../../agent/claim-provisioner.ts'
 import { status, sync } from '../../agent/commands/ask-agent.ts'
 import type { CommandContext } from '../../agent/commands/command-context.ts'
+import { logs } from '../../agent/commands/logs.ts'
+import { watchStatus } from '../../agent/commands/watch-status.ts'
 import { readUnprovisioned } from '../../agent/config/base-document.ts'
 import { createSessionClock } from '../../agent/session-clock.ts'
 import { isUnprovisioned } from '../../agent/status/render-unprovisioned.ts'
@@ -14,7 +16,7 @@ import type { StatusReport } from '../../agent/status/status-document.ts'
 import { lacksMosquitto } from '../support/mosquitto.ts'
 import { createProvisioningSite } from '../support/provisioning-site.ts'
 import { RecordingLog } from '../support/recording-log.ts'
-import { until } from '../support/wait-until.ts'
+import { until, waitUntil } from '../support/wait-until.ts'
 
 const isWell = (status: StatusReport): boolean => !isUnprovisioned(status) && status.credentials[0]?.state === 'ok'
 const isConnected = (report: StatusReport): boolean =>
@@ -86,9 +88,16 @@ describe.skipIf(await lacksMosquitto('provisioning by claim'))('an image that wa
     await expect(sync({ configFile: site.configFile }, contextWith(new PassThrough()))).rejects.toThrow(
       'not provisioned',
     )
+    expect(await shownLogs(site.configFile)).toMatch(
+      /there is no claim.*\n\nNothing is uploaded before the appliance has/,
+    )
+    await using watch = watching(site.configFile)
+    await waitUntil('what is missing', () => watch.output.includes(': there is no claim'))
     await writeFile(key, pem, { mode: 0o600 })
     agent.kill('SIGHUP')
     await site.until('an identity', isWell)
+    await waitUntil('the news of it', () => watch.output.includes(`Z provisioned as ${site.thingName}\n`))
+    expect(await shownLogs(site.configFile)).toContain('there is no claim')
   })
 
   it('settles by connecting what a power cut left open, with one certificate', async () => {
@@ -125,6 +134,30 @@ async function shownStatus(configFile: string): Promise<string> {
   const stdout = new PassThrough({ encoding: 'utf8' })
   await status({ configFile, json: false }, contextWith(stdout))
   return String(stdout.read())
+}
+
+async function shownLogs(configFile: string): Promise<string> {
+  const stdout = new PassThrough({ encoding: 'utf8' })
+  await logs({ configFile, json: false, follow: false, lines: 50 }, contextWith(stdout))
+  return String(stdout.read())
+}
+
+/** Looks at the status line by line, until disposed. */
+function watching(configFile: string): AsyncDisposable & { readonly output: string } {
+  const stop = new AbortController()
+  const stdout = new PassThrough({ encoding: 'utf8' })
+  const seen = { output: '' }
+  stdout.on('data', (text: string) => (seen.output += text))
+  const ended = watchStatus({ configFile }, { ...contextWith(stdout), signal: stop.signal })
+  return {
+    get output() {
+      return seen.output
+    },
+    async [Symbol.asyncDispose]() {
+      stop.abort()
+      await ended
+    },
+  }
 }
 
 function contextWith(stdout: PassThrough): CommandContext {

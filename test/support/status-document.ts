@@ -1,4 +1,9 @@
-import type { ConfigurationReport, LogsPart, StatusDocument } from '../../agent/status/status-document.ts'
+import type {
+  ConfigurationReport,
+  LogsPart,
+  StatusDocument,
+  UnprovisionedStatus,
+} from '../../agent/status/status-document.ts'
 
 /** A status document in which all is well, with `change` on top. */
 export function statusDocument(change: Partial<StatusDocument> = {}): StatusDocument {
@@ -13,6 +18,27 @@ export function statusDocument(change: Partial<StatusDocument> = {}): StatusDocu
     cameras: [],
     applications: [],
     logs: logsPart(),
+    overdue: [],
+    ...change,
+  }
+}
+
+/** The status of an appliance whose claim is refused, with `change` on top. */
+export function unprovisionedStatus(change: Partial<UnprovisionedStatus> = {}): UnprovisionedStatus {
+  return {
+    version: 1,
+    agent: { version: '1.0.0', pid: 7, startedAt: '2026-11-28T00:00:00.000Z' },
+    device: { region: 'us-west-2' },
+    clock: { now: '2026-11-28T00:01:00.000Z', offsetSeconds: 0, known: false },
+    provisioning: {
+      state: 'failing',
+      since: '2026-11-28T00:00:30.000Z',
+      step: 'register',
+      template: 'panorama-appliance',
+      claim: '/etc/panorama-agent/claim/certificate.pem',
+      lastError: { name: 'ProvisioningError', message: 'RegisterThing: 403 AccessDenied', hint: 'ask the hook' },
+      nextAttemptAt: '2026-11-28T00:02:00.000Z',
+    },
     overdue: [],
     ...change,
   }

@@ -6,7 +6,7 @@ import { LogRing } from '../../agent/logs/log-ring.ts'
 const clock = { now: () => 0, timeOf: (monotonicMs: number) => monotonicMs }
 
 function ask(recent: LogRing, after: number): readonly { readonly number: number; readonly text: string }[] {
-  return recentLogs({ recent, generation: { logs: { streams: () => [] } as never }, clock }, after).lines
+  return recentLogs({ recent, streams: [], clock }, after).lines
 }
 
 test('numbers lines over what the ring had to let go, and answers those after a number', () => {
@@ -18,6 +18,12 @@ test('numbers lines over what the ring had to let go, and answers those after a 
   ])
   expect(ask(ring, 2)).toEqual([{ number: 3, text: 'three' }])
   expect(ask(ring, 3)).toEqual([])
+})
+
+test('tells an appliance without identity from one of which nothing waits', () => {
+  const sources = { recent: new LogRing(), clock }
+  expect(recentLogs({ ...sources, streams: undefined }, 0)).toMatchObject({ provisioned: false, streams: [] })
+  expect(recentLogs({ ...sources, streams: [] }, 0)).toMatchObject({ provisioned: true, streams: [] })
 })
 
 test('redacts what gives a secret away by its shape', () => {

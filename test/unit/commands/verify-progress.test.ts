@@ -75,7 +75,7 @@ async function verify({ isTerminal, endsAfter, failure, status = fileByFile }: V
       return status(questions)
     },
     configuration: () => configurationReport(),
-    recentLogs: () => ({ version: 1 as const, run: 'r', now: '', lines: [], streams: [] }),
+    recentLogs: () => ({ version: 1 as const, run: 'r', now: '', lines: [], provisioned: true, streams: [] }),
     sync: () => Promise.resolve(),
     refresh: () => Promise.resolve(),
     releases: (name: string) => ({ version: 1, name, releases: [] }) as const,

@@ -2,12 +2,12 @@ import { expect, test } from 'vitest'
 
 import { colourPaint } from '../../../agent/lib/terminal-text.ts'
 import { logLineText, waitingLines } from '../../../agent/status/render-logs.ts'
-import type { LogStreamPart, RecentLogs } from '../../../agent/status/status-document.ts'
+import type { LogStreamPart, RecentLogs } from '../../../agent/status/recent-logs-document.ts'
 
 const stream = { state: 'ok', group: '/group', events: 0, bytes: 0, lagSeconds: 0, gapsPending: 0 }
 
 function recent(...streams: readonly LogStreamPart[]): RecentLogs {
-  return { version: 1, run: 'r', now: '2027-01-01T01:00:00.000Z', lines: [], streams }
+  return { version: 1, run: 'r', now: '2027-01-01T01:00:00.000Z', lines: [], provisioned: true, streams }
 }
 
 function shown(...streams: readonly LogStreamPart[]): readonly string[] {
@@ -16,6 +16,14 @@ function shown(...streams: readonly LogStreamPart[]): readonly string[] {
 
 test('says that nothing waits', () => {
   expect(shown({ ...stream, stream: 'occ_log' })).toEqual(['Nothing waits for its upload (1 log stream)'])
+})
+
+test('says that nothing is uploaded before there is an identity', () => {
+  const lines = waitingLines({ ...recent(), provisioned: false }, { width: 60 })
+  expect(lines.join(' ')).toBe(
+    'Nothing is uploaded before the appliance has an identity; what is logged waits for it. panorama-agent status says what is missing',
+  )
+  expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(60)
 })
 
 test('shows each stream with what waits in it, since when, and what holds it up', () => {

@@ -2,26 +2,10 @@ import { expect, test } from 'vitest'
 
 import { renderStatus } from '../../../agent/status/render-status.ts'
 import { isUnprovisioned } from '../../../agent/status/render-unprovisioned.ts'
-import type { UnprovisionedStatus } from '../../../agent/status/status-document.ts'
 import { statusLine } from '../../../agent/status/status-line.ts'
-import { statusDocument } from '../../support/status-document.ts'
+import { statusDocument, unprovisionedStatus } from '../../support/status-document.ts'
 
-const status: UnprovisionedStatus = {
-  version: 1,
-  agent: { version: '1.0.0', pid: 7, startedAt: '2026-11-28T00:00:00.000Z' },
-  device: { region: 'us-west-2' },
-  clock: { now: '2026-11-28T00:01:00.000Z', offsetSeconds: 0, known: false },
-  provisioning: {
-    state: 'failing',
-    since: '2026-11-28T00:00:30.000Z',
-    step: 'register',
-    template: 'panorama-appliance',
-    claim: '/etc/panorama-agent/claim/certificate.pem',
-    lastError: { name: 'ProvisioningError', message: 'RegisterThing: 403 AccessDenied', hint: 'ask the hook' },
-    nextAttemptAt: '2026-11-28T00:02:00.000Z',
-  },
-  overdue: [],
-}
+const status = unprovisionedStatus()
 
 test('shows what keeps an appliance from an identity, and what to do, before anything else', () => {
   expect(renderStatus(status).split('\n')).toEqual([

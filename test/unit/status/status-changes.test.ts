@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { changesOf } from '../../../agent/status/status-changes.ts'
 import type { StatusDocument } from '../../../agent/status/status-document.ts'
 import type { Transfer } from '../../../agent/status/transfer-bars.ts'
-import { logsPart, statusDocument } from '../../support/status-document.ts'
+import { logsPart, statusDocument, unprovisionedStatus } from '../../support/status-document.ts'
 
 const artifact = { state: 'ok', files: 3, bytes: 99, fetchedFiles: 0, fetchedBytes: 0, phase: 'idle', name: 'model' }
 const lastError = { name: 'AgentError', message: 'denied', hint: 'allow it' }
@@ -73,6 +73,19 @@ test('says how a rotation of the certificate goes', () => {
   expect(news({ identity: trial }, { identity: failed })).toEqual([
     'rotation of the certificate: failed: no connection',
   ])
+})
+
+test('says what keeps an appliance from an identity, when that changes, and when it has one', () => {
+  const refused = { status: unprovisionedStatus(), transfers: [] }
+  const { claim, template } = refused.status.provisioning
+  const asking = unprovisionedStatus({ provisioning: { state: 'starting', step: 'claim', claim, template } })
+  const well = { status: statusDocument({ cameras: [{ name: 'dock-3', state: 'ok' }] }), transfers: [] }
+  const news = ['Not provisioned: register: RegisterThing: 403 AccessDenied', 'to do: ask the hook']
+  expect(changesOf(undefined, refused)).toEqual(news)
+  expect(changesOf(refused, refused)).toEqual([])
+  expect(changesOf({ status: asking, transfers: [] }, refused)).toEqual(news)
+  expect(changesOf(refused, well)).toEqual(['provisioned as thing-1', 'All well: 0 artifacts, 1 camera, 0 log files'])
+  expect(changesOf(well, refused)).toEqual(news)
 })
 
 test('says how far a transfer is at each tenth, and that it has ended', () => {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 
 import { noPaint } from '../../../agent/lib/terminal-text.ts'
 import { screenLines, type ScreenContent } from '../../../agent/status/status-screen.ts'
-import { statusDocument } from '../../support/status-document.ts'
+import { statusDocument, unprovisionedStatus } from '../../support/status-document.ts'
 
 const cameras = Array.from({ length: 8 }, (_, index) => ({ name: `dock-${index}`, state: 'ok', versionId: 'v1' }))
 const lastError = { name: 'AgentError', message: 'denied', hint: 'allow it' }
@@ -24,6 +24,16 @@ test('shows device and time, the verdict, what is on its way, and the parts', ()
     '',
     'agent    running version 0.1.0, pid 42, for 1 h',
     'device           dock-1, thing thing-1, id device-1, region us-west-2',
+  ])
+})
+
+test('shows an appliance without identity, with what it lacks', () => {
+  expect(shown({ status: unprovisionedStatus() }).slice(0, 5)).toEqual([
+    `${'panorama-agent  2026-11-28 00:01:00 UTC'.padEnd(74)}q ends`,
+    'Not provisioned: register: RegisterThing: 403 AccessDenied',
+    'To do: ask the hook',
+    '',
+    'agent        running     version 1.0.0, pid 7, for 1 min',
   ])
 })
 

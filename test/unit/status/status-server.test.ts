@@ -12,7 +12,14 @@ import { RecordingLog } from '../../support/recording-log.ts'
 import { configurationReport, statusDocument } from '../../support/status-document.ts'
 import { tempFolder, type TempFolder } from '../../support/temp-folder.ts'
 
-const recent = { version: 1, run: 'r', now: '2027-01-01T00:00:00.000Z', lines: [], streams: [] } as const
+const recent = {
+  version: 1,
+  run: 'r',
+  now: '2027-01-01T00:00:00.000Z',
+  lines: [],
+  provisioned: true,
+  streams: [],
+} as const
 
 function fakeRequests() {
   return {

@@ -166,6 +166,7 @@ describe('a reader in a loop', () => {
       const document = { username: 'viewer', password, streamUrl: 'rtsp://dock-1.example/1' }
       site.cloud.secrets.rotateSecret(secretOf('dock-1'), JSON.stringify(document))
       await site.refresh()
+      await waitUntil('the reader has had another look', () => reader.passwords.has(password))
     }
     expect(reader.misses).toEqual([])
     expect(reader.reads).toBeGreaterThan(100)

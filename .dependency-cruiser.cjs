@@ -1,7 +1,7 @@
 /** The import rules of ARCHITECTURE.md. test/unit/import-rules.test.ts breaks each one on purpose. */
 const root =
-  '^agent/(agent|agent-status|claim-provisioner|config-changes|config-reloads|config-trial|configuration-report|configurations|console-message|control|control-actions|diagnostics|doctor-checks|doctor-cloud|doctor-host|doctor-inside|first-boot|generation|generation-in-use|generation-workers|generations|hook-runner|identities|identity-trial|local-requests|made-configuration|operator-actions|provisioning-worker|recent-logs|release-list|rotation-actions|rotation-worker|service|session|session-clock|state-folders|trial-evidence|unfinished-reset|update-confirmation)\\.ts$'
-const feature = '^agent/(artifacts|cameras|credentials|doctor|identity|jobs|logs|reset|root-requests|status)/'
+  '^agent/(agent|agent-status|claim-provisioner|config-changes|config-reloads|config-trial|configuration-report|configurations|console-message|control|control-actions|diagnostics|doctor-checks|doctor-cloud|doctor-host|doctor-inside|first-boot|generation|generation-in-use|generation-workers|generations|hook-runner|identities|identity-trial|local-requests|made-configuration|operator-actions|provisioning-worker|recent-logs|release-list|rotation-actions|rotation-worker|service|session|session-clock|session-network|state-folders|trial-evidence|unfinished-reset|update-confirmation)\\.ts$'
+const feature = '^agent/(artifacts|cameras|credentials|doctor|identity|jobs|logs|network|reset|root-requests|status)/'
 const publishing = '^agent/publishing/'
 
 module.exports = {

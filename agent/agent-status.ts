@@ -9,6 +9,7 @@ import type { RoleCredentials } from './credentials/role-credentials.ts'
 import type { Generation } from './generation.ts'
 import { reportError, type ErrorReport } from './lib/errors.ts'
 import type { WorkerHealth } from './lib/worker.ts'
+import { shownProxy } from './network/proxy-settings.ts'
 import type { Session } from './session.ts'
 import type {
   ApplicationPart,
@@ -56,6 +57,7 @@ export function composeStatus(sources: StatusSources): StatusDocument {
     device: { thingName: config.device.thingName, ...deviceNames(config.device), region: config.device.region },
     ...(configuration === undefined ? {} : { configuration }),
     clock: clockPart(session, at),
+    network: networkPart(session),
     identity: { ...identityPart(session, at), ...rotationPart(sources.rotation) },
     credentials: credentials.map((each) => credentialsPart(each, at)),
     artifacts: artifactParts(generation, at),
@@ -80,6 +82,10 @@ export function clockPart(
     known: clock.lastKnownMs() !== undefined,
     ...(step === undefined ? {} : { lastStep: { result: step.result, code: step.code, at: at(step.atMs) } }),
   }
+}
+
+function networkPart({ network: { proxy } }: Session): NonNullable<StatusDocument['network']> {
+  return proxy === undefined ? {} : { proxy: shownProxy(proxy) }
 }
 
 /** The identity is read anew whenever credentials are fetched. */

@@ -9,6 +9,7 @@ import { monotonicMs } from './lib/monotonic.ts'
 import { superviseAll, type Worker } from './lib/worker.ts'
 import { LogRing } from './logs/log-ring.ts'
 import { localRequests } from './local-requests.ts'
+import type { ProxyEnvironment } from './network/proxy-settings.ts'
 import { operatorActions } from './operator-actions.ts'
 import { createSession, type Session, type SessionOverrides } from './session.ts'
 import { Identities, type IdentityParts } from './identities.ts'
@@ -25,6 +26,8 @@ export interface AgentOptions extends Pick<
   'config' | 'log' | 'ring' | 'service' | 'reloads' | 'endWithinMs'
 > {
   readonly overrides?: SessionOverrides
+  /** Of proxies, where the configuration names none. */
+  readonly proxyEnvironment?: ProxyEnvironment | undefined
   /** In the place of AWS IoT Core, in tests: what confirms a configuration on trial, beside credentials. */
   readonly control?: ((session: Session) => ControlEvidence) | undefined
   /** Which configuration is in force, where there are versions of it; `config` is then that of the base file alone. */
@@ -44,7 +47,7 @@ interface SessionRun {
 
 /**
  * Runs the agent until `signal` aborts, then ends everything and resolves. Needs no network and no identity to start.
- * A changed configuration that leaves device, identity, endpoints, role, jobs and paths alone replaces the workers that it is for; any other
+ * A changed configuration that leaves device, identity, endpoints, role, jobs, network and paths alone replaces the workers that it is for; any other
  * replaces the session with them, and the one before is taken up again when the new one cannot even start. Rejects when
  * folders, lock or socket cannot be had, or when workers do not end at a reload.
  */
@@ -102,14 +105,14 @@ interface Started {
 
 /** Gets everything that may not be had before anything runs. */
 async function start(options: AgentRun, owned: AsyncDisposableStack): Promise<Started> {
-  const { log, overrides = {}, configurations } = options
+  const { log, overrides = {}, configurations, proxyEnvironment } = options
   const { paths } = options.config
   await makeFolders(paths, log)
   owned.use(await lockState(paths.state, log))
   const config = (await configurations?.begin(options.config)) ?? options.config
   const identity = await options.identities.open(paths.state)
   const { credentialsFolder } = options.service ?? {}
-  const session = owned.use(await createSession({ config, log, overrides, credentialsFolder }))
+  const session = owned.use(await createSession({ config, log, overrides, credentialsFolder, proxyEnvironment }))
   const evidence = sessionEvidence(session, () => options.control?.(session) ?? control?.evidence)
   const generations: Generations = new Generations({
     ...options,

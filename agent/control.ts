@@ -55,6 +55,8 @@ export async function createControl(options: ControlOptions): Promise<Control | 
     keepAliveSeconds: settings.keepAliveSeconds,
     loadIdentity: () => session.identity.load(),
     clockOffsetMs: () => session.clock.offsetMs(),
+    dialer: session.network.dialer,
+    serviceTrust: session.network.serviceTrust,
     log: log.child({ worker: 'connection' }),
   })
   const rotation = rotationActions({

@@ -258,6 +258,6 @@ function isSameSession(one: Config, other: Config): boolean {
   return isDeepStrictEqual(sessionPart(one), sessionPart(other))
 }
 
-function sessionPart({ device, identity, endpoints, role, jobs, paths }: Config): Partial<Config> {
-  return { device, identity, endpoints, role, jobs, paths }
+function sessionPart({ device, identity, endpoints, role, jobs, network, paths }: Config): Partial<Config> {
+  return { device, identity, endpoints, role, jobs, network, paths }
 }

@@ -5,6 +5,7 @@ import { createProgram } from './commands/command-line.ts'
 import { ConfigError } from './config/load-config.ts'
 import { AgentError, reportError, UsageError } from './lib/errors.ts'
 import { exitNow } from './lib/exit-now.ts'
+import type { ProxyEnvironment } from './network/proxy-settings.ts'
 import { DecommissionedError } from './reset/finish-reset.ts'
 import type { ServiceEnvironment } from './service.ts'
 
@@ -34,6 +35,13 @@ function stopOnSignal(stop: AbortController): void {
   }
 }
 
+/** The proxy is taken out of the environment, because it may hold a password. In lower case it comes first, as in curl. */
+function takeProxyEnvironment(): ProxyEnvironment {
+  const { https_proxy: lower, HTTPS_PROXY, no_proxy: lowerExceptions, NO_PROXY } = process.env
+  for (const name of ['https_proxy', 'HTTPS_PROXY']) Reflect.deleteProperty(process.env, name)
+  return { httpsProxy: lower ?? HTTPS_PROXY, noProxy: lowerExceptions ?? NO_PROXY }
+}
+
 /** Taken out of the environment, so that no child of the agent can speak for it. */
 function takeServiceEnvironment(): ServiceEnvironment {
   const { NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID, RUNTIME_DIRECTORY, STATE_DIRECTORY } = process.env
@@ -43,6 +51,7 @@ function takeServiceEnvironment(): ServiceEnvironment {
   const watchdogMs = Number(WATCHDOG_USEC) / 1_000
   const isWatched = watchdogMs > 0 && (WATCHDOG_PID === undefined || WATCHDOG_PID === String(process.pid))
   return {
+    proxy: takeProxyEnvironment(),
     ...(NOTIFY_SOCKET === undefined ? {} : { notifySocket: NOTIFY_SOCKET }),
     ...(isWatched ? { watchdogMs } : {}),
     ...(RUNTIME_DIRECTORY === undefined ? {} : { runtimeDirectory: RUNTIME_DIRECTORY }),

@@ -2,6 +2,7 @@ import type { Log } from './lib/log.ts'
 import { monotonicMs } from './lib/monotonic.ts'
 import { openSdNotify, type SdNotify } from './lib/sd-notify.ts'
 import type { Worker } from './lib/worker.ts'
+import type { ProxyEnvironment } from './network/proxy-settings.ts'
 import { forgetOverdue, noteOverdue } from './status/last-run.ts'
 import type { StatusReport } from './status/status-document.ts'
 import { statusLine } from './status/status-line.ts'
@@ -20,6 +21,8 @@ export interface ServiceEnvironment {
   readonly bootId?: string
   /** `$CREDENTIALS_DIRECTORY` */
   readonly credentialsFolder?: string
+  /** `$HTTPS_PROXY` and `$NO_PROXY`, or the same in lower case. */
+  readonly proxy?: ProxyEnvironment
 }
 
 /** What the service manager is told about. */

@@ -5,6 +5,7 @@ import { createAwsCall, type AwsCall } from './aws/aws-call.ts'
 import { createAwsClients, type AwsClients } from './aws/aws-clients.ts'
 import { createCallerRole } from './aws/caller-role.ts'
 import { createChainedCredentialSource } from './aws/chained-credential-source.ts'
+import type { Dialer } from './aws/dialer.ts'
 import { createIotCredentialSource } from './aws/iot-credential-source.ts'
 import { ObservingRequestHandler } from './aws/request-handler.ts'
 import { sdkCredentials, type SdkCredentials } from './aws/sdk-credentials.ts'
@@ -21,10 +22,12 @@ import { readRootCa } from './identity/identity.ts'
 import type { Log } from './lib/log.ts'
 import { monotonicMs } from './lib/monotonic.ts'
 import type { Worker } from './lib/worker.ts'
+import type { ProxyEnvironment } from './network/proxy-settings.ts'
 import type { ClockStep } from './root-requests/clock-step.ts'
 import type { RootRequests } from './root-requests/root-requests.ts'
 import { UpdateReports } from './root-requests/update-reports.ts'
 import { createSessionClock } from './session-clock.ts'
+import { createSessionNetwork, type SessionNetwork } from './session-network.ts'
 
 /** What tests put in the place of the real thing. */
 export interface SessionOverrides {
@@ -42,6 +45,8 @@ export interface SessionOptions {
   readonly overrides?: SessionOverrides
   /** Where systemd has put the credentials of the unit. */
   readonly credentialsFolder?: string | undefined
+  /** Of proxies, where the configuration names none. */
+  readonly proxyEnvironment?: ProxyEnvironment | undefined
 }
 
 /**
@@ -60,6 +65,7 @@ export interface Session extends AsyncDisposable {
   /** The base role's first, then the chained role's if there is one. */
   readonly credentials: readonly RoleCredentials[]
   readonly applicationRoles: ApplicationRoles
+  readonly network: SessionNetwork
   readonly clients: AwsClients
   readonly call: AwsCall
   readonly workers: readonly Worker[]
@@ -77,12 +83,16 @@ export async function createSession(options: SessionOptions): Promise<Session> {
     log: log.child({ worker: 'identity' }),
     cloudNow: () => clock.now(),
   })
+  const serviceTrust = createServiceTrust(async () => await readRootCa(seed.rootCa))
+  const network = createSessionNetwork({ ...options, serviceTrust })
+  const { dialer } = network
   const requestHandler = new ObservingRequestHandler({
-    trust: createServiceTrust(async () => await readRootCa(seed.rootCa)),
+    trust: serviceTrust,
     onDate: (sample) => clock.observe(sample),
+    dialer,
     ...(overrides.lookup === undefined ? {} : { lookup: overrides.lookup }),
   })
-  const context = { config, log, overrides, clock, identity, requestHandler }
+  const context = { config, log, overrides, clock, identity, dialer, requestHandler }
   const credentials = createCredentials(context)
   const inUse = credentials[credentials.length - 1] ?? credentials[0]
   const clients = createAwsClients({
@@ -100,6 +110,7 @@ export async function createSession(options: SessionOptions): Promise<Session> {
     sealedCameras: sealedCameras(options),
     credentials,
     applicationRoles,
+    network,
     clients,
     call: callWith(inUse, requestHandler),
     workers: [...credentials.map(({ worker }) => worker), ...clockWorkers],
@@ -125,6 +136,7 @@ interface CredentialsContext {
   readonly overrides: SessionOverrides
   readonly clock: ServerClock
   readonly identity: IdentityKeeper
+  readonly dialer: Dialer
   readonly requestHandler: ObservingRequestHandler
 }
 
@@ -139,7 +151,7 @@ function createCredentials(context: CredentialsContext): readonly [RoleCredentia
     roleArn: assume.roleArn,
     thingName: config.device.thingName,
     region: config.device.region,
-    endpoint: config.endpoints.sts,
+    endpoints: config.endpoints,
     requestHandler: context.requestHandler,
     clock: { now: () => clock.now(), offsetMs: () => clock.offsetMs() },
   })
@@ -165,7 +177,7 @@ function createApplicationRoles(
   )
 }
 
-function aliasSource({ config, clock, identity, overrides }: CredentialsContext, roleAlias: string): CredentialSource {
+function aliasSource({ config, clock, identity, dialer }: CredentialsContext, roleAlias: string): CredentialSource {
   return createIotCredentialSource({
     endpoint: config.endpoints.credentials,
     roleAlias,
@@ -173,7 +185,7 @@ function aliasSource({ config, clock, identity, overrides }: CredentialsContext,
     loadIdentity: async () => await identity.load(),
     cloudNow: () => clock.now(),
     onDate: (sample) => clock.observe(sample),
-    ...(overrides.lookup === undefined ? {} : { lookup: overrides.lookup }),
+    dialer,
   })
 }
 

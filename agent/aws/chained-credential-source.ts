@@ -1,3 +1,4 @@
+import type { Config } from '../config/config-schema.ts'
 import type { CredentialSource } from '../credentials/credential-source.ts'
 import type { AwsCall } from './aws-call.ts'
 import type { ObservingRequestHandler } from './request-handler.ts'
@@ -10,8 +11,7 @@ export interface ChainedCredentialSourceOptions {
   readonly roleArn: string
   readonly thingName: string
   readonly region: string
-  /** Replaces the endpoint of STS. */
-  readonly endpoint: string | undefined
+  readonly endpoints: Pick<Config['endpoints'], 'sts' | 'dualStack' | 'fips'>
   readonly requestHandler: ObservingRequestHandler
   readonly clock: { readonly now: () => number; readonly offsetMs: () => number }
 }
@@ -56,7 +56,7 @@ async function assumeRole({
   roleArn,
   thingName,
   region,
-  endpoint,
+  endpoints,
   requestHandler,
   clock,
 }: ChainedCredentialSourceOptions) {
@@ -69,7 +69,9 @@ async function assumeRole({
       region,
       requestHandler,
       systemClockOffset: clock.offsetMs(),
-      ...(endpoint === undefined ? {} : { endpoint }),
+      useDualstackEndpoint: endpoints.dualStack,
+      useFipsEndpoint: endpoints.fips,
+      ...(endpoints.sts === undefined ? {} : { endpoint: endpoints.sts }),
     },
   })
   return await assume()

@@ -41,6 +41,11 @@ export function connectionError(fault: ConnectionFault, context: ConnectionConte
   return isRefusal ? new ConnectionRefusedError(message, options) : new AgentError(message, options)
 }
 
+/** Whether the way to the server can be what is wrong: a proxy, a middlebox, a portal. Else the server has said what is. */
+export function isWorthALook({ errorName, reasonCode }: ConnectionFault): boolean {
+  return reasonCode === undefined && /TLS|PROXY|HTTP|SOCKET|HANGUP|DNS/.test(errorName)
+}
+
 interface Explanation {
   readonly text: string
   readonly hint?: string
@@ -53,6 +58,9 @@ function explain(fault: ConnectionFault, context: ConnectionContext): Explanatio
   if (errorName.includes('UNEXPECTED_HANGUP')) {
     const text = 'the server closed the connection without a reason'
     return { text, hint: policyHint(context), isRefusal: true }
+  }
+  if (errorName.includes('PROXY')) {
+    return { text: `the proxy makes no tunnel (${errorName})`, hint: 'check network.proxy, or HTTPS_PROXY' }
   }
   if (errorName.includes('TLS')) return ofTls(errorName, context)
   if (errorName.includes('DNS')) {

@@ -1,12 +1,17 @@
-import { iot, mqtt5 } from 'aws-iot-device-sdk-v2'
+import { iot, mqtt5, type http } from 'aws-iot-device-sdk-v2'
 
 import { untilAborted, withDeadline } from '../lib/abort.ts'
 import { AgentError, DeadlineError } from '../lib/errors.ts'
 import { FailureLog } from '../lib/failure-log.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
-import { connectionError, type ConnectionContext } from './iot-connection-errors.ts'
+import { lookAtConnection } from './connection-check.ts'
+import type { Dialer } from './dialer.ts'
+import { endpointAddress } from './endpoint-address.ts'
+import { connectionError, isWorthALook, type ConnectionContext } from './iot-connection-errors.ts'
 import type { ClientIdentity } from './iot-credential-source.ts'
+import { mqttProxy } from './mqtt-proxy.ts'
+import type { Trust } from './trust.ts'
 
 export interface IotConnectionOptions {
   /** Host or host:port of the Data-ATS endpoint. Port 443 speaks MQTT too, by ALPN. */
@@ -16,6 +21,10 @@ export interface IotConnectionOptions {
   readonly keepAliveSeconds: number
   readonly loadIdentity: () => Promise<ClientIdentity>
   readonly clockOffsetMs: () => number
+  /** Knows the proxy, and looks why there is no connection. */
+  readonly dialer: Dialer
+  /** Whom to trust as a proxy that is spoken to by TLS. */
+  readonly serviceTrust: () => Promise<Trust>
   readonly log: Log
   /** What to do where the server refuses the certificate; default for that of a device. */
   readonly refusedHint?: string | undefined
@@ -34,6 +43,7 @@ const maxReconnectMs = 120_000
 const stopWithinMs = 3_000
 /** How long whoever asks waits for a first connection that is being made. */
 const firstWithinMs = 5_000
+const lookEveryMs = 30_000
 
 /**
  * One MQTT 5 connection to AWS IoT Core with the device certificate, made anew by the CRT for as long as it is open: after 1
@@ -48,6 +58,10 @@ export class IotConnection implements AsyncDisposable {
   readonly #attempted = Promise.withResolvers<undefined>()
   #client: mqtt5.Mqtt5Client | undefined
   #isClosed = false
+  #isLooking = false
+  #lookedAtMs = -Infinity
+  /** By the last look, since when there was no connection. */
+  #found: AgentError | undefined
   #status: IotConnectionStatus = { state: 'waiting', sinceMs: monotonicMs(), error: undefined }
 
   constructor(options: IotConnectionOptions) {
@@ -74,14 +88,15 @@ export class IotConnection implements AsyncDisposable {
   }
 
   /**
-   * The client, started at the first call that finds an identity; it may not be connected. Throws what kept the identity from
-   * being read.
+   * The client, started at the first call that finds an identity; it may not be connected. Throws what kept the identity, or the
+   * credentials for a proxy, from being read.
    */
   async client(): Promise<mqtt5.Mqtt5Client> {
     if (this.#client !== undefined) return this.#client
     const identity = await this.#options.loadIdentity()
+    const proxy = await this.#proxy()
     if (this.#isClosed) throw new AgentError('the connection is closed', { retryable: true })
-    this.#client ??= this.#start(identity)
+    this.#client ??= this.#start(this.#configuration(identity, proxy))
     return this.#client
   }
 
@@ -133,12 +148,20 @@ export class IotConnection implements AsyncDisposable {
     })
   }
 
-  #start(identity: ClientIdentity): mqtt5.Mqtt5Client {
-    const client = new mqtt5.Mqtt5Client(this.#configuration(identity))
+  async #proxy(): Promise<http.HttpProxyOptions | undefined> {
+    const { endpoint, dialer, serviceTrust } = this.#options
+    const proxy = dialer.proxyFor(endpointAddress(endpoint, defaultPort))
+    return proxy === undefined ? undefined : await mqttProxy({ proxy, trust: serviceTrust })
+  }
+
+  #start(configuration: mqtt5.Mqtt5ClientConfig): mqtt5.Mqtt5Client {
+    const client = new mqtt5.Mqtt5Client(configuration)
     client.on('attemptingConnect', () => {
       if (this.#status.state === 'waiting') this.#enter('connecting', undefined)
     })
     client.on('connectionSuccess', () => {
+      this.#found = undefined
+      this.#lookedAtMs = -Infinity
       this.#enter('connected', undefined)
       this.#failures.recovered('connected to AWS IoT Core')
       for (const listener of this.#listeners) listener()
@@ -156,12 +179,21 @@ export class IotConnection implements AsyncDisposable {
     return client
   }
 
-  #configuration({ certificate, privateKey, roots }: ClientIdentity): mqtt5.Mqtt5ClientConfig {
+  #configuration(
+    { certificate, privateKey, roots }: ClientIdentity,
+    proxy: http.HttpProxyOptions | undefined,
+  ): mqtt5.Mqtt5ClientConfig {
     const { endpoint, clientId, keepAliveSeconds } = this.#options
-    const [host = endpoint, port] = endpoint.split(':')
-    return iot.AwsIotMqtt5ClientConfigBuilder.newDirectMqttBuilderWithMtlsFromMemory(host, certificate, privateKey)
+    const { host, port } = endpointAddress(endpoint, defaultPort)
+    const builder = iot.AwsIotMqtt5ClientConfigBuilder.newDirectMqttBuilderWithMtlsFromMemory(
+      host,
+      certificate,
+      privateKey,
+    )
+    if (proxy !== undefined) builder.withHttpProxyOptions(proxy)
+    return builder
       .withCertificateAuthority(roots)
-      .withPort(port === undefined ? defaultPort : Number(port))
+      .withPort(port)
       .withConnectProperties({ clientId, keepAliveIntervalSeconds: keepAliveSeconds })
       .withSessionBehavior(mqtt5.ClientSessionBehavior.Clean)
       .withMinReconnectDelayMs(minReconnectMs)
@@ -179,8 +211,23 @@ export class IotConnection implements AsyncDisposable {
     const context: ConnectionContext = { endpoint, clientId, clockOffsetMs: clockOffsetMs(), refusedHint }
     const { error_name: errorName = 'UNKNOWN', message = '' } = Object(error) as CrtErrorShape // an ICrtError, or a plain one
     const fault = connectionError({ errorName, message, reasonCode }, context)
-    this.#enter('down', fault)
-    this.#failures.failed('no connection to AWS IoT Core', fault)
+    this.#enter('down', this.#found ?? fault)
+    if (isWorthALook({ errorName, message, reasonCode })) void this.#look(fault)
+    else this.#failures.failed('no connection to AWS IoT Core', fault)
+  }
+
+  /** Reports the error that has a name where there is one; it stays in the place of the CRT's until the next look. */
+  async #look(fault: AgentError): Promise<void> {
+    if (this.#isLooking) return
+    this.#isLooking = true
+    if (monotonicMs() - this.#lookedAtMs > lookEveryMs) {
+      this.#lookedAtMs = monotonicMs()
+      this.#found = await lookAtConnection({ ...this.#options, defaultPort })
+    }
+    this.#isLooking = false
+    if (this.#isClosed || this.#status.state !== 'down') return
+    this.#enter('down', this.#found ?? fault)
+    this.#failures.failed('no connection to AWS IoT Core', this.#found ?? fault)
   }
 
   #enter(state: IotConnectionStatus['state'], error: AgentError | undefined): void {

@@ -6,6 +6,7 @@ import { withDeadline } from '../lib/abort.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import type { CredentialSource, FetchedCredentials } from '../credentials/credential-source.ts'
 import type { DateSample } from '../credentials/server-clock.ts'
+import type { Dialer } from './dialer.ts'
 import { ClockTolerantAgent } from './https-agent.ts'
 import {
   CredentialsError,
@@ -34,6 +35,7 @@ export interface IotCredentialSourceOptions {
   /** Learns from the answer's `Date`; answers whether it was believed. */
   readonly onDate: (sample: DateSample) => boolean
   readonly lookup?: LookupFunction
+  readonly dialer?: Dialer
 }
 
 const connectWithinMs = 5_000
@@ -65,13 +67,14 @@ async function fetchOnce(
   { certificate, privateKey, roots }: ClientIdentity,
   signal: AbortSignal,
 ): Promise<FetchedCredentials> {
-  const { lookup, onDate, cloudNow } = options
+  const { lookup, dialer, onDate, cloudNow } = options
   const trust = createTrust({ roots: [roots], certificate, privateKey })
   const agent = new ClockTolerantAgent({
     trust: async () => await Promise.resolve(trust),
     keepAlive: false,
     connectWithinMs,
     ...(lookup === undefined ? {} : { lookup }),
+    ...(dialer === undefined ? {} : { dialer }),
   })
   try {
     const sentMs = monotonicMs()

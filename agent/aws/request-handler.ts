@@ -5,6 +5,7 @@ import { NodeHttpHandler } from '@smithy/node-http-handler'
 
 import type { DateSample } from '../credentials/server-clock.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
+import { Dialer } from './dialer.ts'
 import { ClockTolerantAgent } from './https-agent.ts'
 import { loopbackLookup } from './loopback-lookup.ts'
 import type { Trust } from './trust.ts'
@@ -13,6 +14,7 @@ export interface RequestHandlerOptions {
   readonly trust: () => Promise<Trust>
   readonly onDate: (sample: DateSample) => void
   readonly lookup?: LookupFunction
+  readonly dialer?: Dialer
 }
 
 const connectionTimeout = 5_000
@@ -29,9 +31,10 @@ export class ObservingRequestHandler extends NodeHttpHandler {
   readonly #plainAgent: HttpAgent
   readonly #onDate: (sample: DateSample) => void
 
-  constructor({ trust, onDate, lookup = loopbackLookup }: RequestHandlerOptions) {
-    const httpsAgent = new ClockTolerantAgent({ trust, lookup, connectWithinMs: connectionTimeout })
-    // no bound per host, for the reason that ClockTolerantAgent has none
+  constructor(options: RequestHandlerOptions) {
+    const { trust, onDate, lookup = loopbackLookup, dialer = new Dialer({ lookup }) } = options
+    const httpsAgent = new ClockTolerantAgent({ trust, dialer, connectWithinMs: connectionTimeout })
+    // no bound per host, for the reason that ClockTolerantAgent has none; http goes to loopback alone, so by no proxy
     const httpAgent = new HttpAgent({ keepAlive: true, maxSockets: Infinity, lookup })
     super({
       httpsAgent,

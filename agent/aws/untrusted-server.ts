@@ -1,15 +1,41 @@
 import { AgentError } from '../lib/errors.ts'
 
-/** The server is not who it should be. Nothing was sent to it. Carries a code as Node's own refusals do. */
+interface UntrustedDetails {
+  /** As Node's own refusals have one. Default ERR_TLS_CERT_UNTRUSTED. */
+  readonly code?: string
+  /** As the certificate names its issuer: whoever sent it may have written anything there. */
+  readonly issuer?: string | undefined
+}
+
+const longestIssuer = 80
+
+/** The server is not who it should be. Nothing was sent to it. */
 export class UntrustedServerError extends AgentError {
   override readonly name = 'UntrustedServerError'
-  readonly code = 'ERR_TLS_CERT_UNTRUSTED'
+  readonly code: string
+  /** Printable and bounded. */
+  readonly issuer: string | undefined
+  readonly #host: string
+  readonly #reason: string
 
-  constructor(host: string, reason: string) {
-    super(`the server that answers for ${host} is not trusted: ${reason}`, {
+  constructor(host: string, reason: string, { code = 'ERR_TLS_CERT_UNTRUSTED', issuer }: UntrustedDetails = {}) {
+    const shown = issuer === undefined ? undefined : printable(issuer)
+    const by = shown === undefined ? '' : `, issued by ${JSON.stringify(shown)}`
+    super(`the server that answers for ${host} is not trusted: ${reason}${by}`, {
       retryable: true,
-      hint: 'somebody may be in the middle, or a root certificate is missing: check the network and identity.rootCa',
+      hint:
+        'somebody may be in the middle who replaces certificates, or a root certificate is missing: have the network let ' +
+        `connections to ${host} through as they are, and check identity.rootCa`,
     })
+    this.code = code
+    this.issuer = shown
+    this.#host = host
+    this.#reason = reason
+  }
+
+  /** The same, with the issuer's name. */
+  issuedBy(issuer: string | undefined): UntrustedServerError {
+    return new UntrustedServerError(this.#host, this.#reason, { code: this.code, issuer })
   }
 }
 
@@ -20,3 +46,8 @@ export function isCertificateCode(code: string): boolean {
 
 const certificateCodes =
   /^(CERT_|ERR_TLS_CERT|ERROR_IN_CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|PATH_LENGTH_EXCEEDED|INVALID_(CA|PURPOSE)|HOSTNAME_MISMATCH|UNSPECIFIED$)/
+
+function printable(name: string): string {
+  const text = name.replace(/[^\p{L}\p{M}\p{N}\p{P}\p{S} ]+/gu, ' ').trim()
+  return text.length > longestIssuer ? `${text.slice(0, longestIssuer)}...` : text
+}

@@ -59,7 +59,17 @@ export async function run({ configFile }: RunOptions, context: CommandContext): 
   }
   const isManaged = environment.notifySocket !== undefined
   await runAgent(
-    { config, configurations, log, ring, recent, service, reloads, restart: isManaged ? restart : undefined },
+    {
+      config,
+      configurations,
+      log,
+      ring,
+      recent,
+      service,
+      reloads,
+      restart: isManaged ? restart : undefined,
+      proxyEnvironment: environment.proxy,
+    },
     end.controller.signal,
   )
   log.info('agent stopped')

@@ -7,6 +7,7 @@ import { camerasSection } from './cameras-config.ts'
 import { absolutePath, fileName, hookName, roleAlias } from './config-text.ts'
 import { logsSection } from './logs-config.ts'
 import { metricsSection } from './metrics-config.ts'
+import { networkSection } from './network-config.ts'
 import { checkIdentified, provisioningSection } from './provisioning-config.ts'
 import { uniqueNames } from './unique-names.ts'
 
@@ -172,6 +173,7 @@ const configFields = z.strictObject({
     .prefault({})
     .describe('AWS IoT Jobs and the reported state, over endpoints.mqtt; without that there are none.'),
   provisioning: provisioningSection,
+  network: networkSection,
   applications: applicationsSection,
   applicationCredentials: applicationCredentialsSection,
   paths: z

@@ -30,8 +30,8 @@ export interface ConfigDiff {
 
 const maxChanges = 100
 const maxText = 200
-/** A host and a path: their names only sound like secrets. */
-const noSecrets = new Set(['endpoints.credentials', 'identity.privateKey'])
+/** A host and two paths: their names only sound like secrets. */
+const noSecrets = new Set(['endpoints.credentials', 'identity.privateKey', 'network.proxy.passwordFile'])
 
 /** Every value of a configuration, in the order of its fields. */
 export function configValues(config: Config): readonly ConfigValue[] {

@@ -157,6 +157,12 @@ export interface ClockPart {
   readonly lastStep?: { readonly result: string; readonly code: string; readonly at: string }
 }
 
+/** The way to the cloud. */
+export interface NetworkPart {
+  /** host:port of the proxy in use, with `https://` before it where that is spoken to by TLS. */
+  readonly proxy?: string
+}
+
 /** A release that is kept, or was not healthy. Of the latter nothing else is known when it is not kept. */
 export interface ReleasePart {
   readonly releaseId: string
@@ -234,6 +240,7 @@ export interface StatusDocument {
   readonly device: { readonly thingName: string; readonly id: string; readonly name: string; readonly region: string }
   readonly configuration?: ConfigurationPart
   readonly clock: ClockPart
+  readonly network?: NetworkPart
   readonly identity: PartStatus & {
     readonly origin?: string
     readonly certificateExpiresAt?: string

@@ -1,6 +1,7 @@
 import 'reflect-metadata'
 
 import { randomBytes, webcrypto } from 'node:crypto'
+import { isIP } from 'node:net'
 
 import * as x509 from '@peculiar/x509'
 
@@ -161,7 +162,7 @@ function leafExtensions(usage: string, names: readonly string[]): readonly x509.
 }
 
 function generalName(name: string): x509.JsonGeneralName {
-  return { type: /^\d+(\.\d+){3}$/.test(name) ? 'ip' : 'dns', value: name }
+  return { type: isIP(name) === 0 ? 'dns' : 'ip', value: name }
 }
 
 async function createKeys(): Promise<webcrypto.CryptoKeyPair> {

@@ -12,7 +12,7 @@ import {
   formatCredentialsFault,
   type TrustSource,
 } from './credentials-provider.ts'
-import { openDoors, type Door, type Doors } from './doors.ts'
+import { openDoors, type Door, type Doors, type DoorsOptions } from './doors.ts'
 import { Faults } from './faults.ts'
 import type { PolicyDocument } from './iam/policy-document.ts'
 import { Quotas } from './quotas.ts'
@@ -42,6 +42,7 @@ export interface FrameOptions {
   readonly defaultIotPolicy: (alias: string | undefined) => Promise<PolicyDocument>
   /** Default 0: any free port. */
   readonly ports?: { readonly credentials?: number; readonly services?: number }
+  readonly address?: DoorsOptions['address']
 }
 
 /** What is the same whatever services the cloud has. Disposing of it closes everything and reports its defects. */
@@ -67,6 +68,8 @@ export interface CloudFrame extends AsyncDisposable {
   readonly setTrustSource: (source: TrustSource) => void
   /** Opens one more server, for a protocol that is not HTTP. */
   readonly openDoor: Doors['open']
+  /** The addresses that connections have come from. */
+  readonly peers: Doors['peers']
   /** Refuses connections and destroys those that are open, until `reachable`. */
   readonly unreachable: () => Promise<void>
   /** Accepts connections and answers nothing, until `reachable`. */
@@ -77,7 +80,7 @@ export interface CloudFrame extends AsyncDisposable {
 
 /** Starts the servers with an empty account: no role, no alias, no appliance. */
 export async function startFrame(options: FrameOptions): Promise<CloudFrame> {
-  const { account, region, clock, ports = {} } = options
+  const { account, region, clock, ports = {}, address } = options
   const { now } = clock
   const root = await createRoot('CN=Local Cloud Root CA 1, O=Local Cloud, C=US', now())
   const authority = await createRoot('OU=Local Cloud IoT, O=Local Cloud, L=Seattle, ST=Washington, C=US', now())
@@ -96,6 +99,7 @@ export async function startFrame(options: FrameOptions): Promise<CloudFrame> {
     clock,
     root,
     ...state,
+    address,
     credentials: { port: ports.credentials ?? 0, route: credentialsRoute(options, state, () => trust.source) },
     services: { port: ports.services ?? 0, route: signedRoute(options, state) },
   })
@@ -115,6 +119,7 @@ export async function startFrame(options: FrameOptions): Promise<CloudFrame> {
       trust.source = source
     },
     openDoor: doors.open,
+    peers: doors.peers,
     unreachable: () => doors.each((listener) => listener.unreachable()),
     blackhole: () => doors.each((listener) => listener.blackhole()),
     reachable: () => doors.each((listener) => listener.reachable()),

@@ -21,6 +21,8 @@ export interface CloudOptions {
   readonly timeOffsetMs?: number
   /** Default: any free ports. */
   readonly ports?: FrameOptions['ports'] | undefined
+  /** Where the servers listen. Default 127.0.0.1. */
+  readonly address?: FrameOptions['address']
   /** A customer managed key that the role may decrypt with. Default: none. */
   readonly kmsKeyArn?: string
 }
@@ -82,7 +84,7 @@ const chainedRoleName = 'panorama-appliance-chained'
  * else, the role alias panorama-appliance, a bucket that delegates to its access points, and one access point.
  */
 export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
-  const { account = '123456789012', region = 'us-west-2', timeOffsetMs = 0, ports = {}, kmsKeyArn } = options
+  const { account = '123456789012', region = 'us-west-2', timeOffsetMs = 0, ports = {}, address, kmsKeyArn } = options
   await using resources = new AsyncDisposableStack()
   const folder = await mkdtemp(join(tmpdir(), 'local-cloud-'))
   resources.defer(() => rm(folder, { recursive: true, force: true }))
@@ -98,6 +100,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     ...common,
     clock,
     ports,
+    address,
     services: [s3, secrets, logs],
     defaultIotPolicy: async (RoleAlias = names.roleAlias) => {
       const { iotDevicePolicy, iotRotationPolicy } = await loadCloudPolicies({ ...variables, RoleAlias })

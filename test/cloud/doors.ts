@@ -1,12 +1,13 @@
 import { createServer as createHttpsServer } from 'node:https'
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls'
 
-import { issueServerChain, type Authority, type KeyAndCertificate } from './certificates.ts'
+import { issueServerChain, type Authority } from './certificates.ts'
 import type { CloudClock } from './cloud-clock.ts'
 import type { Faults } from './faults.ts'
 import { FrontDoor, type FrontDoorOptions } from './front-door.ts'
 import { Listener, type ListenerOptions } from './listener.ts'
 import type { RequestLog } from './request-log.ts'
+import { secondDomain } from './second-domain.ts'
 
 export interface DoorsOptions {
   readonly clock: CloudClock
@@ -15,6 +16,8 @@ export interface DoorsOptions {
   readonly requests: RequestLog
   readonly credentials: Door
   readonly services: Door
+  /** Where the servers listen. Default 127.0.0.1. */
+  readonly address?: ListenerOptions['address']
 }
 
 export interface Door {
@@ -40,6 +43,8 @@ export interface Doors extends AsyncDisposable {
   readonly open: (door: PlainDoor) => Promise<Listener>
   /** Does something to all servers. */
   readonly each: (act: (listener: Listener) => Promise<void> | void) => Promise<void>
+  /** The addresses that connections have come from. */
+  readonly peers: () => ReadonlySet<string>
   /** Gives all servers certificates for the time that the cloud has now. */
   readonly renewCertificates: () => Promise<void>
 }
@@ -53,8 +58,12 @@ const serverNames = [
   's3.localhost',
   '*.s3.localhost',
   '127.0.0.1',
+  '::1',
+  `*.${secondDomain}`,
+  `*.s3.${secondDomain}`,
 ]
-const credentialsNames = ['localhost', 'credentials.localhost']
+const credentialsNames = ['localhost', 'credentials.localhost', `credentials.${secondDomain}`]
+const mqttNames = ['localhost', `mqtt.${secondDomain}`]
 
 /** Disposing of the doors throws an AggregateError when a service had a defect, once everything is closed. */
 export async function openDoors(options: DoorsOptions): Promise<Doors> {
@@ -66,7 +75,13 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
     if (defects.length > 0) throw new AggregateError(defects, 'the local cloud has defects')
   })
   const open = async (door: Door, listen: Partial<ListenerOptions>): Promise<Listener> =>
-    openDoor({ door, options, resources, listen: { certificate, ...listen }, onDefect: (error) => defects.push(error) })
+    openDoor({
+      door,
+      options,
+      resources,
+      listen: { certificate, address: options.address, ...listen },
+      onDefect: (error) => defects.push(error),
+    })
   const credentials = await open(options.credentials, { requestClientCertificate: true, serverNames: credentialsNames })
   const services = await open(options.services, {})
   const listeners = new Set([credentials, services])
@@ -78,11 +93,12 @@ export async function openDoors(options: DoorsOptions): Promise<Doors> {
     credentialsPort: credentials.port,
     servicesPort: services.port,
     open: async (door) => {
-      const listener = owned.use(await openPlainDoor(door, await issue()))
+      const listener = owned.use(await openPlainDoor(door, { certificate: await issue(), address: options.address }))
       listeners.add(listener)
       return listener
     },
     each,
+    peers: () => new Set([...listeners].flatMap((listener) => [...listener.peers])),
     renewCertificates: async () => {
       const renewed = await issue()
       await each((listener) => {
@@ -120,12 +136,13 @@ async function openDoor({
 
 async function openPlainDoor(
   { port, protocols, onConnection }: PlainDoor,
-  certificate: KeyAndCertificate,
+  { certificate, address }: Pick<ListenerOptions, 'certificate' | 'address'>,
 ): Promise<Listener> {
   return Listener.open({
     certificate,
     requestClientCertificate: true,
-    serverNames: ['localhost'],
+    ...(address === '::1' ? {} : { serverNames: mqttNames }), // an address is no name for SNI
+    address,
     port,
     createServer: (tls) => createTlsServer({ ...tls, ALPNProtocols: [...protocols] }, onConnection),
   })

@@ -11,6 +11,8 @@ export interface ListenerOptions {
   readonly requestClientCertificate: boolean
   /** A connection whose SNI names none of these is dropped. Default: any name, or none. */
   readonly serverNames?: readonly string[]
+  /** Default 127.0.0.1. */
+  readonly address?: '127.0.0.1' | '::1' | undefined
   /** Default 0: any free port. */
   readonly port?: number
   /** Makes the server that speaks the protocol; it is handed each connection, and never listens itself. */
@@ -31,9 +33,21 @@ export class Listener implements AsyncDisposable {
   readonly #tcp: Server
   readonly #sockets = new Map<number, Socket>()
   #mode: Mode = 'unreachable'
+  readonly #address: string
   #port: number
+  /** The addresses that connections have come from. */
+  readonly peers = new Set<string>()
 
-  private constructor({ certificate, requestClientCertificate, serverNames, port = 0, createServer }: ListenerOptions) {
+  private constructor(options: ListenerOptions) {
+    const {
+      certificate,
+      requestClientCertificate,
+      serverNames,
+      address = '127.0.0.1',
+      port = 0,
+      createServer,
+    } = options
+    this.#address = address
     this.#port = port
     this.#tls = createServer({
       ...secureContext(certificate),
@@ -111,6 +125,7 @@ export class Listener implements AsyncDisposable {
       return
     }
     this.#sockets.set(remotePort, socket)
+    this.peers.add(socket.remoteAddress ?? '')
     socket.on('error', () => {
       socket.destroy()
     })
@@ -123,7 +138,7 @@ export class Listener implements AsyncDisposable {
   async #listen(): Promise<void> {
     for (let tries = 1; ; tries += 1) {
       try {
-        this.#tcp.listen(this.#port, '127.0.0.1')
+        this.#tcp.listen(this.#port, this.#address)
         await once(this.#tcp, 'listening')
         this.#port = portOf(this.#tcp)
         return

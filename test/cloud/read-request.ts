@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { TLSSocket } from 'node:tls'
 
 import type { CloudRequest } from './contract.ts'
+import { firstNameOf } from './second-domain.ts'
 
 const maxBodyBytes = 4 * 1024 * 1024
 /** S3 takes 5 GiB; here a body is held in memory, and clients send larger objects in parts. */
@@ -10,7 +11,7 @@ const maxObjectBytes = 64 * 1024 * 1024
 
 /** Reads a request with its whole body. `tooLarge` says that the body was over 4 MiB, for S3 64 MiB, and is left out. */
 export async function readRequest(message: IncomingMessage): Promise<{ request: CloudRequest; tooLarge: boolean }> {
-  const host = (message.headers.host ?? '').toLowerCase().replace(/:\d+$/, '')
+  const host = firstNameOf((message.headers.host ?? '').toLowerCase().replace(/:\d+$/, ''))
   const body = await readBody(message, host.endsWith('.s3.localhost') ? maxObjectBytes : maxBodyBytes)
   const url = message.url ?? '/'
   const queryStart = url.indexOf('?')

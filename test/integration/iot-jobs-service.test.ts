@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest'
 
+import { Dialer } from '../../agent/aws/dialer.ts'
 import { IotConnection } from '../../agent/aws/iot-connection.ts'
 import { IotJobsService } from '../../agent/aws/iot-jobs-service.ts'
 import { IotShadow } from '../../agent/aws/iot-shadow.ts'
@@ -40,6 +41,8 @@ describe.skipIf(await lacksMosquitto('jobs over MQTT'))('jobs and shadow over MQ
             roots: cloud.rootCaPem,
           }),
         clockOffsetMs: () => 0,
+        dialer: new Dialer(),
+        serviceTrust: () => Promise.reject(new Error('there is no proxy')),
         log,
       }),
     )

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 
 import { beforeEach, describe, expect, test } from 'vitest'
 
+import { Dialer } from '../../agent/aws/dialer.ts'
 import { IotConnection } from '../../agent/aws/iot-connection.ts'
 import { IotJobsService } from '../../agent/aws/iot-jobs-service.ts'
 import { JobLedger } from '../../agent/jobs/job-ledger.ts'
@@ -42,6 +43,8 @@ describe.skipIf(await lacksMosquitto('notifications about jobs'))('jobs that an 
         keepAliveSeconds: 60,
         loadIdentity: () => Promise.resolve(identity),
         clockOffsetMs: () => 0,
+        dialer: new Dialer(),
+        serviceTrust: () => Promise.reject(new Error('there is no proxy')),
         log,
       }),
     )

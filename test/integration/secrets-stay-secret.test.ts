@@ -1,14 +1,17 @@
 import { execFileSync } from 'node:child_process'
-import { appendFile, readdir, readFile } from 'node:fs/promises'
+import { appendFile, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { expect, it } from 'vitest'
 
+import type { Cloud } from '../cloud/cloud.ts'
+import { secondDomain } from '../cloud/second-domain.ts'
 import { createAgentSite, type AgentSite } from '../support/agent-site.ts'
 import { freePort } from '../support/free-port.ts'
 import { httpGet } from '../support/http-get.ts'
 import { startRtspCamera } from '../support/rtsp-camera.ts'
 import { runCommand } from '../support/run-command.ts'
+import { startScriptedProxy } from '../support/scripted-proxy.ts'
 import { agentCommand, type AgentProcess } from '../support/agent-process.ts'
 import { exitOf, waitUntil } from '../support/wait-until.ts'
 
@@ -18,17 +21,22 @@ type Places = ReadonlyMap<string, string>
 
 it('shows no password, token or key anywhere but in the files of cameras and applications and the identity', async () => {
   const port = await freePort()
-  await using site = await createAgentSite({ config: (places) => verbose({ ...places, port }) })
+  await using proxy = await startScriptedProxy()
+  const proxyUrl = `http://127.0.0.1:${proxy.server.port}`
+  await using site = await createAgentSite({ config: (places) => verbose({ ...places, port, proxyUrl }) })
+  await writeFile(join(site.folder, 'proxy-username'), 'dock-1\n')
+  await writeFile(join(site.folder, 'proxy-password'), 'pw-Proxy_4Wm7\n')
   const { cloud } = site
   await cloud.createApplication({ name: application, certificateId: site.appliance.certificateId })
   const issued: string[] = []
+  const basic = Buffer.from('dock-1:pw-Proxy_4Wm7').toString('base64')
   const issue = cloud.sessions.issue.bind(cloud.sessions)
   cloud.sessions.issue = (options) => {
     const credentials = issue(options)
     issued.push(credentials.secretAccessKey, credentials.sessionToken)
     return credentials
   }
-  const passwords = ['pw-First_7Gk2', 'pw-Second@9Lm4', 'pw-Broken_5Tr1', 'pw-Denied_3Qx8']
+  const passwords = ['pw-First_7Gk2', 'pw-Second@9Lm4', 'pw-Broken_5Tr1', 'pw-Denied_3Qx8', 'pw-Proxy_4Wm7']
   const asked = ['pw-Probed_8Nd6', 'pw-Refused_2Hv9']
   await using camera = await startRtspCamera({ username: 'u', password: 'pw-Probed_8Nd6' })
   const ofCamera = (password: string): string =>
@@ -81,9 +89,10 @@ it('shows no password, token or key anywhere but in the files of cameras and app
   const keyLines = privateKey.split('\n').filter((line) => line.length > 20 && !line.startsWith('-----'))
   expect(issued.length).toBeGreaterThanOrEqual(4)
   expect(keyLines.length).toBeGreaterThanOrEqual(1)
-  const secrets = [...passwords, ...asked, ...issued, ...keyLines, authorization, wrong]
+  const secrets = [...passwords, basic, ...asked, ...issued, ...keyLines, authorization, wrong]
   expect(placesOf(secrets, places)).toEqual([])
 
+  expect(proxy.requests[0]).toContain(basic)
   expect(camera.attempts()).toEqual({ accepted: 2, refused: 1 }) // the one in the file, again after the refusal
   expect([...places.keys()].filter((place) => place.includes('refusals.json')).length).toBeGreaterThan(0)
   expect([...places.keys()].join('\n')).toMatch(/cmdline[^]*environ[^]*output/)
@@ -106,7 +115,15 @@ async function ask(port: number, authorization: string): Promise<void> {
   await httpGet(port, { path: `/v1/applications/${application}`, headers: { authorization } })
 }
 
-function verbose({ folder, port }: { readonly folder: string; readonly port: number }): Record<string, unknown> {
+interface Verbose {
+  readonly folder: string
+  readonly cloud: Cloud
+  readonly port: number
+  readonly proxyUrl: string
+}
+
+/** CloudWatch Logs alone are behind the proxy. */
+function verbose({ folder, cloud: { endpoints }, port, proxyUrl }: Verbose): Record<string, unknown> {
   const streams = [
     { name: 'dock-1', secretId: 'panorama/shared/dock-1', probe: false },
     { name: 'broken', secretId: 'panorama/shared/broken' },
@@ -115,6 +132,14 @@ function verbose({ folder, port }: { readonly folder: string; readonly port: num
   ]
   const sources = [{ kind: 'file', path: join(folder, 'logs', '*.log') }]
   return {
+    endpoints: { ...endpoints, logs: endpoints.logs.replace('.localhost', `.${secondDomain}`) },
+    network: {
+      proxy: {
+        url: proxyUrl,
+        usernameFile: join(folder, 'proxy-username'),
+        passwordFile: join(folder, 'proxy-password'),
+      },
+    },
     logs: { flushSeconds: 1, level: 'debug', sources },
     cameras: { refreshSeconds: 30, streams },
     applicationCredentials: { port },

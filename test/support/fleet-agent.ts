@@ -54,6 +54,8 @@ export class FleetAgent implements AsyncDisposable {
         keepAliveSeconds: config.jobs.keepAliveSeconds,
         loadIdentity: () => session.identity.load(),
         clockOffsetMs: () => session.clock.offsetMs(),
+        dialer: session.network.dialer,
+        serviceTrust: session.network.serviceTrust,
         log,
       }),
     )

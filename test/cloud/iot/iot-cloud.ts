@@ -123,7 +123,7 @@ export async function startIotCloud(options: IotCloudOptions = {}): Promise<IotC
   const owned = resources.move()
   return {
     ...cloud,
-    endpoints: { ...cloud.endpoints, mqtt: `localhost:${gate.port}` },
+    endpoints: { ...cloud.endpoints, mqtt: `${options.address === '::1' ? '[::1]' : 'localhost'}:${gate.port}` },
     iot: {
       jobs,
       shadows,

@@ -1,0 +1,119 @@
+import { connect as connectTcp, type LookupFunction, type Socket } from 'node:net'
+
+import type { ByteCounter } from '../lib/byte-counter.ts'
+import { AgentError } from '../lib/errors.ts'
+import type { ProxyServer } from '../network/proxy-settings.ts'
+import { loopbackLookup } from './loopback-lookup.ts'
+import { proxyUnreachable } from './proxy-error.ts'
+import { openTunnel } from './proxy-tunnel.ts'
+import { connectSecurely, type SecureConnection } from './secure-connection.ts'
+import type { Trust } from './trust.ts'
+
+export interface DialerOptions {
+  /** By which proxy a connection goes, if by any. Default: by none. */
+  readonly proxyFor?: (host: string, port: number) => ProxyServer | undefined
+  /** Whom to trust as a proxy that is spoken to by TLS. Needed where there is one. */
+  readonly proxyTrust?: () => Promise<Trust>
+  readonly lookup?: LookupFunction | undefined
+  /** Counts every byte of every connection. */
+  readonly counter?: ByteCounter
+}
+
+export interface DialTarget {
+  /** A name, or an address without brackets. */
+  readonly host: string
+  readonly port: number
+}
+
+export interface SecureTarget extends DialTarget {
+  /** Default: the host. */
+  readonly servername?: string | undefined
+  readonly trust: Trust
+  /** For ALPN. Default http/1.1. */
+  readonly protocols?: readonly string[]
+  /** The bound on connection, tunnel and handshake together. Default 5 s. */
+  readonly withinMs?: number
+}
+
+const defaultWithinMs = 5_000
+
+/** Makes every connection of the agent that is not MQTT: straight or by a proxy, and counted. */
+export class Dialer {
+  readonly #options: DialerOptions
+
+  constructor(options: DialerOptions = {}) {
+    this.#options = options
+  }
+
+  proxyFor({ host, port }: DialTarget): ProxyServer | undefined {
+    return this.#options.proxyFor?.(host, port)
+  }
+
+  /** See connectSecurely. Throws a ProxyError, an UntrustedServerError, or Node's error. */
+  async secure(target: SecureTarget): Promise<SecureConnection> {
+    const { host, trust, servername = host, protocols = ['http/1.1'], withinMs = defaultWithinMs } = target
+    const open = async (signal: AbortSignal): Promise<Socket> => await this.dial(target, signal)
+    return await connectSecurely({ servername, trust, protocols, withinMs, open })
+  }
+
+  /** A connection to speak on with the target. Throws a ProxyError, Node's error, or the signal's reason. */
+  async dial(target: DialTarget, signal: AbortSignal): Promise<Socket> {
+    const proxy = this.proxyFor(target)
+    if (proxy === undefined) return await this.#connect(target, signal)
+    const credentials = await proxy.credentials()
+    const socket = await this.#toProxy(proxy, signal).catch((error: unknown) => {
+      signal.throwIfAborted()
+      throw proxyUnreachable(error, { proxy })
+    })
+    return await openTunnel({ socket, proxy, target: shownTarget(target), credentials, signal })
+  }
+
+  async #toProxy(proxy: ProxyServer, signal: AbortSignal): Promise<Socket> {
+    if (!proxy.isTls) return await this.#connect(proxy, signal)
+    const trust = await this.#options.proxyTrust?.()
+    if (trust === undefined) throw new AgentError('there is nobody to trust as a proxy')
+    const { socket } = await connectSecurely({
+      servername: proxy.host,
+      trust,
+      protocols: ['http/1.1'],
+      withinMs: defaultWithinMs,
+      open: async (inner) => await this.#connect(proxy, AbortSignal.any([signal, inner])),
+    })
+    return socket
+  }
+
+  async #connect({ host, port }: DialTarget, signal: AbortSignal): Promise<Socket> {
+    signal.throwIfAborted()
+    const { lookup = loopbackLookup, counter } = this.#options
+    const socket = connectTcp({ host, port, lookup, noDelay: true })
+    counter?.follow(socket)
+    const { promise, resolve, reject } = Promise.withResolvers<undefined>()
+    const onAbort = (): void => {
+      reject(signal.reason)
+      socket.destroy()
+    }
+    socket.once('connect', resolve)
+    socket.on('error', reject) // stays, for what goes wrong when nobody else listens yet
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      await promise
+      return socket
+    } catch (error) {
+      socket.destroy()
+      throw oneOf(error)
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+}
+
+/** host:port as CONNECT has it (RFC 9110, section 9.3.6). */
+export function shownTarget({ host, port }: DialTarget): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+/** Of a name with several addresses each has its error, and the whole has no text. */
+function oneOf(error: unknown): unknown {
+  const [first] = error instanceof AggregateError ? (error.errors as readonly unknown[]) : []
+  return first ?? error
+}

@@ -1,0 +1,35 @@
+import { http, io } from 'aws-iot-device-sdk-v2'
+
+import type { ProxyServer } from '../network/proxy-settings.ts'
+import type { Trust } from './trust.ts'
+
+export interface MqttProxyOptions {
+  readonly proxy: ProxyServer
+  /** Whom to trust as a proxy that is spoken to by TLS. */
+  readonly trust: () => Promise<Trust>
+}
+
+/**
+ * A proxy in the CRT's words: a tunnel by CONNECT. Its name is resolved here, that of the server at the proxy. The
+ * credentials are those of this moment. Throws an AgentError when they cannot be read.
+ */
+export async function mqttProxy({ proxy, trust }: MqttProxyOptions): Promise<http.HttpProxyOptions> {
+  const { host, port, isTls } = proxy
+  const credentials = await proxy.credentials()
+  const { Basic, None } = http.HttpProxyAuthenticationType
+  return new http.HttpProxyOptions(
+    host,
+    port,
+    credentials === undefined ? None : Basic,
+    credentials?.username,
+    credentials?.password,
+    isTls ? tlsTo(host, await trust()) : undefined,
+    http.HttpProxyConnectionType.Tunneling,
+  )
+}
+
+function tlsTo(host: string, { roots }: Trust): io.TlsConnectionOptions {
+  const options = new io.TlsContextOptions()
+  options.override_default_trust_store(roots.join('\n'))
+  return new io.TlsConnectionOptions(new io.ClientTlsContext(options), host)
+}

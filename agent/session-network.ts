@@ -5,7 +5,7 @@ import type { Trust } from './aws/trust.ts'
 import type { Config } from './config/config-schema.ts'
 import { ByteCounter } from './lib/byte-counter.ts'
 import type { Log } from './lib/log.ts'
-import { proxyFor } from './network/proxy-for.ts'
+import { isThisMachine, proxyFor } from './network/proxy-for.ts'
 import { proxySettings, type ProxyEnvironment, type ProxyServer } from './network/proxy-settings.ts'
 
 /** The way to the cloud of one session. */
@@ -19,13 +19,22 @@ export interface SessionNetwork {
   readonly serviceTrust: () => Promise<Trust>
 }
 
+/** What tests put in the place of the real thing. */
+export interface SessionNetworkOverrides {
+  readonly lookup?: LookupFunction
+  /** Where a portal is looked for, for every host. */
+  readonly portalPort?: number
+}
+
 export interface SessionNetworkOptions {
   readonly config: Config
   readonly log: Log
-  readonly overrides?: { readonly lookup?: LookupFunction }
+  readonly overrides?: SessionNetworkOverrides
   readonly proxyEnvironment?: ProxyEnvironment | undefined
   readonly serviceTrust: () => Promise<Trust>
 }
+
+const httpPort = 80
 
 /** Throws an AgentError when the environment names a proxy that is none. */
 export function createSessionNetwork(options: SessionNetworkOptions): SessionNetwork {
@@ -38,6 +47,7 @@ export function createSessionNetwork(options: SessionNetworkOptions): SessionNet
     proxyTrust: serviceTrust,
     lookup: overrides.lookup,
     counter,
+    portalPort: (host) => overrides.portalPort ?? (isThisMachine(host) ? undefined : httpPort),
   })
   return { dialer, counter, proxy: settings.proxy, serviceTrust }
 }

@@ -1,4 +1,3 @@
-import type { LookupFunction } from 'node:net'
 import { join } from 'node:path'
 
 import { createAwsCall, type AwsCall } from './aws/aws-call.ts'
@@ -27,14 +26,13 @@ import type { ClockStep } from './root-requests/clock-step.ts'
 import type { RootRequests } from './root-requests/root-requests.ts'
 import { UpdateReports } from './root-requests/update-reports.ts'
 import { createSessionClock } from './session-clock.ts'
-import { createSessionNetwork, type SessionNetwork } from './session-network.ts'
+import { createSessionNetwork, type SessionNetwork, type SessionNetworkOverrides } from './session-network.ts'
 
 /** What tests put in the place of the real thing. */
-export interface SessionOverrides {
+export interface SessionOverrides extends SessionNetworkOverrides {
   /** The time before which no server is believed. */
   readonly releasedAtMs?: number
   readonly minCredentialIntervalMs?: number
-  readonly lookup?: LookupFunction
   /** Where root tells of updates. */
   readonly updateFolder?: string
 }

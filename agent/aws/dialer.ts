@@ -1,13 +1,17 @@
 import { connect as connectTcp, type LookupFunction, type Socket } from 'node:net'
 
 import type { ByteCounter } from '../lib/byte-counter.ts'
-import { AgentError } from '../lib/errors.ts'
+import { withDeadline } from '../lib/abort.ts'
+import { AgentError, errorCode } from '../lib/errors.ts'
+import { monotonicMs } from '../lib/monotonic.ts'
 import type { ProxyServer } from '../network/proxy-settings.ts'
+import { CaptivePortalError, isPlainAnswer, lookForPortal, type PortalSign } from './captive-portal.ts'
 import { loopbackLookup } from './loopback-lookup.ts'
 import { proxyUnreachable } from './proxy-error.ts'
 import { openTunnel } from './proxy-tunnel.ts'
 import { connectSecurely, type SecureConnection } from './secure-connection.ts'
 import type { Trust } from './trust.ts'
+import { UntrustedServerError } from './untrusted-server.ts'
 
 export interface DialerOptions {
   /** By which proxy a connection goes, if by any. Default: by none. */
@@ -17,6 +21,8 @@ export interface DialerOptions {
   readonly lookup?: LookupFunction | undefined
   /** Counts every byte of every connection. */
   readonly counter?: ByteCounter
+  /** Where a host is asked without TLS whether a portal answers for it; undefined: nowhere. Default: nowhere. */
+  readonly portalPort?: (host: string) => number | undefined
 }
 
 export interface DialTarget {
@@ -36,10 +42,20 @@ export interface SecureTarget extends DialTarget {
 }
 
 const defaultWithinMs = 5_000
+const portalWithinMs = 3_000
+const portalEveryMs = 30_000
+/** A portal may answer, refuse, or drop what is not for it. */
+const portalCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'EPROTO'])
+
+interface PortalLook {
+  readonly atMs: number
+  readonly sign: Promise<PortalSign | undefined>
+}
 
 /** Makes every connection of the agent that is not MQTT: straight or by a proxy, and counted. */
 export class Dialer {
   readonly #options: DialerOptions
+  #look: PortalLook | undefined
 
   constructor(options: DialerOptions = {}) {
     this.#options = options
@@ -49,11 +65,28 @@ export class Dialer {
     return this.#options.proxyFor?.(host, port)
   }
 
-  /** See connectSecurely. Throws a ProxyError, an UntrustedServerError, or Node's error. */
+  /** See connectSecurely. Throws a ProxyError, a CaptivePortalError, an UntrustedServerError, or Node's error. */
   async secure(target: SecureTarget): Promise<SecureConnection> {
     const { host, trust, servername = host, protocols = ['http/1.1'], withinMs = defaultWithinMs } = target
     const open = async (signal: AbortSignal): Promise<Socket> => await this.dial(target, signal)
-    return await connectSecurely({ servername, trust, protocols, withinMs, open })
+    try {
+      return await connectSecurely({ servername, trust, protocols, withinMs, open })
+    } catch (error) {
+      throw await this.#named(error, target)
+    }
+  }
+
+  /**
+   * Whether a portal answers in the place of a host, as far as can be seen without TLS; looked for every 30 s at most. Never
+   * rejects.
+   */
+  async lookForPortal(host: string): Promise<PortalSign | undefined> {
+    const port = this.#options.portalPort?.(host)
+    if (port === undefined) return undefined
+    if (this.#look === undefined || monotonicMs() - this.#look.atMs > portalEveryMs) {
+      this.#look = { atMs: monotonicMs(), sign: this.#lookForPortal({ host, port }).catch(() => undefined) }
+    }
+    return await this.#look.sign
   }
 
   /** A connection to speak on with the target. Throws a ProxyError, Node's error, or the signal's reason. */
@@ -66,6 +99,25 @@ export class Dialer {
       throw proxyUnreachable(error, { proxy })
     })
     return await openTunnel({ socket, proxy, target: shownTarget(target), credentials, signal })
+  }
+
+  async #lookForPortal(target: DialTarget): Promise<PortalSign | undefined> {
+    const deadline = { signal: new AbortController().signal, withinMs: portalWithinMs, what: 'the look for a portal' }
+    return await withDeadline(deadline, async (signal) => {
+      const socket = await this.#connect(target, signal)
+      return await lookForPortal({ host: target.host, socket, signal })
+    })
+  }
+
+  /** The error of a handshake, by what is behind it. */
+  async #named(error: unknown, target: DialTarget): Promise<unknown> {
+    const code = errorCode(error) ?? ''
+    const isPlain = isPlainAnswer(code)
+    const isUntrusted = error instanceof UntrustedServerError
+    if (!isPlain && !isUntrusted && (error instanceof AgentError || !portalCodes.has(code))) return error
+    const sign = this.proxyFor(target) === undefined ? await this.lookForPortal(target.host) : undefined
+    if (sign !== undefined) return new CaptivePortalError(target.host, sign)
+    return isPlain ? new CaptivePortalError(target.host, { what: 'it speaks no TLS there' }) : error
   }
 
   async #toProxy(proxy: ProxyServer, signal: AbortSignal): Promise<Socket> {

@@ -1,10 +1,11 @@
-import { Agent as HttpAgent } from 'node:http'
+import { Agent as HttpAgent, type IncomingMessage } from 'node:http'
 import type { LookupFunction } from 'node:net'
 
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 
 import type { DateSample } from '../credentials/server-clock.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
+import { CaptivePortalError, isForeignPage } from './captive-portal.ts'
 import { Dialer } from './dialer.ts'
 import { ClockTolerantAgent } from './https-agent.ts'
 import { loopbackLookup } from './loopback-lookup.ts'
@@ -51,7 +52,12 @@ export class ObservingRequestHandler extends NodeHttpHandler {
   override async handle(...args: Parameters<NodeHttpHandler['handle']>): ReturnType<NodeHttpHandler['handle']> {
     const sentMs = monotonicMs()
     const result = await super.handle(...args)
-    const { headers, body } = result.response as { headers: Record<string, string>; body: { socket?: object } } // an IncomingMessage
+    const { statusCode } = result.response
+    const { headers, body } = result.response as { headers: Record<string, string>; body: IncomingMessage }
+    if (statusCode < 400 && isForeignPage(headers)) {
+      body.destroy()
+      throw new CaptivePortalError(args[0].hostname, { what: 'a web page' })
+    }
     if (headers['date'] !== undefined && headers['age'] === undefined) {
       this.#onDate({ date: headers['date'], sentMs, receivedMs: monotonicMs(), ...this.#agent.datesOf(body.socket) })
     }

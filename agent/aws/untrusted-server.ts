@@ -48,6 +48,6 @@ const certificateCodes =
   /^(CERT_|ERR_TLS_CERT|ERROR_IN_CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|PATH_LENGTH_EXCEEDED|INVALID_(CA|PURPOSE)|HOSTNAME_MISMATCH|UNSPECIFIED$)/
 
 function printable(name: string): string {
-  const text = name.replace(/[^\p{L}\p{M}\p{N}\p{P}\p{S} ]+/gu, ' ').trim()
+  const text = name.replace(/[^\p{L}\p{M}\p{N}\p{P}\p{S}]+/gu, ' ').trim()
   return text.length > longestIssuer ? `${text.slice(0, longestIssuer)}...` : text
 }

@@ -1,0 +1,142 @@
+import { describe, expect, it } from 'vitest'
+
+import { Dialer } from '../../agent/aws/dialer.ts'
+import { lookAtConnection } from '../../agent/aws/connection-check.ts'
+import { IotConnection, type IotConnectionOptions } from '../../agent/aws/iot-connection.ts'
+import { composeStatus } from '../../agent/agent-status.ts'
+import { monotonicMs } from '../../agent/lib/monotonic.ts'
+import { startIotCloud } from '../cloud/iot/iot-cloud.ts'
+import { authorityExtensions, makeCertificate, serverExtensions } from '../support/certificates.ts'
+import { applianceInCloud, openSession, rejectionOf } from '../support/cloud-session.ts'
+import { freePort } from '../support/free-port.ts'
+import { lacksMosquitto, leavesOutJobFaults } from '../support/mosquitto.ts'
+import { startPortal } from '../support/portal.ts'
+import { RecordingLog } from '../support/recording-log.ts'
+import { startScriptedServer, type ScriptedServer } from '../support/scripted-server.ts'
+import { adaptersOf } from '../support/service-calls.ts'
+import { waitUntil } from '../support/wait-until.ts'
+
+const never = new AbortController().signal
+const answers = ['in plain text', 'with a certificate of its own'] as const
+
+describe.each(answers)('behind a portal that answers everything %s', (how) => {
+  const certificate = async () =>
+    how === 'in plain text'
+      ? {}
+      : { certificate: await makeCertificate({ commonName: 'hotel', extensions: serverExtensions('login.hotel') }) }
+
+  it('says that it is one, and goes on by itself once it is gone', async () => {
+    await using appliance = await applianceInCloud()
+    const { cloud, config } = appliance
+    await cloud.unreachable()
+    const portal = await startPortal({ tlsPort: portOf(config.endpoints.credentials), ...(await certificate()) })
+    await using _ = portal
+    const overrides = { minCredentialIntervalMs: 0, portalPort: portal.httpPort }
+    await using opened = await openSession(config, overrides)
+    const { session, generation, base } = opened
+    const error = await rejectionOf(base.worker.requestPass())
+    expect(error).toMatchObject({ name: 'CaptivePortalError', retryable: true })
+    const status = composeStatus({ config, session, generation, startedMs: monotonicMs() })
+    expect(status.credentials[0]?.lastError).toMatchObject({
+      message: 'something in the network answers in the place of localhost: a web page (HTTP 200)',
+      hint: expect.stringContaining('log in') as string,
+    })
+    await portal[Symbol.asyncDispose]()
+    await cloud.reachable()
+    await waitUntil('there are credentials', () => base.status().held !== undefined)
+  })
+
+  it('says so of a service, too', async () => {
+    await using appliance = await applianceInCloud()
+    const { cloud, config } = appliance
+    await using opened = await openSession(config)
+    await opened.base.get()
+    await cloud.unreachable()
+    await using _ = await startPortal({
+      tlsPort: Number(new URL(config.endpoints.s3 ?? '').port),
+      ...(await certificate()),
+    })
+    const { artifacts } = adaptersOf(opened.session, cloud.names.accessPointArn)
+    const error = await rejectionOf(artifacts.list(never))
+    const isPlain = how === 'in plain text'
+    expect(error).toMatchObject(isPlain ? { name: 'CaptivePortalError' } : { name: 'AwsError', failure: 'certificate' })
+  })
+})
+
+it('does not take a server for a portal that cannot be reached', async () => {
+  const port = await freePort()
+  const dialer = new Dialer({ portalPort: () => port })
+  expect(await dialer.lookForPortal('localhost')).toBeUndefined()
+})
+
+const withoutBroker = await lacksMosquitto('MQTT behind portals and middleboxes')
+const withoutFaults = await leavesOutJobFaults('MQTT behind a middlebox') // the native client waits long after such a handshake
+
+describe.skipIf(withoutBroker)('MQTT', () => {
+  it('is told who has issued a certificate in the place of the real one', async () => {
+    await using cloud = await startIotCloud()
+    await using middlebox = await startMiddlebox()
+    const options = await connectionOptions(`localhost:${middlebox.port}`, cloud)
+    const found = await lookAtConnection({ ...options, defaultPort: 8883 })
+    expectNamed(found, middlebox)
+  })
+
+  it.skipIf(withoutFaults)(
+    'shows who has issued a certificate in the place of the real one',
+    async () => {
+      await using cloud = await startIotCloud()
+      await using middlebox = await startMiddlebox()
+      await using connection = new IotConnection(await connectionOptions(`localhost:${middlebox.port}`, cloud))
+      await connection.client()
+      const isNamed = (): boolean => connection.status().error?.name === 'UntrustedServerError'
+      await waitUntil('it is known why', isNamed, 60_000)
+      expectNamed(connection.status().error, middlebox)
+    },
+    90_000,
+  )
+
+  it('names a portal in the place of the server', async () => {
+    await using cloud = await startIotCloud()
+    const port = await freePort()
+    await using _ = await startPortal({ tlsPort: port })
+    await using connection = new IotConnection(await connectionOptions(`localhost:${port}`, cloud))
+    await connection.client()
+    await waitUntil('it is known why', () => connection.status().error?.name === 'CaptivePortalError')
+    expect(connection.status().error?.message).toContain('it speaks no TLS there')
+  })
+})
+
+async function startMiddlebox(): Promise<ScriptedServer> {
+  const root = await makeCertificate({ commonName: 'Corp \u0007TLS Inspection', extensions: authorityExtensions() })
+  const extensions = serverExtensions('localhost')
+  const certificate = await makeCertificate({ commonName: 'localhost', issuer: root, extensions })
+  return await startScriptedServer({ certificate })
+}
+
+function expectNamed(error: unknown, middlebox: ScriptedServer): void {
+  expect(error).toMatchObject({ name: 'UntrustedServerError', issuer: 'Corp TLS Inspection' })
+  expect(error).toHaveProperty('message', expect.stringContaining(', issued by "Corp TLS Inspection"'))
+  expect(middlebox.receivedBytes()).toBe(0)
+}
+
+async function connectionOptions(
+  endpoint: string,
+  cloud: Awaited<ReturnType<typeof startIotCloud>>,
+): Promise<IotConnectionOptions> {
+  const { certificatePem, privateKeyPem } = await cloud.appliances.createAppliance({ thingName: 'dock-1' })
+  return {
+    endpoint,
+    clientId: 'dock-1',
+    keepAliveSeconds: 60,
+    loadIdentity: () =>
+      Promise.resolve({ certificate: certificatePem, privateKey: privateKeyPem, roots: cloud.rootCaPem }),
+    clockOffsetMs: () => 0,
+    dialer: new Dialer(),
+    serviceTrust: () => Promise.reject(new Error('there is no proxy')),
+    log: new RecordingLog(),
+  }
+}
+
+function portOf(endpoint: string): number {
+  return Number(endpoint.split(':')[1])
+}

@@ -84,8 +84,18 @@ export function clockPart(
   }
 }
 
-function networkPart({ network: { proxy } }: Session): NonNullable<StatusDocument['network']> {
-  return proxy === undefined ? {} : { proxy: shownProxy(proxy) }
+function networkPart({ network: { proxy, traffic } }: Session): NonNullable<StatusDocument['network']> {
+  const { month, bytes, maxBytes, state, pausedUntilMs } = traffic.status()
+  return {
+    ...(proxy === undefined ? {} : { proxy: shownProxy(proxy) }),
+    traffic: {
+      month,
+      bytes,
+      state,
+      ...(maxBytes === undefined ? {} : { maxBytes }),
+      ...(pausedUntilMs === undefined ? {} : { until: new Date(pausedUntilMs).toISOString() }),
+    },
+  }
 }
 
 /** The identity is read anew whenever credentials are fetched. */

@@ -57,6 +57,7 @@ export async function createControl(options: ControlOptions): Promise<Control | 
     clockOffsetMs: () => session.clock.offsetMs(),
     dialer: session.network.dialer,
     serviceTrust: session.network.serviceTrust,
+    counter: session.network.counter,
     log: log.child({ worker: 'connection' }),
   })
   const rotation = rotationActions({

@@ -23,6 +23,7 @@ import type { Log } from './lib/log.ts'
 import type { Worker } from './lib/worker.ts'
 import type { LogRing } from './logs/log-ring.ts'
 import { createLogWorker, type LogWorker } from './logs/log-worker.ts'
+import { waitingDestination } from './logs/waiting-destination.ts'
 import { createLogSources } from './logs/log-sources.ts'
 import type { Session } from './session.ts'
 import { createMetricsWorker } from './status/metrics-worker.ts'
@@ -76,7 +77,7 @@ export interface Generation {
 
 export function createGeneration(options: GenerationOptions): Generation {
   const { config, session, log, ring, kept = {} } = options
-  const { clients, call, clock } = session
+  const { clients, call, clock, network } = session
   const cloudNow = (): number => clock.now()
   const artifacts = kept.artifacts ?? createArtifacts(options)
   const { cameras, cameraHooks, serveLast } = kept.cameras ?? createCameras(options)
@@ -90,7 +91,12 @@ export function createGeneration(options: GenerationOptions): Generation {
     config: config.logs,
     group: logGroup,
     sources: (context) => createLogSources({ config: config.logs, device, bootId: options.bootId }, context),
-    destination: createCloudWatchLogDestination({ client: clients.logs, call, compression, log: logsLog }),
+    destination: waitingDestination(
+      createCloudWatchLogDestination({ client: clients.logs, call, compression, log: logsLog }),
+      () => {
+        network.traffic.check()
+      },
+    ),
     ring,
     folder: join(config.paths.state, 'logs'),
     cursorCopy: join(config.paths.runtime, 'log-cursors.json'),
@@ -123,9 +129,14 @@ export function createGeneration(options: GenerationOptions): Generation {
 }
 
 function createArtifacts({ config, session, log }: GenerationOptions): readonly ArtifactWorker[] {
-  const { clients, call, clock } = session
+  const { clients, call, clock, network } = session
   const cloudNow = (): number => clock.now()
-  const transfers = new Transfers({ limits: config.downloads, artifacts: config.artifacts.length, cloudNow })
+  const transfers = new Transfers({
+    limits: config.downloads,
+    artifacts: config.artifacts.length,
+    cloudNow,
+    msUntilAllowed: () => network.traffic.msUntilAllowed(),
+  })
   return config.artifacts.map((artifact) =>
     createArtifactWorker({
       artifact,

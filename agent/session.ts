@@ -82,15 +82,14 @@ export async function createSession(options: SessionOptions): Promise<Session> {
     cloudNow: () => clock.now(),
   })
   const serviceTrust = createServiceTrust(async () => await readRootCa(seed.rootCa))
-  const network = createSessionNetwork({ ...options, serviceTrust })
-  const { dialer } = network
+  const network = await createSessionNetwork({ ...options, serviceTrust, clock })
   const requestHandler = new ObservingRequestHandler({
     trust: serviceTrust,
     onDate: (sample) => clock.observe(sample),
-    dialer,
+    dialer: network.dialer,
     ...(overrides.lookup === undefined ? {} : { lookup: overrides.lookup }),
   })
-  const context = { config, log, overrides, clock, identity, dialer, requestHandler }
+  const context = { config, log, overrides, clock, identity, dialer: network.dialer, requestHandler }
   const credentials = createCredentials(context)
   const inUse = credentials[credentials.length - 1] ?? credentials[0]
   const clients = createAwsClients({
@@ -111,10 +110,11 @@ export async function createSession(options: SessionOptions): Promise<Session> {
     network,
     clients,
     call: callWith(inUse, requestHandler),
-    workers: [...credentials.map(({ worker }) => worker), ...clockWorkers],
+    workers: [...credentials.map(({ worker }) => worker), ...clockWorkers, network.traffic.worker],
     async [Symbol.asyncDispose]() {
       await applicationRoles[Symbol.asyncDispose]()
       clients[Symbol.dispose]()
+      await network[Symbol.asyncDispose]()
     },
   }
 }

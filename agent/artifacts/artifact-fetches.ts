@@ -43,7 +43,7 @@ export interface SyncPass {
   readonly index: ArtifactIndex
   readonly signal: AbortSignal
   readonly beat: () => void
-  /** Whether a person asked for it: windows do not count then. */
+  /** Whether a person asked for it: windows do not count then, but the bytes of the month do. */
   readonly isAtOnce: boolean
 }
 
@@ -209,7 +209,7 @@ export class ArtifactFetches {
   }
 
   #msUntilOpen({ isAtOnce }: SyncPass): number {
-    return isAtOnce ? 0 : this.#deps.lane.transfers.msUntilOpen()
+    return this.#deps.lane.transfers.msUntilOpen(isAtOnce)
   }
 
   #checkWindow(pass: SyncPass): void {

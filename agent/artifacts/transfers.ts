@@ -21,6 +21,8 @@ export interface TransfersOptions {
   readonly artifacts: number
   /** Milliseconds since 1970. */
   readonly cloudNow: () => number
+  /** How long downloads have to wait whatever the windows say, also when a person asks. Default: not at all. */
+  readonly msUntilAllowed?: (() => number) | undefined
 }
 
 /** Who waits, and how it shows that it lives. */
@@ -44,17 +46,19 @@ const sliceMs = 10_000
 export class Transfers {
   readonly limits: TransferLimits
   readonly #cloudNow: () => number
+  readonly #msUntilAllowed: () => number
   readonly #inFlight: SharedBudget
   readonly #memory: SharedBudget
   readonly #connections: SharedBudget
   readonly #rate: ByteRate | undefined
   #pausedUntilMs = 0
 
-  constructor({ limits, artifacts, cloudNow }: TransfersOptions) {
+  constructor({ limits, artifacts, cloudNow, msUntilAllowed = () => 0 }: TransfersOptions) {
     const { maxBytesPerSecond = Infinity, maxInFlightBytes } = limits
     const useful = Math.max(2, Math.floor(maxBytesPerSecond / bytesPerSecondPerConnection))
     this.limits = limits
     this.#cloudNow = cloudNow
+    this.#msUntilAllowed = msUntilAllowed
     this.#inFlight = new SharedBudget(maxInFlightBytes, artifacts)
     this.#memory = new SharedBudget(maxInFlightBytes, artifacts)
     this.#connections = new SharedBudget(Math.max(artifacts, Math.min(maxConnections, useful)), artifacts)
@@ -70,9 +74,10 @@ export class Transfers {
     })
   }
 
-  /** How long downloads have to wait for a window; 0 when they may begin. */
-  msUntilOpen(): number {
-    return msUntilOpen(this.limits.windows, new Date(this.#cloudNow()))
+  /** How long downloads have to wait; 0 when they may begin. Where a person asks for them at once, windows do not count. */
+  msUntilOpen(isAtOnce: boolean): number {
+    const windowMs = isAtOnce ? 0 : msUntilOpen(this.limits.windows, new Date(this.#cloudNow()))
+    return Math.max(windowMs, this.#msUntilAllowed())
   }
 
   /** Nobody asks the source for anything for so long, at most two minutes. */

@@ -2,6 +2,7 @@ import { iot, mqtt5, type http } from 'aws-iot-device-sdk-v2'
 
 import { untilAborted, withDeadline } from '../lib/abort.ts'
 import { AgentError, DeadlineError } from '../lib/errors.ts'
+import type { ByteCounter } from '../lib/byte-counter.ts'
 import { FailureLog } from '../lib/failure-log.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
@@ -25,6 +26,8 @@ export interface IotConnectionOptions {
   readonly dialer: Dialer
   /** Whom to trust as a proxy that is spoken to by TLS. */
   readonly serviceTrust: () => Promise<Trust>
+  /** Gets what the connection carries, as far as that can be told from here. */
+  readonly counter?: Pick<ByteCounter, 'add'>
   readonly log: Log
   /** What to do where the server refuses the certificate; default for that of a device. */
   readonly refusedHint?: string | undefined
@@ -44,6 +47,8 @@ const stopWithinMs = 3_000
 /** How long whoever asks waits for a first connection that is being made. */
 const firstWithinMs = 5_000
 const lookEveryMs = 30_000
+/** The sockets are the CRT's, so bytes are told by what goes over them: a handshake with both chains, a ping, a call and its packets. */
+const carried = { handshake: 7_000, ping: 64, call: 500 } as const
 
 /**
  * One MQTT 5 connection to AWS IoT Core with the device certificate, made anew by the CRT for as long as it is open: after 1
@@ -59,6 +64,7 @@ export class IotConnection implements AsyncDisposable {
   #client: mqtt5.Mqtt5Client | undefined
   #isClosed = false
   #isLooking = false
+  #pingsCountedMs = 0
   #lookedAtMs = -Infinity
   /** By the last look, since when there was no connection. */
   #found: AgentError | undefined
@@ -114,6 +120,12 @@ export class IotConnection implements AsyncDisposable {
     })
   }
 
+  /** Counts a request and its answer, by the bytes of their payloads. */
+  countCall(payloadBytes: number): void {
+    this.#options.counter?.add(carried.call + payloadBytes)
+    this.#countPings()
+  }
+
   /** Everything of the client ends here; the process itself still has to be ended, as the CRT keeps it alive. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#isClosed = true
@@ -160,6 +172,8 @@ export class IotConnection implements AsyncDisposable {
       if (this.#status.state === 'waiting') this.#enter('connecting', undefined)
     })
     client.on('connectionSuccess', () => {
+      this.#options.counter?.add(carried.handshake)
+      this.#pingsCountedMs = monotonicMs()
       this.#found = undefined
       this.#lookedAtMs = -Infinity
       this.#enter('connected', undefined)
@@ -210,6 +224,7 @@ export class IotConnection implements AsyncDisposable {
     const { endpoint, clientId, clockOffsetMs, refusedHint } = this.#options
     const context: ConnectionContext = { endpoint, clientId, clockOffsetMs: clockOffsetMs(), refusedHint }
     const { error_name: errorName = 'UNKNOWN', message = '' } = Object(error) as CrtErrorShape // an ICrtError, or a plain one
+    this.#countPings()
     const fault = connectionError({ errorName, message, reasonCode }, context)
     this.#enter('down', this.#found ?? fault)
     if (isWorthALook({ errorName, message, reasonCode })) void this.#look(fault)
@@ -228,6 +243,14 @@ export class IotConnection implements AsyncDisposable {
     if (this.#isClosed || this.#status.state !== 'down') return
     this.#enter('down', this.#found ?? fault)
     this.#failures.failed('no connection to AWS IoT Core', this.#found ?? fault)
+  }
+
+  #countPings(): void {
+    const { counter, keepAliveSeconds } = this.#options
+    if (this.#status.state !== 'connected') return
+    const pings = Math.floor((monotonicMs() - this.#pingsCountedMs) / (keepAliveSeconds * 1_000))
+    this.#pingsCountedMs += pings * keepAliveSeconds * 1_000
+    counter?.add(pings * carried.ping)
   }
 
   #enter(state: IotConnectionStatus['state'], error: AgentError | undefined): void {

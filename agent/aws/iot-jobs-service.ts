@@ -133,10 +133,13 @@ export class IotJobsService implements JobsService, Disposable {
     ask: (client: iotjobs.IotJobsClientv2) => Promise<T>,
   ): Promise<T> {
     const client = await this.#open()
-    await this.#options.connection.expectConnected(signal)
+    const { connection } = this.#options
+    await connection.expectConnected(signal)
     return await withDeadline({ signal, withinMs: callWithinMs, what: operation }, async () => {
       try {
-        return await ask(client)
+        const answer = await ask(client)
+        connection.countCall(JSON.stringify(answer ?? null).length)
+        return answer
       } catch (error) {
         throw toAgentError(operation, error)
       }

@@ -63,7 +63,8 @@ export class IotShadow implements Shadow, Disposable {
   }
 
   readonly report = async (patch: ReportedState, signal: AbortSignal): Promise<void> => {
-    const { thingName, shadowName } = this.#options
+    const { connection, thingName, shadowName } = this.#options
+    connection.countCall(JSON.stringify(patch).length)
     await this.#call('UpdateThingShadow', signal, async (client) =>
       client.updateNamedShadow({ thingName, shadowName, state: { reported: { ...patch } } }),
     )
@@ -97,8 +98,9 @@ export class IotShadow implements Shadow, Disposable {
     signal: AbortSignal,
     ask: (client: iotshadow.IotShadowClientv2) => Promise<T>,
   ): Promise<T> {
-    const protocol = await this.#options.connection.client()
-    await this.#options.connection.expectConnected(signal)
+    const { connection } = this.#options
+    const protocol = await connection.client()
+    await connection.expectConnected(signal)
     this.#client ??= iotshadow.IotShadowClientv2.newFromMqtt5(protocol, {
       maxRequestResponseSubscriptions: 4,
       maxStreamingSubscriptions: 0,
@@ -107,7 +109,9 @@ export class IotShadow implements Shadow, Disposable {
     const client = this.#client
     return await withDeadline({ signal, withinMs: callWithinMs, what: operation }, async () => {
       try {
-        return await ask(client)
+        const answer = await ask(client)
+        connection.countCall(JSON.stringify(answer ?? null).length)
+        return answer
       } catch (error) {
         throw toAgentError(operation, error)
       }

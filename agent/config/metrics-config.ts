@@ -20,6 +20,7 @@ const metricNames = [
   'StateFreeBytes',
   'UptimeSeconds',
   'Generation',
+  'TrafficBytes',
 ] as const
 
 export const metricsSection = z

@@ -34,6 +34,13 @@ export const networkSection = z
       .max(64)
       .default([])
       .describe('What goes straight: hosts with all below them, .suffix, addresses, blocks, *. Default: NO_PROXY.'),
+    maxBytesPerMonth: z
+      .int()
+      .min(1_048_576)
+      .optional()
+      .describe(
+        'Sent and received together, in a month of UTC. At it, downloads and log uploads wait for the next month.',
+      ),
   })
   .prefault({})
   .describe('The way to the cloud. Cameras and what is on this machine never go by a proxy.')

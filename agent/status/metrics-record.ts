@@ -47,6 +47,7 @@ const units: Readonly<Record<MetricName, 'Bytes' | 'Count' | 'None' | 'Seconds'>
   StateFreeBytes: 'Bytes',
   UptimeSeconds: 'Seconds',
   Generation: 'Count',
+  TrafficBytes: 'Bytes',
 }
 
 /**
@@ -100,6 +101,7 @@ export function metricValues(status: StatusDocument, vitals: Vitals): MetricValu
     StateFreeBytes: vitals.freeBytes,
     UptimeSeconds: uptimeSeconds,
     Generation: vitals.generation,
+    TrafficBytes: status.network?.traffic.bytes,
   }
   return Object.fromEntries(Object.entries(all).filter(([, value]) => Number.isFinite(value)))
 }

@@ -50,12 +50,12 @@ function agentOf({ agent }: ReportedState): Readonly<Record<string, unknown>> {
 
 /** What is told at once when it changes. The rest can wait. */
 export function healthOf(state: ReportedState): string {
-  const { health, workers, configuration, cameras, artifacts, certificate } = state
-  return JSON.stringify({ health, workers, configuration, cameras, artifacts, certificate })
+  const { health, workers, configuration, cameras, artifacts, certificate, traffic } = state
+  return JSON.stringify({ health, workers, configuration, cameras, artifacts, certificate, traffic })
 }
 
 function withDetails(status: StatusDocument, most: number): ReportedState {
-  const { agent, artifacts, cameras, logs, identity, credentials, configuration } = status
+  const { agent, artifacts, cameras, logs, identity, credentials, configuration, network } = status
   const workers = {
     credentials: worst(credentials),
     artifacts: worst(artifacts),
@@ -75,6 +75,7 @@ function withDetails(status: StatusDocument, most: number): ReportedState {
     artifactCount: artifacts.length,
     cameras: camerasOf(cameras, most),
     logs: { lost: logs.lost, lostBytes: logs.lostBytes, gapsPending: logs.gapsPending },
+    ...(network?.traffic.maxBytes === undefined ? {} : { traffic: trafficOf(network.traffic) }),
     certificate: certificateOf(identity),
   }
 }
@@ -92,6 +93,11 @@ function certificateOf({ certificateExpiresAt, rotation }: StatusDocument['ident
 
 function configurationOf({ version, digest, state }: NonNullable<StatusDocument['configuration']>): object {
   return { version, digest: digest.slice(0, releaseDigits), state }
+}
+
+/** Not the bytes: they change all the time. */
+function trafficOf({ state, until }: NonNullable<StatusDocument['network']>['traffic']): object {
+  return { state, ...(until === undefined ? {} : { until }) }
 }
 
 function artifactOf({ state, releaseId, manifest, since }: StatusDocument['artifacts'][number]): object {

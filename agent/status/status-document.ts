@@ -161,6 +161,14 @@ export interface ClockPart {
 export interface NetworkPart {
   /** host:port of the proxy in use, with `https://` before it where that is spoken to by TLS. */
   readonly proxy?: string
+  /** What was sent and received in this month, in UTC; `until` is there while downloads and log uploads wait. */
+  readonly traffic: {
+    readonly month: string
+    readonly bytes: number
+    readonly maxBytes?: number
+    readonly state: 'ok' | 'near' | 'paused'
+    readonly until?: string
+  }
 }
 
 /** A release that is kept, or was not healthy. Of the latter nothing else is known when it is not kept. */

@@ -18,9 +18,12 @@ export const defaultRuntimeFolder = '/run/panorama-agent'
 
 const hostPort = z
   .string()
-  .regex(/^[A-Za-z0-9.-]{1,253}(:\d{1,5})?$/, { error: 'must be host or host:port, without a scheme', abort: true })
-  .refine((text) => URL.canParse(`https://${text}`), 'must be a host name and a port up to 65535')
-  .describe('A host name with an optional port.')
+  .regex(/^([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:\d{1,5})?$/, {
+    error: 'must be host or host:port, without a scheme; an IPv6 address stands in brackets',
+    abort: true,
+  })
+  .refine((text) => URL.canParse(`https://${text}`), 'must be a host name or an address, and a port up to 65535')
+  .describe('A host name, or an IPv6 address in brackets, with an optional port.')
 
 const serviceUrl = z
   .url({ protocol: /^https?$/ })
@@ -146,7 +149,10 @@ const configFields = z.strictObject({
       secretsManager: serviceUrl.optional(),
       logs: serviceUrl.optional(),
       sts: serviceUrl.optional(),
-      dualStack: z.boolean().default(false),
+      dualStack: z
+        .boolean()
+        .default(false)
+        .describe('Asks for the endpoints of S3, Secrets Manager, Logs and STS that have IPv6 addresses, too.'),
       fips: z.boolean().default(false),
     })
     .superRefine(oneWayToEndpoints),

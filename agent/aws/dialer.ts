@@ -160,7 +160,7 @@ export class Dialer {
 }
 
 /** host:port as CONNECT has it (RFC 9110, section 9.3.6). */
-export function shownTarget({ host, port }: DialTarget): string {
+function shownTarget({ host, port }: DialTarget): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 

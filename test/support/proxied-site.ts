@@ -9,7 +9,7 @@ import { startSquid, type Squid, type SquidOptions } from './squid.ts'
 import { tempFolder } from './temp-folder.ts'
 
 /** Names of the cloud that the proxy alone resolves. */
-export const proxiedNames = (accessPointHost: string): readonly string[] =>
+const proxiedNames = (accessPointHost: string): readonly string[] =>
   ['credentials', 'secretsmanager', 'logs', 'sts', 'mqtt', accessPointHost].map((name) => `${name}.${secondDomain}`)
 
 export interface ProxiedSite extends AsyncDisposable {

@@ -1,4 +1,5 @@
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { access, chmod, chown, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
@@ -94,11 +95,9 @@ function configuration(folder: string, { port, isTls }: { readonly port: number;
   ].join('\n')
 }
 
+/** Squid's helper takes MD5 in hex, too. */
 function passwordLine(username: string, password: string): string {
-  const hash = execFileSync('openssl', ['passwd', '-apr1', '-stdin'], { input: `${password}\n` })
-    .toString()
-    .trim()
-  return `${username}:${hash}\n`
+  return `${username}:${createHash('md5').update(password).digest('hex')}\n`
 }
 
 /** Started by root it becomes Debian's user for it, who has to reach its files. */

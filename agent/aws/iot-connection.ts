@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util'
+
 import { iot, mqtt5, type http } from 'aws-iot-device-sdk-v2'
 
 import { untilAborted, withDeadline } from '../lib/abort.ts'
@@ -6,6 +8,7 @@ import type { ByteCounter } from '../lib/byte-counter.ts'
 import { FailureLog } from '../lib/failure-log.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
+import type { ProxyCredentials } from '../network/proxy-settings.ts'
 import { lookAtConnection } from './connection-check.ts'
 import type { Dialer } from './dialer.ts'
 import { endpointAddress } from './endpoint-address.ts'
@@ -28,6 +31,8 @@ export interface IotConnectionOptions {
   readonly serviceTrust: () => Promise<Trust>
   /** Gets what the connection carries, as far as that can be told from here. */
   readonly counter?: Pick<ByteCounter, 'add'>
+  /** The proxy takes other credentials now than the ones that the connection was begun with: it needs another process. */
+  readonly onOldProxyCredentials?: (() => void) | undefined
   readonly log: Log
   /** What to do where the server refuses the certificate; default for that of a device. */
   readonly refusedHint?: string | undefined
@@ -64,6 +69,7 @@ export class IotConnection implements AsyncDisposable {
   #client: mqtt5.Mqtt5Client | undefined
   #isClosed = false
   #isLooking = false
+  #toldProxy: ProxyCredentials | undefined
   #pingsCountedMs = 0
   #lookedAtMs = -Infinity
   /** By the last look, since when there was no connection. */
@@ -163,7 +169,17 @@ export class IotConnection implements AsyncDisposable {
   async #proxy(): Promise<http.HttpProxyOptions | undefined> {
     const { endpoint, dialer, serviceTrust } = this.#options
     const proxy = dialer.proxyFor(endpointAddress(endpoint, defaultPort))
-    return proxy === undefined ? undefined : await mqttProxy({ proxy, trust: serviceTrust })
+    if (proxy === undefined) return undefined
+    const credentials = await proxy.credentials()
+    this.#toldProxy = credentials
+    return await mqttProxy({ proxy, credentials, trust: serviceTrust })
+  }
+
+  /** The CRT has been told once; nobody can tell it again. */
+  async #hasOldProxyCredentials(): Promise<boolean> {
+    const { endpoint, dialer } = this.#options
+    const proxy = dialer.proxyFor(endpointAddress(endpoint, defaultPort))
+    return proxy !== undefined && !isDeepStrictEqual(await proxy.credentials(), this.#toldProxy)
   }
 
   #start(configuration: mqtt5.Mqtt5ClientConfig): mqtt5.Mqtt5Client {
@@ -239,10 +255,12 @@ export class IotConnection implements AsyncDisposable {
       this.#lookedAtMs = monotonicMs()
       this.#found = await lookAtConnection({ ...this.#options, defaultPort })
     }
+    const isOld = this.#found === undefined && (await this.#hasOldProxyCredentials().catch(() => false))
     this.#isLooking = false
     if (this.#isClosed || this.#status.state !== 'down') return
     this.#enter('down', this.#found ?? fault)
     this.#failures.failed('no connection to AWS IoT Core', this.#found ?? fault)
+    if (isOld) this.#options.onOldProxyCredentials?.()
   }
 
   #countPings(): void {

@@ -1,21 +1,20 @@
 import { http, io } from 'aws-iot-device-sdk-v2'
 
-import type { ProxyServer } from '../network/proxy-settings.ts'
+import type { ProxyCredentials, ProxyServer } from '../network/proxy-settings.ts'
 import type { Trust } from './trust.ts'
 
 export interface MqttProxyOptions {
   readonly proxy: ProxyServer
+  readonly credentials: ProxyCredentials | undefined
   /** Whom to trust as a proxy that is spoken to by TLS. */
   readonly trust: () => Promise<Trust>
 }
 
 /**
- * A proxy in the CRT's words: a tunnel by CONNECT. Its name is resolved here, that of the server at the proxy. The
- * credentials are those of this moment. Throws an AgentError when they cannot be read.
+ * A proxy in the CRT's words: a tunnel by CONNECT. Its name is resolved here, that of the server at the proxy.
  */
-export async function mqttProxy({ proxy, trust }: MqttProxyOptions): Promise<http.HttpProxyOptions> {
+export async function mqttProxy({ proxy, credentials, trust }: MqttProxyOptions): Promise<http.HttpProxyOptions> {
   const { host, port, isTls } = proxy
-  const credentials = await proxy.credentials()
   const { Basic, None } = http.HttpProxyAuthenticationType
   return new http.HttpProxyOptions(
     host,

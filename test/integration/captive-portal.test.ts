@@ -12,6 +12,7 @@ import { freePort } from '../support/free-port.ts'
 import { lacksMosquitto, leavesOutJobFaults } from '../support/mosquitto.ts'
 import { startPortal } from '../support/portal.ts'
 import { RecordingLog } from '../support/recording-log.ts'
+import { startScriptedProxy } from '../support/scripted-proxy.ts'
 import { startScriptedServer, type ScriptedServer } from '../support/scripted-server.ts'
 import { adaptersOf } from '../support/service-calls.ts'
 import { waitUntil } from '../support/wait-until.ts'
@@ -103,6 +104,25 @@ describe.skipIf(withoutBroker)('MQTT', () => {
     await connection.client()
     await waitUntil('it is known why', () => connection.status().error?.name === 'CaptivePortalError')
     expect(connection.status().error?.message).toContain('it speaks no TLS there')
+  })
+
+  it('says when a proxy takes other credentials than those that it was begun with', async () => {
+    await using cloud = await startIotCloud()
+    const credentials = [{ username: 'dock', password: 'old' }]
+    const wanted = { username: 'dock', password: 'new' }
+    await using proxy = await startScriptedProxy({ wanted })
+    const server = { ...proxy.server, credentials: () => Promise.resolve(credentials.shift() ?? wanted) }
+    const { promise: told, resolve } = Promise.withResolvers<undefined>()
+    await using connection = new IotConnection({
+      ...(await connectionOptions(cloud.endpoints.mqtt, cloud)),
+      dialer: new Dialer({ proxyFor: () => server }),
+      onOldProxyCredentials: () => {
+        resolve(undefined)
+      },
+    })
+    await connection.client()
+    await told
+    expect(connection.status().error?.message).toContain('the proxy makes no tunnel')
   })
 })
 

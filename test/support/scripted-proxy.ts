@@ -2,12 +2,14 @@ import { once } from 'node:events'
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 
-import type { ProxyServer } from '../../agent/network/proxy-settings.ts'
+import type { ProxyCredentials, ProxyServer } from '../../agent/network/proxy-settings.ts'
 import type { TestCertificate } from './certificates.ts'
 
 export interface ScriptedProxyOptions {
   /** What it answers to CONNECT, in bytes; default 200, and the tunnel. */
   readonly answer?: string
+  /** Makes tunnels for who has these alone. */
+  readonly wanted?: ProxyCredentials
   /** Speaks TLS itself. */
   readonly certificate?: TestCertificate
 }
@@ -19,9 +21,14 @@ export interface ScriptedProxy extends AsyncDisposable {
   readonly requests: readonly string[]
 }
 
+const refusal = 'HTTP/1.1 407 Proxy Authentication Required\r\ncontent-length: 0\r\n\r\n'
 const established = 'HTTP/1.1 200 Connection established\r\n\r\n'
 
-export async function startScriptedProxy({ answer, certificate }: ScriptedProxyOptions = {}): Promise<ScriptedProxy> {
+export async function startScriptedProxy({
+  answer,
+  wanted,
+  certificate,
+}: ScriptedProxyOptions = {}): Promise<ScriptedProxy> {
   const requests: string[] = []
   const sockets = new Set<Socket>()
   const onConnection = (socket: Socket): void => {
@@ -32,6 +39,7 @@ export async function startScriptedProxy({ answer, certificate }: ScriptedProxyO
       const head = bytes.toString('latin1')
       requests.push(head)
       if (answer !== undefined) socket.write(answer)
+      else if (wanted !== undefined && !head.includes(basicOf(wanted))) socket.end(refusal)
       else makeTunnel(socket, head, sockets)
     })
   }
@@ -57,6 +65,10 @@ export async function startScriptedProxy({ answer, certificate }: ScriptedProxyO
       await closed
     },
   }
+}
+
+function basicOf({ username, password }: ProxyCredentials): string {
+  return `Basic ${Buffer.from(`${username}:${password}`, 'utf8').toString('base64')}`
 }
 
 function makeTunnel(client: Socket, head: string, sockets: Set<Socket>): void {

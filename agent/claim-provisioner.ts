@@ -20,13 +20,13 @@ import type { StoredIdentity } from './identity/stored-identity.ts'
 import { syncFolder } from './lib/atomic-file.ts'
 import { AgentError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
-import type { SessionOverrides } from './session.ts'
+import type { WayToCloud } from './way-to-cloud.ts'
 
 export interface ProvisionerOptions {
   readonly config: UnprovisionedConfig
   readonly clock: ServerClock
   readonly log: Log
-  readonly overrides?: Pick<SessionOverrides, 'lookup'> | undefined
+  readonly way: Pick<WayToCloud, 'dialer' | 'serviceTrust' | 'counter'>
   readonly patience?: Patience | undefined
 }
 
@@ -75,7 +75,7 @@ interface ClaimConnection extends ProvisionerOptions {
 }
 
 async function connectWithClaim({ settings, clientId, ...options }: ClaimConnection, signal: AbortSignal) {
-  const { config, clock } = options
+  const { config, clock, way } = options
   const { rootCa } = config.identity
   const paths = { certificate: settings.claimCertificate, privateKey: settings.claimPrivateKey, rootCa }
   const identity = await readIdentity(paths).catch((cause: unknown) => {
@@ -91,6 +91,7 @@ async function connectWithClaim({ settings, clientId, ...options }: ClaimConnect
     identity,
     template,
     clockOffsetMs: () => clock.offsetMs(),
+    ...wayOf(way),
   }
   try {
     return await connectFleetProvisioning(connection, signal)
@@ -113,7 +114,7 @@ function claimFailed(cause: unknown): AgentError {
  * tells the time with that: then root can be asked to set the clock.
  */
 async function learnTime(
-  { config, clock, overrides, identity, clientId }: ProvisionerOptions & { identity: ClientIdentity; clientId: string },
+  { config, clock, way, identity, clientId }: ProvisionerOptions & { identity: ClientIdentity; clientId: string },
   signal: AbortSignal,
 ): Promise<void> {
   if (clock.lastKnownMs() !== undefined) return
@@ -124,12 +125,12 @@ async function learnTime(
     loadIdentity: () => Promise.resolve(identity),
     cloudNow: () => clock.now(),
     onDate: (sample) => clock.observe(sample),
-    ...(overrides?.lookup === undefined ? {} : { lookup: overrides.lookup }),
+    dialer: way.dialer,
   })
   await source.fetch(signal).catch(() => undefined) // a refusal is what is expected
 }
 
-function proofOf({ config, clock, overrides }: ProvisionerOptions): IdentityProof {
+function proofOf({ config, clock, way }: ProvisionerOptions): IdentityProof {
   const identityOf = async ({ certificate, privateKey }: KeyPair): Promise<ClientIdentity> => ({
     certificate,
     privateKey,
@@ -141,7 +142,7 @@ function proofOf({ config, clock, overrides }: ProvisionerOptions): IdentityProo
       const { attemptConnection } = await import('./aws/iot-fleet-provisioning.ts')
       const clockOffsetMs = (): number => clock.offsetMs()
       return await attemptConnection(
-        { endpoint: endpointOf(config), clientId: thingName, identity, clockOffsetMs },
+        { endpoint: endpointOf(config), clientId: thingName, identity, clockOffsetMs, ...wayOf(way) },
         signal,
       )
     },
@@ -153,11 +154,16 @@ function proofOf({ config, clock, overrides }: ProvisionerOptions): IdentityProo
         loadIdentity: () => identityOf(pair),
         cloudNow: () => clock.now(),
         onDate: (sample) => clock.observe(sample),
-        ...(overrides?.lookup === undefined ? {} : { lookup: overrides.lookup }),
+        dialer: way.dialer,
       })
       await source.fetch(signal)
     },
   }
+}
+
+/** What connections need of it. */
+function wayOf({ dialer, serviceTrust, counter }: ProvisionerOptions['way']): ProvisionerOptions['way'] {
+  return { dialer, serviceTrust, counter }
 }
 
 function endpointOf({ endpoints }: UnprovisionedConfig): string {

@@ -155,7 +155,7 @@ async function collectDiagnostics(
   const { config } = generations
   const stream = `diagnostics/${jobId}`
   const { examineFromInside } = await import('./doctor-inside.ts')
-  const doctor = await examineFromInside(config, signal)
+  const doctor = await examineFromInside(config, session.network, signal)
   const events = await sendDiagnostics(
     {
       target: { group: generations.current.logGroup, stream },

@@ -1,27 +1,21 @@
 import { readFile } from 'node:fs/promises'
-import type { LookupFunction } from 'node:net'
 import { userInfo } from 'node:os'
 import { join } from 'node:path'
 
-import { releasedAtMs } from './build-info.ts'
 import { parseCameraFile } from './cameras/camera-file.ts'
 import { rtspProbe } from './cameras/rtsp/rtsp-probe.ts'
 import { parseCameraSecret } from './cameras/secret-document.ts'
 import { cameraHost } from './cameras/stream-url.ts'
-import type { Config } from './config/config-schema.ts'
+import type { Config, UnprovisionedConfig } from './config/config-schema.ts'
 import { deviceNames } from './config/device-names.ts'
 import { camerasCheck, type CameraReach } from './doctor/camera-check.ts'
 import { clockCheck } from './doctor/clock-check.ts'
 import { configurationCheck, type ConfigurationFacts } from './doctor/configuration-check.ts'
 import { diskCheck } from './doctor/disk-check.ts'
-import { dnsCheck, fewAtATime, readResolvers } from './doctor/dns-check.ts'
 import { skip, type Check } from './doctor/doctor-check.ts'
-import { isLoopbackHost, type Endpoint } from './doctor/endpoint.ts'
-import { groupsCheck } from './doctor/group-check.ts'
 import { certificateDatesCheck, identityCheck, rootsCheck, type IdentityDeps } from './doctor/identity-check.ts'
-import { journalCheck } from './doctor/journal-check.ts'
 import { mqttCheck } from './doctor/mqtt-check.ts'
-import { networkCheck, readNetwork } from './doctor/network-check.ts'
+import { networkCheck } from './doctor/network-check.ts'
 import {
   applicationCheck,
   artifactCheck,
@@ -31,18 +25,27 @@ import {
 } from './doctor/permission-check.ts'
 import { proxyCheck } from './doctor/proxy-check.ts'
 import { runProgram, type RunProgram } from './doctor/run-program.ts'
-import { requestHandlerCheck, runningAgentCheck, serviceCheck } from './doctor/service-check.ts'
-import { tlsCheck } from './doctor/tls-check.ts'
-import { doctorCloud, type DoctorCloud } from './doctor-cloud.ts'
+import { doctorCloud } from './doctor-cloud.ts'
 import { doctorHost, type DoctorHost } from './doctor-host.ts'
-import { isClockSynchronised } from './lib/clock-synchronised.ts'
+import { clockFacts, endpointChecks, machineChecks, serviceChecks, type DoctorContext } from './doctor-machine.ts'
+import { unprovisionedChecks } from './doctor-unprovisioned.ts'
+import { doctorWay, environmentProxy } from './doctor-way.ts'
+import type { IdentityLocation } from './identity/identity.ts'
 import { deviceValues, expandTarget } from './logs/log-targets.ts'
 import { templateParts } from './lib/text-template.ts'
+import type { ProxyEnvironment } from './network/proxy-settings.ts'
+import type { WayOverrides, WayToCloud } from './way-to-cloud.ts'
 
 export interface DoctorOptions {
   readonly configuration: ConfigurationFacts
   /** The one that the agent would use; undefined where there is none without a fault. */
   readonly config: Config | undefined
+  /** That of an appliance without identity; `config` is undefined then. */
+  readonly unprovisioned?: UnprovisionedConfig | undefined
+  /** Of the agent that this runs in. */
+  readonly way?: WayToCloud
+  /** Of this process. */
+  readonly proxyEnvironment?: ProxyEnvironment | undefined
   /** Where the agent is looked for when there is none. */
   readonly usualFolders: { readonly state: string; readonly runtime: string }
   /** Leaves out what costs requests beyond need, or what the agent asks by itself: secrets and cameras. */
@@ -51,9 +54,8 @@ export interface DoctorOptions {
 }
 
 /** What tests put in the place of the real thing. */
-export interface DoctorOverrides {
+export interface DoctorOverrides extends WayOverrides {
   readonly run?: RunProgram
-  readonly lookup?: LookupFunction
 }
 
 /** The checks of one run, in the order of the report, and what they share; disposing closes connections. */
@@ -61,26 +63,64 @@ export interface Doctor extends Disposable {
   readonly checks: readonly Check[]
 }
 
-export async function createDoctor(options: DoctorOptions): Promise<Doctor> {
-  const { config, overrides = {}, usualFolders } = options
-  const { run = runProgram, lookup } = overrides
-  if (config === undefined) {
-    const host = doctorHost({ run, identity: nowhere, runtimeFolder: usualFolders.runtime })
-    return { checks: withoutConfig(options, host), [Symbol.dispose]: () => undefined }
-  }
+export async function createDoctor(options: DoctorOptions, signal: AbortSignal): Promise<Doctor> {
+  const { config, unprovisioned, overrides = {}, usualFolders } = options
+  const { run = runProgram } = overrides
+  if (config !== undefined) return await provisionedDoctor(options, config, signal)
+  if (unprovisioned?.provisioning !== undefined) return await unprovisionedDoctor(options, unprovisioned, signal)
+  const host = doctorHost({ run, identity: nowhere, runtimeFolder: usualFolders.runtime })
+  return { checks: withoutConfig(options, host), [Symbol.dispose]: () => undefined }
+}
+
+async function provisionedDoctor(options: DoctorOptions, config: Config, signal: AbortSignal): Promise<Doctor> {
   const liveFolder = join(config.paths.state, 'identity', 'current')
-  const host = doctorHost({ run, identity: { seed: config.identity, liveFolder }, runtimeFolder: config.paths.runtime })
-  const cloud = doctorCloud({ config, identity: host.identity, lookup })
-  const endpoints = await cloud.endpoints()
-  const context = { ...options, config, host, cloud, endpoints }
+  const context = await contextOf(options, { config, identity: { seed: config.identity, liveFolder } }, signal)
+  const { host } = context
+  const identity = identityDeps(context)
+  const checks = [
+    ...machineChecks(context),
+    identityCheck(identity),
+    rootsCheck(identity),
+    ...endpointChecks(context),
+    certificateDatesCheck(identity),
+    ...(await accessChecks(context)),
+    ...serviceChecks(host),
+  ]
+  return doctorOf(checks, context)
+}
+
+async function unprovisionedDoctor(
+  options: DoctorOptions,
+  unprovisioned: UnprovisionedConfig,
+  signal: AbortSignal,
+): Promise<Doctor> {
+  const { provisioning, device, identity } = unprovisioned
+  if (provisioning === undefined) return { checks: [], [Symbol.dispose]: () => undefined }
+  const { claimCertificate: certificate, claimPrivateKey: privateKey } = provisioning
+  const config = { ...unprovisioned, device: { ...device, thingName: device.thingName ?? 'unprovisioned' } }
+  const claim = { seed: { certificate, privateKey, rootCa: identity.rootCa }, liveFolder: nowhere.liveFolder }
+  const context = await contextOf(options, { config, identity: claim }, signal)
+  return doctorOf(unprovisionedChecks(context, provisioning), context)
+}
+
+type LookedAt = Pick<DoctorContext, 'config'> & { readonly identity: IdentityLocation }
+
+async function contextOf(
+  options: DoctorOptions,
+  { config, identity }: LookedAt,
+  signal: AbortSignal,
+): Promise<DoctorOptions & DoctorContext> {
+  const { overrides = {} } = options
+  const { run = runProgram, lookup } = overrides
+  const host = doctorHost({ run, identity, runtimeFolder: config.paths.runtime })
+  const way = await doctorWay({ ...options, config, host }, signal)
+  const cloud = doctorCloud({ config, identity: host.identity, way: way.way, lookup })
+  return { ...options, ...way, config, host, cloud, endpoints: await cloud.endpoints() }
+}
+
+function doctorOf(checks: readonly Check[], { cloud }: DoctorContext): Doctor {
   return {
-    checks: [
-      ...machineChecks(context),
-      ...identityChecks(context),
-      ...endpointChecks(context),
-      ...(await accessChecks(context)),
-      ...serviceChecks(host),
-    ],
+    checks,
     [Symbol.dispose]() {
       cloud[Symbol.dispose]()
     },
@@ -101,20 +141,13 @@ const nowhere = {
   liveFolder: '/nowhere',
 }
 
-interface DoctorContext extends DoctorOptions {
-  readonly config: Config
-  readonly host: DoctorHost
-  readonly cloud: DoctorCloud
-  readonly endpoints: readonly Endpoint[]
-}
-
 /** What can be looked at of a machine whatever its configuration is. */
 function withoutConfig({ configuration, usualFolders }: DoctorOptions, host: DoctorHost): readonly Check[] {
   return [
     configurationCheck(configuration),
     diskCheck({ folder: usualFolders.state, minFreeBytes: 0 }),
     networkCheck(false),
-    proxyCheck(host.proxies),
+    proxyCheck((signal) => environmentProxy(host, signal)),
     clockCheck(() => clockFacts(undefined, host), []),
     unconfiguredCheck,
     ...serviceChecks(host),
@@ -131,58 +164,11 @@ const unconfiguredCheck: Check = {
     ]),
 }
 
-function machineChecks({ config, configuration, host, endpoints }: DoctorContext): readonly Check[] {
-  const { paths, downloads, cameras, applications, logs } = config
-  const groups = [
-    ...cameras.streams.flatMap(({ name, group }) => (group === undefined ? [] : [{ group, field: `camera ${name}` }])),
-    ...applications.map(({ name, group }) => ({ group, field: `application ${name}` })),
-  ]
-  return [
-    configurationCheck(configuration),
-    diskCheck({ folder: paths.state, minFreeBytes: config.artifacts.length === 0 ? 0 : downloads.minFreeBytes }),
-    groupsCheck(groups, host.groups),
-    journalCheck({
-      isConfigured: logs.sources.some(({ kind }) => kind === 'journal'),
-      groups: host.groups,
-      ask: host.journal,
-    }),
-    networkCheck(endpoints.every((endpoint) => isLoopbackHost(endpoint.host))),
-    proxyCheck(host.proxies),
-  ]
-}
-
-function identityChecks(context: DoctorContext): readonly Check[] {
-  const deps = identityDeps(context)
-  return [identityCheck(deps), rootsCheck(deps)]
-}
-
 function identityDeps({ host, cloud }: DoctorContext): IdentityDeps {
   return { load: host.identity, files: host.identityAccess, nowMs: () => cloud.clock.now() }
 }
 
-function endpointChecks(context: DoctorContext): readonly Check[] {
-  const { cloud, host, endpoints } = context
-  const dns = { resolve: fewAtATime(cloud.resolve), network: readNetwork, resolvers: () => readResolvers() }
-  const tls = endpoints.map((endpoint) => tlsCheck(endpoint, cloud.inspectTls))
-  return [
-    ...endpoints.map((endpoint) => dnsCheck(endpoint, dns)),
-    ...tls,
-    clockCheck(() => clockFacts(cloud, host), tls.map(({ id }) => id)), // prettier-ignore
-    certificateDatesCheck(identityDeps(context)),
-  ]
-}
-
-async function clockFacts(cloud: DoctorCloud | undefined, host: DoctorHost) {
-  return {
-    nowMs: Date.now(),
-    offsetMs: cloud?.clock.lastKnownMs() === undefined ? undefined : cloud.clock.offsetMs(),
-    releasedAtMs,
-    isSynchronised: isClockSynchronised(),
-    maySetClock: await host.maySetClock(),
-  }
-}
-
-async function accessChecks(context: DoctorContext): Promise<readonly Check[]> {
+async function accessChecks(context: DoctorOptions & DoctorContext): Promise<readonly Check[]> {
   const { config, cloud, host, isInsideAgent = false } = context
   const { endpoints, device, role } = config
   const { permissions } = cloud
@@ -192,7 +178,8 @@ async function accessChecks(context: DoctorContext): Promise<readonly Check[]> {
     return artifactCheck(place, permissions, { endpointKey: key })
   })
   const { mqtt } = endpoints
-  const connect = (signal: AbortSignal): Promise<void> => cloud.connectMqtt(mqtt ?? '', signal)
+  const connect = (signal: AbortSignal): Promise<void> =>
+    cloud.connectMqtt({ endpoint: mqtt ?? '', clientId: device.thingName }, signal)
   return [
     credentialsCheck(permissions, role.alias),
     ...config.applications.map((application) => applicationCheck(application, permissions)),
@@ -249,8 +236,4 @@ async function fileUrl(path: string): Promise<string | undefined> {
   } catch {
     return undefined
   }
-}
-
-function serviceChecks({ unit, requestUnit, agent }: DoctorHost): readonly Check[] {
-  return [serviceCheck(unit), requestHandlerCheck(requestUnit), runningAgentCheck(agent)]
 }

@@ -6,14 +6,15 @@ import { createAwsCall, type AwsCall } from './aws/aws-call.ts'
 import { createAwsClients, type AwsClients } from './aws/aws-clients.ts'
 import { createChainedCredentialSource } from './aws/chained-credential-source.ts'
 import { createCloudWatchLogDestination } from './aws/cloudwatch-log-destination.ts'
+import { CaptivePortalError } from './aws/captive-portal.ts'
 import { createInspectTls } from './aws/inspect-tls.ts'
 import { createIotCredentialSource } from './aws/iot-credential-source.ts'
+import type { IotConnectionOptions } from './aws/iot-connection.ts'
 import { loopbackLookup } from './aws/loopback-lookup.ts'
 import { createPermissionProbes } from './aws/permission-probes.ts'
 import { ObservingRequestHandler } from './aws/request-handler.ts'
 import { sdkCredentials } from './aws/sdk-credentials.ts'
 import { serviceUrls, type ServiceUrls } from './aws/service-hosts.ts'
-import { createServiceTrust } from './aws/trust.ts'
 import { releasedAtMs } from './build-info.ts'
 import type { Config } from './config/config-schema.ts'
 import type { CredentialSource, FetchedCredentials } from './credentials/credential-source.ts'
@@ -22,15 +23,18 @@ import type { ResolvedAddress } from './doctor/dns-check.ts'
 import { UnseenError } from './doctor/doctor-check.ts'
 import { isOfAws, type Endpoint } from './doctor/endpoint.ts'
 import type { Permissions } from './doctor/permission-check.ts'
-import type { InspectTls } from './doctor/tls-inspection.ts'
+import type { InspectTls, TlsInspection } from './doctor/tls-inspection.ts'
 import { readRootCa, type Identity } from './identity/identity.ts'
 import { errorCode } from './lib/errors.ts'
 import { createLog, type Log } from './lib/log.ts'
 import { monotonicMs } from './lib/monotonic.ts'
+import { shownProxy } from './network/proxy-settings.ts'
+import type { WayToCloud } from './way-to-cloud.ts'
 
 export interface DoctorCloudOptions {
   readonly config: Config
   readonly identity: () => Promise<Identity>
+  readonly way: WayToCloud
   readonly lookup?: LookupFunction | undefined
 }
 
@@ -43,21 +47,26 @@ export interface DoctorCloud extends Disposable {
   /** Those that the configuration needs, each host and port once. */
   readonly endpoints: () => Promise<readonly Endpoint[]>
   readonly s3Endpoint: (accessPoint: string) => Promise<Endpoint>
-  readonly connectMqtt: (endpoint: string, signal: AbortSignal) => Promise<void>
+  readonly connectMqtt: (client: MqttClient, signal: AbortSignal) => Promise<void>
+  /** By which proxy an endpoint is reached, if by any: host and port. */
+  readonly proxyOf: (endpoint: Endpoint) => string | undefined
 }
+
+export type MqttClient = Pick<IotConnectionOptions, 'endpoint' | 'clientId' | 'refusedHint'>
 
 const defaultPorts = { https: 443, mqtt: 8883 } as const
 
-export function doctorCloud({ config, identity, lookup = loopbackLookup }: DoctorCloudOptions): DoctorCloud {
+export function doctorCloud({ config, identity, way, lookup = loopbackLookup }: DoctorCloudOptions): DoctorCloud {
   const log = createLog({ level: 'error', sinks: [] })
   const clock = new ServerClock({ releasedAtMs, log })
   const { device, endpoints, identity: files } = config
+  const { dialer, serviceTrust } = way
   const requestHandler = new ObservingRequestHandler({
-    trust: createServiceTrust(async () => await readRootCa(files.rootCa)),
+    trust: serviceTrust,
     onDate: (sample) => clock.observe(sample),
-    lookup,
+    dialer,
   })
-  const context = { config, identity, lookup, clock, requestHandler, log }
+  const context = { config, identity, dialer, clock, requestHandler, log }
   const credentials = heldCredentials(context)
   const clients = createAwsClients({
     region: device.region,
@@ -72,24 +81,37 @@ export function doctorCloud({ config, identity, lookup = loopbackLookup }: Docto
       const own = await identity().catch(() => undefined)
       const ownRoots = await ownRootsFor(endpoint, files.rootCa)
       const onDate = clock.observe.bind(clock)
-      return await createInspectTls({ identity: own, ownRoots, onDate, lookup })(endpoint, signal)
+      const found = await createInspectTls({ identity: own, ownRoots, onDate, dialer })(endpoint, signal)
+      await namePortal(dialer, endpoint, found)
+      return found
     },
     resolve: (host) => resolveAll(host, lookup),
     permissions: permissionsOf(context, clients, credentials),
     endpoints: () => neededEndpoints(config, clients),
     s3Endpoint: (accessPoint) => s3Endpoint(serviceUrls(clients, config), accessPoint),
-    connectMqtt: async (endpoint, signal) => {
+    connectMqtt: async (client, signal) => {
       const { tryConnection } = await import('./aws/try-connection.ts')
-      const clientId = device.thingName
       const clockOffsetMs = (): number => clock.offsetMs()
       const { keepAliveSeconds } = config.jobs
-      const loadIdentity = identity
-      await tryConnection({ endpoint, clientId, keepAliveSeconds, loadIdentity, clockOffsetMs, log }, signal)
+      const own = { keepAliveSeconds, loadIdentity: identity, clockOffsetMs, dialer, serviceTrust, log }
+      await tryConnection({ ...client, ...own }, signal)
+    },
+    proxyOf: (endpoint) => {
+      const proxy = dialer.proxyFor(endpoint)
+      return proxy === undefined ? undefined : shownProxy(proxy)
     },
     [Symbol.dispose]() {
       clients[Symbol.dispose]()
     },
   }
+}
+
+/** Throws a CaptivePortalError where one answers in the place of an endpoint. */
+async function namePortal(dialer: WayToCloud['dialer'], endpoint: Endpoint, found: TlsInspection): Promise<void> {
+  const isRight = found.kind === 'answered' && found.namesHost && Object.values(found.vouchers).some(Boolean)
+  if (isRight || dialer.proxyFor(endpoint) !== undefined) return
+  const sign = await dialer.lookForPortal(endpoint.host)
+  if (sign !== undefined) throw new CaptivePortalError(endpoint.host, sign)
 }
 
 /** Without the roots of the appliance nobody but Amazon can be told from somebody in the middle. */
@@ -105,7 +127,7 @@ async function ownRootsFor({ host, trustsRootCaOnly }: Endpoint, path: string): 
 interface CloudContext {
   readonly config: Config
   readonly identity: () => Promise<Identity>
-  readonly lookup: LookupFunction
+  readonly dialer: WayToCloud['dialer']
   readonly clock: ServerClock
   readonly requestHandler: ObservingRequestHandler
   readonly log: Log
@@ -126,14 +148,14 @@ function heldCredentials(context: CloudContext): HeldCredentials {
       roleArn: assume.roleArn,
       thingName: config.device.thingName,
       region: config.device.region,
-      endpoint: config.endpoints.sts,
+      endpoints: config.endpoints,
       requestHandler,
       clock,
     }),
   )
 }
 
-function aliasSource({ config, identity, clock, lookup }: CloudContext, roleAlias: string): CredentialSource {
+function aliasSource({ config, identity, clock, dialer }: CloudContext, roleAlias: string): CredentialSource {
   return createIotCredentialSource({
     endpoint: config.endpoints.credentials,
     roleAlias,
@@ -141,7 +163,7 @@ function aliasSource({ config, identity, clock, lookup }: CloudContext, roleAlia
     loadIdentity: identity,
     cloudNow: () => clock.now(),
     onDate: (sample) => clock.observe(sample),
-    lookup,
+    dialer,
   })
 }
 

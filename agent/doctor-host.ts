@@ -5,10 +5,9 @@ import { UnseenError } from './doctor/doctor-check.ts'
 import { serviceAccess, type FileAccess, type ServiceUser } from './doctor/file-access.ts'
 import type { GroupFacts } from './doctor/group-check.ts'
 import type { CheckedIdentity } from './doctor/identity-check.ts'
-import { proxyPlace, type NamedProxy } from './doctor/proxy-check.ts'
 import type { RunProgram } from './doctor/run-program.ts'
 import type { PartFault, RunningAgent } from './doctor/service-check.ts'
-import { readUnit, type UnitFacts } from './doctor/service-unit.ts'
+import { environmentFile, readUnit, type UnitFacts } from './doctor/service-unit.ts'
 import {
   IdentityError,
   identityPaths,
@@ -18,7 +17,8 @@ import {
 } from './identity/identity.ts'
 import { reportError } from './lib/errors.ts'
 import { callAgent, NoAgentError, socketPathIn } from './status/status-client.ts'
-import type { PartStatus, StatusDocument } from './status/status-document.ts'
+import { isUnprovisioned } from './status/render-unprovisioned.ts'
+import type { PartStatus, StatusDocument, StatusReport } from './status/status-document.ts'
 
 /** What the machine says of the service, each asked once. */
 export interface DoctorHost {
@@ -26,7 +26,7 @@ export interface DoctorHost {
   readonly requestUnit: (signal: AbortSignal) => Promise<UnitFacts | undefined>
   readonly groups: (signal: AbortSignal) => Promise<GroupFacts>
   readonly agent: (signal: AbortSignal) => Promise<RunningAgent>
-  readonly proxies: (signal: AbortSignal) => Promise<readonly NamedProxy[]>
+  readonly environment: (signal: AbortSignal) => Promise<ReadonlyMap<string, string> | undefined>
   readonly journal: (signal: AbortSignal) => ReturnType<RunProgram>
   readonly maySetClock: () => Promise<boolean>
   readonly identity: () => Promise<Identity & CheckedIdentity>
@@ -39,11 +39,10 @@ export interface DoctorHostOptions {
   readonly runtimeFolder: string
 }
 
-const serviceUnit = 'panorama-agent.service'
+export const serviceUnit = 'panorama-agent.service'
 const usualUser = 'panorama-agent'
 const statusWithinMs = 8_000
 const setClockFile = '/etc/panorama-agent/allowed/set-clock'
-const proxyVariables = ['HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy', 'HTTP_PROXY', 'http_proxy']
 
 export function doctorHost({ run, identity, runtimeFolder }: DoctorHostOptions): DoctorHost {
   const unit = once((signal) => readUnit(serviceUnit, run, signal))
@@ -52,7 +51,7 @@ export function doctorHost({ run, identity, runtimeFolder }: DoctorHostOptions):
     requestUnit: (signal) => readUnit('panorama-agent-request.path', run, signal),
     groups: async (signal) => await readGroups(await unit(signal)),
     agent: once(async (signal) => await askAgent(runtimeFolder, await unit(signal), signal)),
-    proxies: async (signal) => proxiesOf(await unit(signal)),
+    environment: async (signal) => await environmentOf(await unit(signal)),
     journal: (signal) => run('journalctl', ['--lines=1', '--no-pager', '--output=cat'], signal),
     maySetClock: async () => await stat(setClockFile).then(() => true, () => false), // prettier-ignore
     identity: async () => await loadIdentity(identity).catch(unseenOr),
@@ -65,13 +64,11 @@ export function doctorHost({ run, identity, runtimeFolder }: DoctorHostOptions):
   }
 }
 
-/** What the agent goes by of a proxy. This version has none of its own, and so goes by none. */
-function proxiesOf(unit: UnitFacts | undefined): readonly NamedProxy[] {
-  const set = proxyVariables.flatMap((name) => {
-    const value = unit?.environment.get(name) ?? ''
-    return value === '' ? [] : [{ where: `${name} of ${serviceUnit}`, proxy: proxyPlace(value), isUsed: false }]
-  })
-  return set.slice(0, 1)
+/** What the service is started with; undefined where there is no service. A file that cannot be read is left out. */
+async function environmentOf(unit: UnitFacts | undefined): Promise<ReadonlyMap<string, string> | undefined> {
+  if (unit === undefined || unit.load === 'not-found') return undefined
+  const files = await Promise.all(unit.environmentFiles.map((path) => readFile(path, 'utf8').catch(() => '')))
+  return new Map([...unit.environment, ...files.flatMap((text) => [...environmentFile(text)])])
 }
 
 /** A user who may not read a file cannot tell what is wrong with it. */
@@ -103,11 +100,19 @@ async function askAgent(
   }
 }
 
-function isStatus(body: unknown): body is StatusDocument {
-  return typeof body === 'object' && body !== null && 'version' in body && body.version === 1 && 'identity' in body
+function isStatus(body: unknown): body is StatusReport {
+  if (typeof body !== 'object' || body === null || !('version' in body) || body.version !== 1) return false
+  return 'identity' in body || 'provisioning' in body
 }
 
-function agentOf(status: StatusDocument): RunningAgent {
+function agentOf(status: StatusReport): RunningAgent {
+  if (!isUnprovisioned(status)) return provisionedAgent(status)
+  const { agent, provisioning, overdue } = status
+  const faults = [...faultOf('provisioning', provisioning), ...overdue.map(overdueFault)]
+  return { kind: 'answers', version: agent.version, faults, connection: undefined }
+}
+
+function provisionedAgent(status: StatusDocument): RunningAgent {
   const { connection } = status
   const parts: readonly (readonly [string, PartStatus])[] = [
     ['identity', status.identity],
@@ -121,20 +126,19 @@ function agentOf(status: StatusDocument): RunningAgent {
     ...status.logs.sources.map((each) => [each.stream, each] as const),
   ]
   const faults = parts.flatMap(([name, part]) => faultOf(name, part))
-  const overdue = status.overdue.map((name) => ({
-    name,
-    state: 'overdue',
-    message: 'it neither ended nor progressed by its own deadline',
-  }))
   return {
     kind: 'answers',
     version: status.agent.version,
-    faults: [...faults, ...overdue],
+    faults: [...faults, ...status.overdue.map(overdueFault)],
     connection:
       connection === undefined
         ? undefined
         : { state: connection.state, message: connection.lastError?.message, hint: connection.lastError?.hint },
   }
+}
+
+function overdueFault(name: string): PartFault {
+  return { name, state: 'overdue', message: 'it neither ended nor progressed by its own deadline' }
 }
 
 function faultOf(name: string, { state, lastError }: PartStatus): readonly PartFault[] {

@@ -8,12 +8,14 @@ import type { Backoff } from './lib/backoff.ts'
 import { AgentError } from './lib/errors.ts'
 import type { RootLog } from './lib/log.ts'
 import { monotonicMs } from './lib/monotonic.ts'
+import type { ProxyEnvironment } from './network/proxy-settings.ts'
 import { superviseAll, type Worker } from './lib/worker.ts'
 import { clockPart, workerPart } from './agent-status.ts'
 import { createProvisioningWorker, type ProvisioningWorker } from './provisioning-worker.ts'
 import { recentLogs, type RecentLogsSources } from './recent-logs.ts'
 import type { Service } from './service.ts'
 import { createSessionClock, type SessionClock } from './session-clock.ts'
+import { createSessionNetwork } from './session-network.ts'
 import type { SessionOverrides } from './session.ts'
 import { lockState, makeFolders } from './state-folders.ts'
 import { socketPathIn } from './status/status-client.ts'
@@ -26,6 +28,8 @@ export interface FirstBootOptions {
   readonly service?: Pick<Service, 'ready'> | undefined
   /** The last lines of the agent's own log, for whoever asks for them. Never emptied. */
   readonly recent: RecentLogsSources['recent']
+  /** Of proxies, where the configuration names none. */
+  readonly proxyEnvironment?: ProxyEnvironment | undefined
   readonly overrides?: SessionOverrides & { readonly patience?: Patience; readonly backoff?: Backoff }
 }
 
@@ -42,11 +46,12 @@ export async function runFirstBoot(options: FirstBootOptions, signal: AbortSigna
   await makeFolders(paths, log)
   owned.use(await lockState(paths.state, log))
   const time = await createSessionClock({ paths, log, releasedAtMs: overrides.releasedAtMs })
+  const way = owned.use(await createSessionNetwork({ ...options, clock: time.clock }))
   using end = linkedAbort(signal)
   const provisioningLog = log.child({ worker: 'provisioning' })
   const { patience, backoff } = overrides
   const provisioning = createProvisioningWorker({
-    provision: createProvisioner({ config, clock: time.clock, log: provisioningLog, overrides, patience }),
+    provision: createProvisioner({ config, clock: time.clock, log: provisioningLog, way, patience }),
     console: new ConsoleMessage({ runtimeFolder: paths.runtime, log: provisioningLog }),
     log: provisioningLog,
     backoff,
@@ -54,7 +59,7 @@ export async function runFirstBoot(options: FirstBootOptions, signal: AbortSigna
       end.controller.abort(new AgentError('the appliance is provisioned'))
     },
   })
-  const workers = [provisioning.worker, ...time.workers]
+  const workers = [provisioning.worker, ...time.workers, way.traffic.worker]
   const status = (): UnprovisionedStatus => composeUnprovisioned({ config, time, provisioning, workers, startedMs })
   const requests = requestsWith({
     status,

@@ -8,7 +8,6 @@ import type { Dialer } from './aws/dialer.ts'
 import { createIotCredentialSource } from './aws/iot-credential-source.ts'
 import { ObservingRequestHandler } from './aws/request-handler.ts'
 import { sdkCredentials, type SdkCredentials } from './aws/sdk-credentials.ts'
-import { createServiceTrust } from './aws/trust.ts'
 import { SealedCameras } from './cameras/sealed-cameras.ts'
 import type { Config } from './config/config-schema.ts'
 import { ApplicationRoles } from './credentials/application-roles.ts'
@@ -17,7 +16,6 @@ import { RoleCredentials } from './credentials/role-credentials.ts'
 import { RoleGuard } from './credentials/role-guard.ts'
 import type { ServerClock } from './credentials/server-clock.ts'
 import { IdentityKeeper } from './identity/identity-keeper.ts'
-import { readRootCa } from './identity/identity.ts'
 import type { Log } from './lib/log.ts'
 import { monotonicMs } from './lib/monotonic.ts'
 import type { Worker } from './lib/worker.ts'
@@ -26,10 +24,11 @@ import type { ClockStep } from './root-requests/clock-step.ts'
 import type { RootRequests } from './root-requests/root-requests.ts'
 import { UpdateReports } from './root-requests/update-reports.ts'
 import { createSessionClock } from './session-clock.ts'
-import { createSessionNetwork, type SessionNetwork, type SessionNetworkOverrides } from './session-network.ts'
+import { createSessionNetwork, type SessionNetwork } from './session-network.ts'
+import type { WayOverrides } from './way-to-cloud.ts'
 
 /** What tests put in the place of the real thing. */
-export interface SessionOverrides extends SessionNetworkOverrides {
+export interface SessionOverrides extends WayOverrides {
   /** The time before which no server is believed. */
   readonly releasedAtMs?: number
   readonly minCredentialIntervalMs?: number
@@ -81,10 +80,9 @@ export async function createSession(options: SessionOptions): Promise<Session> {
     log: log.child({ worker: 'identity' }),
     cloudNow: () => clock.now(),
   })
-  const serviceTrust = createServiceTrust(async () => await readRootCa(seed.rootCa))
-  const network = await createSessionNetwork({ ...options, serviceTrust, clock })
+  const network = await createSessionNetwork({ ...options, clock })
   const requestHandler = new ObservingRequestHandler({
-    trust: serviceTrust,
+    trust: network.serviceTrust,
     onDate: (sample) => clock.observe(sample),
     dialer: network.dialer,
     ...(overrides.lookup === undefined ? {} : { lookup: overrides.lookup }),

@@ -1,14 +1,14 @@
 import { X509Certificate } from 'node:crypto'
-import { isIP, type LookupFunction } from 'node:net'
+import { isIP, type Socket } from 'node:net'
 import { connect, getCACertificates, rootCertificates, type TLSSocket } from 'node:tls'
 
 import type { DateSample, Validity } from '../credentials/server-clock.ts'
 import type { Endpoint } from '../doctor/endpoint.ts'
 import type { InspectTls, TlsInspection, Vouchers } from '../doctor/tls-inspection.ts'
-import { errorCode } from '../lib/errors.ts'
+import { AgentError, errorCode } from '../lib/errors.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
+import type { Dialer } from './dialer.ts'
 import { presentedCertificates } from './secure-connection.ts'
-import { loopbackLookup } from './loopback-lookup.ts'
 import { createTrust, rootCertificatesOf } from './trust.ts'
 import { verifyChainIgnoringDates } from './verify-chain.ts'
 
@@ -19,17 +19,22 @@ export interface InspectTlsDeps {
   readonly ownRoots: string
   /** Learns from the `Date` of a server that is trusted. */
   readonly onDate: (sample: DateSample) => void
-  readonly lookup?: LookupFunction
+  readonly dialer: Pick<Dialer, 'dial'>
 }
 
 const connectWithinMs = 6_000
 const headWithinMs = 3_000
 const maxHeadBytes = 16_384
 
-/** A handshake that takes every certificate, which is then looked at; HTTP only with a server that is trusted. */
+/**
+ * A handshake that takes every certificate, which is then looked at; HTTP only with a server that is trusted. Throws a ProxyError when a
+ * proxy makes no tunnel.
+ */
 export function createInspectTls(deps: InspectTlsDeps): InspectTls {
   return async (endpoint, signal) => {
-    const { socket, ready, stop } = begin(endpoint, deps, signal)
+    const way = await dial(endpoint, deps.dialer, signal)
+    if ('kind' in way) return way
+    const { socket, ready, stop } = begin(way, { endpoint, deps, signal })
     try {
       const failure = await ready
       if (failure !== undefined) return failure
@@ -47,9 +52,29 @@ interface Begun {
   readonly stop: () => void
 }
 
-function begin({ host, port }: Endpoint, deps: InspectTlsDeps, signal: AbortSignal): Begun {
-  signal.throwIfAborted()
-  const { identity, ownRoots, lookup = loopbackLookup } = deps
+async function dial(
+  { host, port }: Endpoint,
+  dialer: InspectTlsDeps['dialer'],
+  signal: AbortSignal,
+): Promise<Socket | TlsInspection> {
+  try {
+    return await dialer.dial({ host, port }, AbortSignal.any([signal, AbortSignal.timeout(connectWithinMs)]))
+  } catch (error) {
+    signal.throwIfAborted()
+    if (error instanceof AgentError) throw error
+    const isLate = error instanceof Error && error.name === 'TimeoutError'
+    return failureOf(isLate ? 'ETIMEDOUT' : (errorCode(error) ?? 'EUNKNOWN'))
+  }
+}
+
+interface BeginOptions {
+  readonly endpoint: Endpoint
+  readonly deps: InspectTlsDeps
+  readonly signal: AbortSignal
+}
+
+function begin(way: Socket, { endpoint: { host }, deps, signal }: BeginOptions): Begun {
+  const { identity, ownRoots } = deps
   const { certificate, privateKey } = identity ?? {}
   const { secureContext } = createTrust({
     roots: [...rootCertificates, ownRoots],
@@ -57,7 +82,7 @@ function begin({ host, port }: Endpoint, deps: InspectTlsDeps, signal: AbortSign
   })
   const { promise: ready, resolve, reject } = Promise.withResolvers<TlsInspection | undefined>()
   const servername = isIP(host) === 0 ? host : ''
-  const socket = connect({ host, port, servername, lookup, secureContext, rejectUnauthorized: false })
+  const socket = connect({ socket: way, host, servername, secureContext, rejectUnauthorized: false })
   socket.once('secureConnect', () => {
     resolve(undefined)
   })
@@ -78,7 +103,9 @@ function begin({ host, port }: Endpoint, deps: InspectTlsDeps, signal: AbortSign
     clearTimeout(timer)
     signal.removeEventListener('abort', onAbort)
     socket.destroy()
+    way.destroy()
   }
+  if (signal.aborted) onAbort()
   return { socket, ready, stop }
 }
 

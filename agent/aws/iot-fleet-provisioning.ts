@@ -14,7 +14,10 @@ import { ConnectionRefusedError } from './iot-connection-errors.ts'
 import type { ClientIdentity } from './iot-credential-source.ts'
 import { ProvisioningError } from './iot-provisioning-errors.ts'
 
-export interface IotAttemptOptions extends Pick<IotConnectionOptions, 'endpoint' | 'clientId' | 'clockOffsetMs'> {
+export interface IotAttemptOptions extends Pick<
+  IotConnectionOptions,
+  'endpoint' | 'clientId' | 'clockOffsetMs' | 'dialer' | 'serviceTrust' | 'counter'
+> {
   readonly identity: ClientIdentity
 }
 

@@ -1,8 +1,13 @@
 import { styleText } from 'node:util'
 
 import { agentVersion } from '../build-info.ts'
-import { openBase } from '../config/base-document.ts'
-import { defaultRuntimeFolder, defaultStateFolder, type Config } from '../config/config-schema.ts'
+import { openBase, readUnprovisioned } from '../config/base-document.ts'
+import {
+  defaultRuntimeFolder,
+  defaultStateFolder,
+  type Config,
+  type UnprovisionedConfig,
+} from '../config/config-schema.ts'
 import { configWarnings } from '../config/config-warnings.ts'
 import { ConfigError } from '../config/load-config.ts'
 import type { ConfigurationFacts } from '../doctor/configuration-check.ts'
@@ -35,11 +40,14 @@ export async function doctor(
   { configFile, json, overrides = {} }: DoctorCommand,
   context: CommandContext,
 ): Promise<void> {
-  const { signal, stdout, stderr } = context
+  const { signal, stdout, stderr, service } = context
   const at = new Date().toISOString()
   const usualFolders = { state: defaultStateFolder, runtime: defaultRuntimeFolder }
   const configuration = await lookAtConfiguration(configFile, signal)
-  using doctor = await createDoctor({ ...configuration, usualFolders, overrides })
+  using doctor = await createDoctor(
+    { ...configuration, usualFolders, proxyEnvironment: service.proxy, overrides },
+    signal,
+  )
   const { checks } = doctor
   const progress = progressOn(stderr, checks.length)
   const findings = await runChecks(checks, { signal, withinMs, onEnded: progress.ended }).finally(progress.clear)
@@ -52,12 +60,22 @@ export async function doctor(
 interface LookedAt {
   readonly configuration: ConfigurationFacts
   readonly config: Config | undefined
+  readonly unprovisioned?: UnprovisionedConfig
 }
 
 /** The configuration that the agent would start with, which need not be what stands in the file. */
 async function lookAtConfiguration(file: string, signal: AbortSignal): Promise<LookedAt> {
   try {
     const deadline = { signal, withinMs: readWithinMs, what: 'reading the configuration' }
+    const unprovisioned = await withDeadline(deadline, async () => await readUnprovisioned(file))
+    if (unprovisioned !== undefined) {
+      const what = `${file}, of an appliance that has no identity yet`
+      return {
+        config: undefined,
+        unprovisioned,
+        configuration: { what, faults: [], warnings: configWarnings(unprovisioned) },
+      }
+    }
     const made = await withDeadline(deadline, async () => await readConfiguration(file))
     const { config, version, overlayWarning } = made
     const over = version === undefined ? '' : ` with configuration version ${version.number} over it`

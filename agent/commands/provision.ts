@@ -14,6 +14,7 @@ import { AgentError, errorCode } from '../lib/errors.ts'
 import { createLog, streamSink, type Log } from '../lib/log.ts'
 import { createSessionClock } from '../session-clock.ts'
 import { lockState, makeFolders } from '../state-folders.ts'
+import { createWayToCloud } from '../way-to-cloud.ts'
 import type { CommandContext } from './command-context.ts'
 import { becomeOwner } from './folder-owner.ts'
 import { readArchive, type ArchiveContents } from './provisioning-archive.ts'
@@ -137,11 +138,12 @@ async function keepDevice(target: DeviceTarget, pair: KeyPair, { stdout }: Comma
   stdout.write(`${thingName} has certificate ${certificateId}; start the agent to use it\n`)
 }
 
-async function provisionNow(configFile: string, log: Log, { stdout, signal }: CommandContext): Promise<void> {
+async function provisionNow(configFile: string, log: Log, { stdout, signal, service }: CommandContext): Promise<void> {
   const config = await readUnprovisioned(configFile)
   if (config === undefined) throw new AgentError('this appliance has an identity already')
   const { clock } = await createSessionClock({ paths: config.paths, log })
-  const provisionOnce = createProvisioner({ config, clock, log })
+  const way = createWayToCloud({ config, proxyEnvironment: service.proxy })
+  const provisionOnce = createProvisioner({ config, clock, log, way })
   const { thingName, certificateId } = await provisionOnce(signal, (step) => {
     log.info('provisioning', { step })
   })

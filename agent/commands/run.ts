@@ -24,6 +24,7 @@ export interface RunOptions {
 /** `panorama-agent run`: the agent itself, until the signal aborts. SIGHUP reads the configuration anew. */
 export async function run({ configFile }: RunOptions, context: CommandContext): Promise<void> {
   const { signal, stdout, service: environment, onHangup } = context
+  const { proxy: proxyEnvironment } = environment
   const usualState = environment.stateDirectory ?? defaultStateFolder
   if (!(await finishResets({ configFile, usualState }, context))) return
   const first = (await readUnprovisioned(configFile)) ?? (await openBase(configFile, usualState)).config
@@ -38,7 +39,7 @@ export async function run({ configFile }: RunOptions, context: CommandContext): 
   }
   using end = linkedAbort(signal)
   end.controller.signal.addEventListener('abort', onAbort, { once: true })
-  await untilProvisioned({ configFile, log, recent, service, onHangup }, end.controller.signal)
+  await untilProvisioned({ configFile, log, recent, service, onHangup, proxyEnvironment }, end.controller.signal)
   if (signal.aborted) {
     log.info('agent stopped')
     return
@@ -68,7 +69,7 @@ export async function run({ configFile }: RunOptions, context: CommandContext): 
       service,
       reloads,
       restart: isManaged ? restart : undefined,
-      proxyEnvironment: environment.proxy,
+      proxyEnvironment,
     },
     end.controller.signal,
   )

@@ -8,7 +8,7 @@ import type { Service } from '../service.ts'
 import type { CommandContext } from './command-context.ts'
 
 export interface UntilProvisionedOptions
-  extends Pick<FirstBootOptions, 'log' | 'recent'>, Pick<CommandContext, 'onHangup'> {
+  extends Pick<FirstBootOptions, 'log' | 'recent' | 'proxyEnvironment'>, Pick<CommandContext, 'onHangup'> {
   readonly configFile: string
   readonly service: Pick<Service, 'ready' | 'reloading' | 'kept'>
 }

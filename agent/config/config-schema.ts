@@ -5,6 +5,7 @@ import * as z from 'zod'
 import { applicationCredentialsSection, applicationsSection, checkApplications } from './applications-config.ts'
 import { camerasSection } from './cameras-config.ts'
 import { absolutePath, fileName, hookName, roleAlias } from './config-text.ts'
+import { endpointsSection } from './endpoints-config.ts'
 import { logsSection } from './logs-config.ts'
 import { metricsSection } from './metrics-config.ts'
 import { networkSection } from './network-config.ts'
@@ -15,20 +16,6 @@ import { uniqueNames } from './unique-names.ts'
 
 export const defaultStateFolder = '/var/lib/panorama-agent'
 export const defaultRuntimeFolder = '/run/panorama-agent'
-
-const hostPort = z
-  .string()
-  .regex(/^([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:\d{1,5})?$/, {
-    error: 'must be host or host:port, without a scheme; an IPv6 address stands in brackets',
-    abort: true,
-  })
-  .refine((text) => URL.canParse(`https://${text}`), 'must be a host name or an address, and a port up to 65535')
-  .describe('A host name, or an IPv6 address in brackets, with an optional port.')
-
-const serviceUrl = z
-  .url({ protocol: /^https?$/ })
-  .refine(isHttpsOrLoopback, 'must be https, or http to a loopback address')
-  .describe('Replaces the endpoint of one service: a VPC endpoint, or a test.')
 
 const accessPointArn = z
   .string()
@@ -141,21 +128,7 @@ const configFields = z.strictObject({
     privateKey: absolutePath.optional().describe('That of the certificate.'),
     rootCa: absolutePath.describe('One or more root certificates in PEM.'),
   }),
-  endpoints: z
-    .strictObject({
-      credentials: hostPort.describe('aws iot describe-endpoint --endpoint-type iot:CredentialProvider'),
-      mqtt: hostPort.optional().describe('aws iot describe-endpoint --endpoint-type iot:Data-ATS'),
-      s3: serviceUrl.optional(),
-      secretsManager: serviceUrl.optional(),
-      logs: serviceUrl.optional(),
-      sts: serviceUrl.optional(),
-      dualStack: z
-        .boolean()
-        .default(false)
-        .describe('Asks for the endpoints of S3, Secrets Manager, Logs and STS that have IPv6 addresses, too.'),
-      fips: z.boolean().default(false),
-    })
-    .superRefine(oneWayToEndpoints),
+  endpoints: endpointsSection,
   role: z.strictObject({
     alias: roleAlias,
     assume: z
@@ -222,20 +195,5 @@ function isPublicKey(pem: string): boolean {
     return asymmetricKeyType === 'ed25519' || asymmetricKeyDetails?.namedCurve === 'prime256v1'
   } catch {
     return false
-  }
-}
-
-function isHttpsOrLoopback(text: string): boolean {
-  const url = URL.parse(text)
-  if (url === null) return false
-  return url.protocol === 'https:' || /^(127(\.\d+){3}|\[::1\]|([a-z0-9-]+\.)*localhost)$/i.test(url.hostname)
-}
-
-/** The SDK refuses the two together, at each request; here is where a person can mend it. */
-function oneWayToEndpoints(endpoints: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
-  if (endpoints['dualStack'] !== true && endpoints['fips'] !== true) return
-  for (const service of ['s3', 'secretsManager', 'logs', 'sts']) {
-    if (endpoints[service] === undefined) continue
-    context.addIssue({ code: 'custom', path: [service], message: 'cannot stand beside dualStack or fips' })
   }
 }

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 
 import { DeadlineError, errorCode } from '../lib/errors.ts'
 import { withDeadline } from '../lib/abort.ts'
-import { fail, pass, warn, type Check, type Outcome } from './doctor-check.ts'
+import { fail, pass, skip, warn, type Check, type Outcome } from './doctor-check.ts'
 import { isLoopbackHost, type Endpoint } from './endpoint.ts'
 import type { NetworkFacts } from './network-check.ts'
 
@@ -32,6 +32,16 @@ export function dnsCheck({ key, name, host }: Endpoint, deps: DnsDeps): Check {
     name: `DNS ${name}`,
     withinMs: resolveWithinMs + 1_000,
     run: async (signal) => [await look(host, deps, signal)],
+  }
+}
+
+/** The proxy has the name resolved, and may be the only one who can. */
+export function proxiedNameCheck({ key, name, host }: Endpoint, proxy: string): Check {
+  return {
+    id: `dns.${key}`,
+    name: `DNS ${name}`,
+    withinMs: 1_000,
+    run: () => Promise.resolve([skip(`${host} is resolved by the proxy ${proxy}`)]),
   }
 }
 

@@ -56,12 +56,12 @@ export function certificateDatesCheck({ load, nowMs }: IdentityDeps): Check {
   }
 }
 
-export function rootsCheck({ load }: IdentityDeps): Check {
+export function rootsCheck({ load }: Pick<IdentityDeps, 'load'>, needs = 'identity'): Check {
   return {
     id: 'identity.roots',
     name: 'root certificates',
     withinMs: 5_000,
-    needs: ['identity'],
+    needs: [needs],
     run: async () => [rootsOutcome((await load()).roots)],
   }
 }

@@ -1,30 +1,44 @@
 import { pass, warn, type Check } from './doctor-check.ts'
 
-/** A proxy that is named somewhere, and whether the agent goes by it. */
+/** A proxy that is named somewhere. */
 export interface NamedProxy {
   /** Such as `HTTPS_PROXY of panorama-agent.service`. */
   readonly where: string
   /** Host and port, without user name and password. */
   readonly proxy: string
-  readonly isUsed: boolean
 }
 
-export function proxyCheck(read: (signal: AbortSignal) => Promise<readonly NamedProxy[]>): Check {
+/** What is known of proxies on the way to the cloud. */
+export interface ProxyFacts {
+  /** What the agent goes by. */
+  readonly used: NamedProxy | undefined
+  /** Named in a way that the agent does not go by. */
+  readonly unused: NamedProxy | undefined
+  /** Why what is named is no proxy. */
+  readonly fault?: Error | undefined
+  /** Answers whether an endpoint goes by it. Throws what keeps the proxy from making tunnels at all. */
+  readonly tryTunnel?: ((signal: AbortSignal) => Promise<boolean>) | undefined
+}
+
+export function proxyCheck(read: (signal: AbortSignal) => Promise<ProxyFacts>): Check {
   return {
     id: 'proxy',
     name: 'proxy',
-    withinMs: 8_000,
+    withinMs: 10_000,
     run: async (signal) => {
-      const named = await read(signal)
-      if (named.length === 0) return [pass('none is named: the agent connects directly')]
-      return named.map(({ where, proxy, isUsed }) =>
-        isUsed
-          ? pass(`${proxy}, by ${where}`)
-          : warn(
-              `${where} names ${proxy}, which this version does not go by: it connects directly`,
-              'let the appliance reach its endpoints by TCP 443 and 8883 without the proxy',
-            ),
-      )
+      const { used, unused, fault, tryTunnel } = await read(signal)
+      if (fault !== undefined) throw fault
+      if (used !== undefined) {
+        const isOnTheWay = (await tryTunnel?.(signal)) ?? true
+        return [pass(`${used.proxy}, by ${used.where}${isOnTheWay ? '' : '; every endpoint is an exception from it'}`)]
+      }
+      if (unused === undefined) return [pass('none is named: the agent connects directly')]
+      return [
+        warn(
+          `${unused.where} names ${unused.proxy}, which the agent does not go by: it connects directly`,
+          'where the appliance has to go by it, name it in network.proxy, or in HTTPS_PROXY of the service',
+        ),
+      ]
     },
   }
 }

@@ -11,6 +11,8 @@ export interface UnitFacts {
   readonly groups: readonly string[]
   /** Names of variables that the unit sets, with their values. */
   readonly environment: ReadonlyMap<string, string>
+  /** Files with more of them, which come after. */
+  readonly environmentFiles: readonly string[]
 }
 
 const properties = [
@@ -22,6 +24,7 @@ const properties = [
   'User',
   'SupplementaryGroups',
   'Environment',
+  'EnvironmentFiles',
 ]
 
 /** Asks systemd; undefined where it cannot be asked. Throws on abort alone. */
@@ -47,7 +50,20 @@ export async function readUnit(unit: string, run: RunProgram, signal: AbortSigna
       .split(' ')
       .filter((name) => name !== ''),
     environment: new Map(assignments(text('Environment'))),
+    environmentFiles: [...stdout.matchAll(/^EnvironmentFiles=(\/.*?)(?: \(ignore_errors=\w+\))?$/gm)].map(
+      ([, path = '']) => path,
+    ),
   }
+}
+
+/** Lines `A=1`, in quotes or not, as far as proxies need it (systemd.exec(5), EnvironmentFile=). */
+export function environmentFile(text: string): ReadonlyMap<string, string> {
+  return new Map(
+    [...text.matchAll(/^\s*([A-Za-z_]\w*)=[ \t]*(["']?)(.*?)\2[ \t]*$/gm)].map(([, name = '', , value = '']) => [
+      name,
+      value,
+    ]),
+  )
 }
 
 /** `A=1 "B=two words"`, as systemd shows them. */

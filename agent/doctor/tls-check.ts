@@ -7,13 +7,13 @@ type Answered = Extract<TlsInspection, { kind: 'answered' }>
 
 const longestName = 80
 
-/** Whether the server of an endpoint can be reached and is who it should be. */
-export function tlsCheck(endpoint: Endpoint, inspect: InspectTls): Check {
+/** Whether the server of an endpoint can be reached and is who it should be. `needs`: the check of the way there, by default that of its name. */
+export function tlsCheck(endpoint: Endpoint, inspect: InspectTls, needs = `dns.${endpoint.key}`): Check {
   return {
     id: `tls.${endpoint.key}`,
     name: `TLS ${endpoint.name}`,
     withinMs: 10_000,
-    needs: [`dns.${endpoint.key}`],
+    needs: [needs],
     run: async (signal) => [await look(endpoint, inspect, signal)],
   }
 }

@@ -27,6 +27,7 @@ function provisionedRows(status: StatusDocument): readonly StatusRow[] {
     row('device', '', deviceText(status.device)),
     ...configurationRows(status.configuration),
     clockRow(clock, rows),
+    ...networkRows(status.network, rows),
     identityRow(identity, rows),
     ...status.credentials.map((each) => part(each.name, each, validText(each.expiresAt, rows))),
     ...(connection === undefined ? [] : [part('connection', connection, connectionText(connection, rows))]),
@@ -56,6 +57,18 @@ function provisionedRows(status: StatusDocument): readonly StatusRow[] {
 function deviceText({ name, thingName, id, region }: StatusDocument['device']): string {
   const others = id === thingName ? [] : [`id ${id}`]
   return [...(name === thingName ? [] : [name]), `thing ${thingName}`, ...others, `region ${region}`].join(', ')
+}
+
+function networkRows(network: StatusDocument['network'], rows: PartRows): readonly StatusRow[] {
+  if (network === undefined) return []
+  const { proxy, traffic } = network
+  const limit = traffic.maxBytes === undefined ? '' : ` of ${bytesText(traffic.maxBytes)}`
+  const notes = [
+    ...(proxy === undefined ? [] : [`by the proxy ${proxy}`]),
+    `${bytesText(traffic.bytes)}${limit} in ${traffic.month}`,
+    ...(traffic.until === undefined ? [] : [`downloads and log uploads wait for ${rows.until(traffic.until)}`]),
+  ]
+  return [row('network', traffic.state, notes.join(', '))]
 }
 
 function configurationRows(configuration: StatusDocument['configuration']): readonly StatusRow[] {

@@ -13,6 +13,7 @@ import { readUnprovisioned } from '../../agent/config/base-document.ts'
 import { createSessionClock } from '../../agent/session-clock.ts'
 import { isUnprovisioned } from '../../agent/status/render-unprovisioned.ts'
 import type { StatusReport } from '../../agent/status/status-document.ts'
+import { createWayToCloud } from '../../agent/way-to-cloud.ts'
 import { lacksMosquitto } from '../support/mosquitto.ts'
 import { createProvisioningSite } from '../support/provisioning-site.ts'
 import { RecordingLog } from '../support/recording-log.ts'
@@ -124,7 +125,8 @@ it.skipIf(await lacksMosquitto('the time by claim'))(
     const log = new RecordingLog()
     const { clock } = await createSessionClock({ paths: config.paths, log })
     const endpoints = { ...config.endpoints, mqtt: 'localhost:1' }
-    const provision = createProvisioner({ config: { ...config, endpoints }, clock, log })
+    const way = createWayToCloud({ config })
+    const provision = createProvisioner({ config: { ...config, endpoints }, clock, log, way })
     await expect(provision(new AbortController().signal, () => undefined)).rejects.toThrow('there is no connection')
     expect(clock.lastKnownMs()).toBeDefined()
   },

@@ -3,10 +3,19 @@ import { join } from 'node:path'
 
 import { describe, expect, it } from 'vitest'
 
-import type { StatusDocument } from '../../agent/status/status-document.ts'
+import { isUnprovisioned } from '../../agent/status/render-unprovisioned.ts'
+import type { StatusDocument, StatusReport } from '../../agent/status/status-document.ts'
 import { lacksMosquitto } from '../support/mosquitto.ts'
-import { createProxiedSite, urlWithCredentials, type ProxiedSite } from '../support/proxied-site.ts'
-import { lacksSquid, squidAddress } from '../support/squid.ts'
+import {
+  createProxiedSite,
+  proxiedNames,
+  proxyLogin,
+  secondNames,
+  urlWithCredentials,
+  type ProxiedSite,
+} from '../support/proxied-site.ts'
+import { createProvisioningSite } from '../support/provisioning-site.ts'
+import { lacksSquid, squidAddress, startSquid } from '../support/squid.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
 const leftOut = (await lacksSquid('the agent behind a proxy')) || (await lacksMosquitto('the agent behind a proxy'))
@@ -40,6 +49,21 @@ describe.skipIf(leftOut)('behind a proxy that wants credentials', { timeout: 60_
     await agent.until(({ credentials: [first] }) => first?.expiresAt !== undefined, 45_000)
     expect(agent.output).not.toContain('pw-Wrong_5Tr1')
   })
+})
+
+describe.skipIf(leftOut)('a first boot behind a proxy', () => {
+  it('gets its identity by the proxy of the environment, and nothing past it', async () => {
+    await using squid = await startSquid({ ...proxyLogin, names: proxiedNames() })
+    await using site = await createProvisioningSite({ config: ({ cloud }) => ({ endpoints: secondNames(cloud) }) })
+    const { password } = proxyLogin
+    const agent = site.start({ env: { HTTPS_PROXY: urlWithCredentials({ squid, password }) } })
+    const isConnected = (status: StatusReport): boolean =>
+      !isUnprovisioned(status) && status.connection?.state === 'connected'
+    await site.until('an identity', isConnected, 45_000)
+    expect(site.things()).toEqual([site.thingName])
+    expect([...site.cloud.peers()]).toEqual([squidAddress])
+    expect(agent.output).not.toContain(password)
+  }, 60_000)
 })
 
 async function expectMainJob(site: ProxiedSite, env: Readonly<Record<string, string>>): Promise<void> {

@@ -23,6 +23,8 @@ export interface DoctorRunOptions {
   readonly json?: boolean
   readonly run?: RunProgram
   readonly signal?: AbortSignal
+  /** In the place of port 80. */
+  readonly portalPort?: number
 }
 
 export interface DoctorRun {
@@ -63,14 +65,17 @@ export async function createDoctorSite(options: IotCloudOptions = {}): Promise<D
   }
 }
 
-async function runDoctor(files: ApplianceFiles, options: DoctorRunOptions = {}): Promise<DoctorRun> {
-  const { configFile = files.configFile, json = true, run = noSystemd } = options
+/** Runs the command with a configuration. */
+export async function runDoctor(
+  files: Pick<ApplianceFiles, 'configFile'>,
+  options: DoctorRunOptions = {},
+): Promise<DoctorRun> {
+  const { configFile = files.configFile, json = true, run = noSystemd, portalPort } = options
+  const overrides = { run, ...(portalPort === undefined ? {} : { portalPort }) }
   const signal = options.signal ?? new AbortController().signal
   const [stdout, stderr] = [outputStream(), outputStream()]
   const context = { signal, stdout, stderr, service: {}, onHangup: () => undefined }
-  const error: unknown = await doctor({ configFile, json, overrides: { run } }, context).catch(
-    (thrown: unknown) => thrown,
-  )
+  const error: unknown = await doctor({ configFile, json, overrides }, context).catch((thrown: unknown) => thrown)
   const text = stdout.text()
   const { findings } = json && text !== '' ? (JSON.parse(text) as DoctorReport) : { findings: [] }
   return { text, error, findings: new Map(findings.map((finding) => [finding.id, finding])) }

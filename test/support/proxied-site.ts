@@ -9,8 +9,8 @@ import { startSquid, type Squid, type SquidOptions } from './squid.ts'
 import { tempFolder } from './temp-folder.ts'
 
 /** Names of the cloud that the proxy alone resolves. */
-const proxiedNames = (accessPointHost: string): readonly string[] =>
-  ['credentials', 'secretsmanager', 'logs', 'sts', 'mqtt', accessPointHost].map((name) => `${name}.${secondDomain}`)
+export const proxiedNames = (...more: readonly string[]): readonly string[] =>
+  ['credentials', 'secretsmanager', 'logs', 'sts', 'mqtt', ...more].map((name) => `${name}.${secondDomain}`)
 
 export interface ProxiedSite extends AsyncDisposable {
   readonly cloud: IotCloud
@@ -34,8 +34,9 @@ export interface ProxyFiles {
   readonly passwordFile: string
 }
 
-const username = 'appliance@dock'
-const password = 'pw-Proxy:7Gk2 äß'
+/** Whom the proxy lets in. */
+export const proxyLogin = { username: 'appliance@dock', password: 'pw-Proxy:7Gk2 äß' }
+const { username, password } = proxyLogin
 const secretId = 'panorama/shared/dock-1'
 const thingName = 'panorama_dock-1'
 
@@ -91,7 +92,8 @@ export function urlWithCredentials({ squid, password: current }: Pick<ProxiedSit
   return `http://${encodeURIComponent(username)}:${encodeURIComponent(current)}@127.0.0.1:${squid.port}`
 }
 
-function secondNames({ endpoints }: IotCloud): Readonly<Record<string, string>> {
+/** The endpoints of a cloud by names that the proxy alone resolves. */
+export function secondNames({ endpoints }: IotCloud): Readonly<Record<string, string>> {
   const second = (name: string, address: string): string => `${name}.${secondDomain}:${address.split(':')[1] ?? ''}`
   const renamed = (url: string): string => url.replace('.localhost', `.${secondDomain}`)
   const { credentials, mqtt, s3, secretsManager, logs, sts } = endpoints

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 
 import { endpointAddress } from '../../../agent/aws/endpoint-address.ts'
 import { loopbackLookup } from '../../../agent/aws/loopback-lookup.ts'
-import { configSchema } from '../../../agent/config/config-schema.ts'
+import { endpointsSection } from '../../../agent/config/endpoints-config.ts'
 
 it.each([
   ['a1-ats.iot.us-west-2.amazonaws.com', 'a1-ats.iot.us-west-2.amazonaws.com', 8883],
@@ -22,8 +22,7 @@ it.each([
   ['[fd00:::1]', false],
   ['[fd00::1]:70000', false],
 ])('takes %s for an endpoint: %s', (mqtt, isOne) => {
-  const { endpoints } = configSchema.shape
-  expect(endpoints.safeParse({ credentials: 'c1.example', mqtt }).success).toBe(isOne)
+  expect(endpointsSection.safeParse({ credentials: 'c1.example', mqtt }).success).toBe(isOne)
 })
 
 it('resolves names below localhost to the address of the family that is asked for', async () => {

@@ -7,7 +7,8 @@ import { createAwsClients } from '../../../agent/aws/aws-clients.ts'
 import { createCallerRole } from '../../../agent/aws/caller-role.ts'
 import { ObservingRequestHandler } from '../../../agent/aws/request-handler.ts'
 import { sdkCredentials } from '../../../agent/aws/sdk-credentials.ts'
-import { configSchema, type Config } from '../../../agent/config/config-schema.ts'
+import type { Config } from '../../../agent/config/config-schema.ts'
+import { endpointsSection } from '../../../agent/config/endpoints-config.ts'
 
 const never = new AbortController().signal
 const accessPoint = 'arn:aws:s3:us-west-2:123456789012:accesspoint/panorama-demo'
@@ -22,7 +23,7 @@ async function hostsWith(endpoints: Readonly<Record<string, unknown>>): Promise<
     }
   }
   const requestHandler = new Refusing({ trust: () => Promise.reject(new Error('no')), onDate: () => undefined })
-  const parsed: Config['endpoints'] = configSchema.shape.endpoints.parse({ credentials: 'c1.example', ...endpoints })
+  const parsed: Config['endpoints'] = endpointsSection.parse({ credentials: 'c1.example', ...endpoints })
   const common = { region: 'us-west-2', endpoints: parsed, requestHandler, clockOffsetMs: () => 0 }
   const credentials = { accessKeyId: 'AKIDEXAMPLE', secretAccessKey: 'x', sessionToken: 'y', lifetimeMs: 3_600_000 }
   using clients = createAwsClients({ ...common, credentials: sdkCredentials(() => Promise.resolve(credentials)) })

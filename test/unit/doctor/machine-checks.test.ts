@@ -9,7 +9,7 @@ import { diskCheck, readDisk, roomOutcome, type DiskFacts } from '../../../agent
 import type { Check, Outcome } from '../../../agent/doctor/doctor-check.ts'
 import { groupsCheck, type GroupFacts } from '../../../agent/doctor/group-check.ts'
 import { journalCheck } from '../../../agent/doctor/journal-check.ts'
-import { proxyCheck, proxyPlace } from '../../../agent/doctor/proxy-check.ts'
+import { proxyCheck, proxyPlace, type ProxyFacts } from '../../../agent/doctor/proxy-check.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 
 const nowMs = Date.parse('2027-01-01T00:00:00Z')
@@ -178,10 +178,17 @@ test('shows a proxy without its password, and warns of one that is not gone by',
   expect(proxyPlace('proxy.local:3128')).toBe('proxy.local:3128')
   expect(proxyPlace('://')).toBe('what is no URL')
   const named = { where: 'HTTPS_PROXY of the unit', proxy: 'proxy.local:3128' }
-  const look = async (isUsed: boolean) => await outcomesOf(proxyCheck(() => Promise.resolve([{ ...named, isUsed }])))
-  expect(await look(true)).toMatchObject([{ level: 'pass' }])
-  expect(await look(false)).toMatchObject([
+  const look = async (facts: Partial<ProxyFacts>) =>
+    await outcomesOf(proxyCheck(() => Promise.resolve({ used: undefined, unused: undefined, ...facts })))
+  expect(await look({ used: named })).toMatchObject([
+    { level: 'pass', text: 'proxy.local:3128, by HTTPS_PROXY of the unit' },
+  ])
+  expect(await look({ used: named, tryTunnel: () => Promise.resolve(false) })).toMatchObject([
+    { level: 'pass', text: expect.stringContaining('every endpoint is an exception') as unknown },
+  ])
+  expect(await look({ unused: named })).toMatchObject([
     { level: 'warn', text: expect.stringContaining('connects directly') as unknown },
   ])
-  expect(await outcomesOf(proxyCheck(() => Promise.resolve([])))).toMatchObject([{ level: 'pass' }])
+  expect(await look({})).toMatchObject([{ level: 'pass', text: expect.stringContaining('none is named') as unknown }])
+  await expect(look({ fault: new Error('it is no proxy') })).rejects.toThrow('it is no proxy')
 })

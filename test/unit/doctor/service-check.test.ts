@@ -21,6 +21,7 @@ const unit: UnitFacts = {
   user: 'panorama-agent',
   groups: [],
   environment: new Map(),
+  environmentFiles: [],
 }
 
 test.for([

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-import { configSchema } from '../../../agent/config/config-schema.ts'
+import { networkSection } from '../../../agent/config/network-config.ts'
 import { parseNoProxy } from '../../../agent/network/no-proxy.ts'
 import { isThisMachine, proxyFor } from '../../../agent/network/proxy-for.ts'
 import { proxySettings, shownProxy, type ProxyServer } from '../../../agent/network/proxy-settings.ts'
@@ -13,7 +13,7 @@ const proxy: ProxyServer = {
   credentials: () => Promise.resolve(undefined),
 }
 
-const none = configSchema.shape.network.parse(undefined)
+const none = networkSection.parse(undefined)
 
 function goesByProxy(host: string, exceptions: string, port = 443): boolean {
   const { rules } = parseNoProxy(exceptions.split(','))
@@ -106,7 +106,7 @@ describe('the settings of the proxy', () => {
   )
 
   it('are those of the configuration where it has any', () => {
-    const network = configSchema.shape.network.parse({ proxy: { url: 'http://one.local:1' }, noProxy: ['.a'] })
+    const network = networkSection.parse({ proxy: { url: 'http://one.local:1' }, noProxy: ['.a'] })
     const { proxy: found, noProxy } = proxySettings(network, { httpsProxy: 'http://two.local', noProxy: '*' })
     expect(found).toMatchObject({ host: 'one.local', port: 1, origin: 'network.proxy' })
     expect(noProxy).toHaveLength(1)
@@ -120,12 +120,12 @@ describe('the settings of the proxy', () => {
     { noProxy: ['http://x'] },
     { noProxy: ['a b'] },
   ])('may not be %j', (network) => {
-    expect(configSchema.shape.network.safeParse(network).success).toBe(false)
+    expect(networkSection.safeParse(network).success).toBe(false)
   })
 
   it('name the file when the credentials cannot be read', async () => {
     const files = { usernameFile: '/nowhere/username', passwordFile: '/nowhere/password' }
-    const network = configSchema.shape.network.parse({ proxy: { url: 'http://one.local:1', ...files } })
+    const network = networkSection.parse({ proxy: { url: 'http://one.local:1', ...files } })
     await expect(proxySettings(network, {}).proxy?.credentials()).rejects.toMatchObject({
       message: 'the credentials for the proxy cannot be read',
       hint: expect.stringContaining('/nowhere/username') as string,

@@ -1,0 +1,77 @@
+import { releasedAtMs } from './build-info.ts'
+import type { Config } from './config/config-schema.ts'
+import { clockCheck, type ClockFacts } from './doctor/clock-check.ts'
+import { configurationCheck, type ConfigurationFacts } from './doctor/configuration-check.ts'
+import { diskCheck } from './doctor/disk-check.ts'
+import { dnsCheck, fewAtATime, proxiedNameCheck, readResolvers } from './doctor/dns-check.ts'
+import type { Check } from './doctor/doctor-check.ts'
+import { isLoopbackHost, type Endpoint } from './doctor/endpoint.ts'
+import { groupsCheck } from './doctor/group-check.ts'
+import { journalCheck } from './doctor/journal-check.ts'
+import { networkCheck, readNetwork } from './doctor/network-check.ts'
+import { proxyCheck, type ProxyFacts } from './doctor/proxy-check.ts'
+import { requestHandlerCheck, runningAgentCheck, serviceCheck } from './doctor/service-check.ts'
+import { tlsCheck } from './doctor/tls-check.ts'
+import type { DoctorCloud } from './doctor-cloud.ts'
+import type { DoctorHost } from './doctor-host.ts'
+import { tryTunnel, type DoctorWay } from './doctor-way.ts'
+import { isClockSynchronised } from './lib/clock-synchronised.ts'
+
+/** What the checks of one run share. */
+export interface DoctorContext extends DoctorWay {
+  readonly config: Config
+  readonly configuration: ConfigurationFacts
+  readonly host: DoctorHost
+  readonly cloud: DoctorCloud
+  readonly endpoints: readonly Endpoint[]
+}
+
+/** Of the machine and of its network, in the order of the report. */
+export function machineChecks(context: DoctorContext): readonly Check[] {
+  const { config, configuration, host, endpoints, way, facts } = context
+  const { paths, downloads, cameras, applications, logs } = config
+  const groups = [
+    ...cameras.streams.flatMap(({ name, group }) => (group === undefined ? [] : [{ group, field: `camera ${name}` }])),
+    ...applications.map(({ name, group }) => ({ group, field: `application ${name}` })),
+  ]
+  const proxy: ProxyFacts = { ...facts, tryTunnel: async (signal) => await tryTunnel(way, endpoints, signal) }
+  return [
+    configurationCheck(configuration),
+    diskCheck({ folder: paths.state, minFreeBytes: config.artifacts.length === 0 ? 0 : downloads.minFreeBytes }),
+    groupsCheck(groups, host.groups),
+    journalCheck({
+      isConfigured: logs.sources.some(({ kind }) => kind === 'journal'),
+      groups: host.groups,
+      ask: host.journal,
+    }),
+    networkCheck(endpoints.every((endpoint) => isLoopbackHost(endpoint.host))),
+    proxyCheck(() => Promise.resolve(proxy)),
+  ]
+}
+
+/** Whether endpoints are found and are who they should be, and what the clock is by them. */
+export function endpointChecks({ cloud, host, endpoints }: DoctorContext): readonly Check[] {
+  const dns = { resolve: fewAtATime(cloud.resolve), network: readNetwork, resolvers: () => readResolvers() }
+  const names = endpoints.map((endpoint) => {
+    const proxy = cloud.proxyOf(endpoint)
+    return proxy === undefined ? dnsCheck(endpoint, dns) : proxiedNameCheck(endpoint, proxy)
+  })
+  const tls = endpoints.map((endpoint) =>
+    tlsCheck(endpoint, cloud.inspectTls, cloud.proxyOf(endpoint) === undefined ? undefined : 'proxy'),
+  )
+  return [...names, ...tls, clockCheck(() => clockFacts(cloud, host), tls.map(({ id }) => id))] // prettier-ignore
+}
+
+export async function clockFacts(cloud: DoctorCloud | undefined, host: DoctorHost): Promise<ClockFacts> {
+  return {
+    nowMs: Date.now(),
+    offsetMs: cloud?.clock.lastKnownMs() === undefined ? undefined : cloud.clock.offsetMs(),
+    releasedAtMs,
+    isSynchronised: isClockSynchronised(),
+    maySetClock: await host.maySetClock(),
+  }
+}
+
+export function serviceChecks({ unit, requestUnit, agent }: DoctorHost): readonly Check[] {
+  return [serviceCheck(unit), requestHandlerCheck(requestUnit), runningAgentCheck(agent)]
+}

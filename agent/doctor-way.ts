@@ -1,0 +1,108 @@
+import { ProxyError } from './aws/proxy-error.ts'
+import type { UnprovisionedConfig } from './config/config-schema.ts'
+import { UnseenError } from './doctor/doctor-check.ts'
+import type { Endpoint } from './doctor/endpoint.ts'
+import { proxyPlace, type NamedProxy, type ProxyFacts } from './doctor/proxy-check.ts'
+import { serviceUnit, type DoctorHost } from './doctor-host.ts'
+import { AgentError, errorCode } from './lib/errors.ts'
+import { proxySettings, shownProxy, type ProxyEnvironment, type ProxyServer } from './network/proxy-settings.ts'
+import { createWayToCloud, type WayOverrides, type WayToCloud } from './way-to-cloud.ts'
+
+export interface DoctorWayOptions {
+  readonly config: Pick<UnprovisionedConfig, 'network' | 'identity'>
+  readonly host: Pick<DoctorHost, 'environment'>
+  /** Of a running agent, which is taken as it is. */
+  readonly way?: WayToCloud | undefined
+  /** Of this process; that of the service comes first. */
+  readonly proxyEnvironment?: ProxyEnvironment | undefined
+  readonly overrides?: WayOverrides
+}
+
+/** The way that the agent goes, and what there is to say of it. */
+export interface DoctorWay {
+  readonly way: WayToCloud
+  readonly facts: ProxyFacts
+}
+
+const readWithinMs = 8_000
+const otherVariables = ['ALL_PROXY', 'all_proxy', 'HTTP_PROXY', 'http_proxy']
+
+export async function doctorWay(options: DoctorWayOptions, signal: AbortSignal): Promise<DoctorWay> {
+  const { config, overrides } = options
+  const found = await environmentOf(options, signal)
+  const unused = found.variables === undefined ? undefined : otherProxy(found.variables, found.where)
+  if (options.way !== undefined) return { way: options.way, facts: factsOf(options.way.proxy, { ...found, unused }) }
+  try {
+    const way = createWayToCloud({ config, proxyEnvironment: found.proxies, overrides })
+    return { way, facts: factsOf(way.proxy, { ...found, unused }) }
+  } catch (error) {
+    const fault = error instanceof Error ? error : new AgentError(String(error))
+    return { way: createWayToCloud({ config, overrides }), facts: { used: undefined, unused: undefined, fault } }
+  }
+}
+
+/** What is known where there is no configuration. */
+export async function environmentProxy(
+  host: Pick<DoctorHost, 'environment'>,
+  signal: AbortSignal,
+): Promise<ProxyFacts> {
+  const variables = await host.environment(signal)
+  if (variables === undefined) return { used: undefined, unused: undefined }
+  const httpsProxy = variables.get('https_proxy') ?? variables.get('HTTPS_PROXY')
+  const { proxy } = proxySettings({ noProxy: [] }, { httpsProxy })
+  const where = serviceUnit
+  return factsOf(proxy, { where, unused: otherProxy(variables, where) })
+}
+
+/** Makes a tunnel to the first endpoint that goes by the proxy, and lets go of it. What the proxy says of that one alone is told elsewhere. */
+export async function tryTunnel(
+  { dialer }: Pick<WayToCloud, 'dialer'>,
+  endpoints: readonly Endpoint[],
+  signal: AbortSignal,
+): Promise<boolean> {
+  const first = endpoints.find((endpoint) => dialer.proxyFor(endpoint) !== undefined)
+  if (first === undefined) return false
+  try {
+    const socket = await dialer.dial(first, signal)
+    socket.destroy()
+  } catch (error) {
+    const isOfTarget = error instanceof ProxyError && (error.failure === 'refused' || error.failure === 'cannot-reach')
+    if (isOfTarget) return true
+    const isUnseen = error instanceof AgentError && errorCode(error.cause) === 'EACCES'
+    throw isUnseen ? new UnseenError('what holds the credentials for the proxy') : error
+  }
+  return true
+}
+
+interface FoundEnvironment {
+  readonly where: string
+  readonly proxies: ProxyEnvironment
+  /** Undefined where there is no service. */
+  readonly variables: ReadonlyMap<string, string> | undefined
+}
+
+function factsOf(
+  proxy: ProxyServer | undefined,
+  { where, unused }: Pick<FoundEnvironment, 'where'> & { readonly unused: NamedProxy | undefined },
+): ProxyFacts {
+  if (proxy === undefined) return { used: undefined, unused }
+  const by = proxy.origin === 'network.proxy' ? proxy.origin : `${proxy.origin} of ${where}`
+  return { used: { where: by, proxy: shownProxy(proxy) }, unused: undefined }
+}
+
+function otherProxy(variables: ReadonlyMap<string, string>, where: string): NamedProxy | undefined {
+  const name = otherVariables.find((each) => (variables.get(each) ?? '') !== '')
+  return name === undefined ? undefined : { where: `${name} of ${where}`, proxy: proxyPlace(variables.get(name) ?? '') }
+}
+
+async function environmentOf(
+  { host, proxyEnvironment = {} }: DoctorWayOptions,
+  signal: AbortSignal,
+): Promise<FoundEnvironment> {
+  const within = AbortSignal.any([signal, AbortSignal.timeout(readWithinMs)])
+  const variables = await host.environment(within).catch(() => undefined)
+  if (variables === undefined) return { where: 'the environment', proxies: proxyEnvironment, variables }
+  const value = (name: string): string | undefined => variables.get(name.toLowerCase()) ?? variables.get(name)
+  const proxies = { httpsProxy: value('HTTPS_PROXY'), noProxy: value('NO_PROXY') }
+  return { where: serviceUnit, proxies, variables }
+}

@@ -11,10 +11,11 @@ const dayMs = 86_400_000
 /** What no part fails for and somebody should know, a sentence each. */
 export function cautionsOf(status: StatusReport): readonly string[] {
   if (isUnprovisioned(status)) return clockCaution(status.clock)
-  const { clock, configuration, identity, logs } = status
+  const { clock, configuration, identity, logs, network } = status
   return [
     ...certificateCaution(status),
     ...rotationCaution(identity.rotation),
+    ...trafficCaution(network),
     ...clockCaution(clock),
     ...(configuration?.state === 'trial'
       ? ['a new configuration is on trial, and goes back unless it proves itself']
@@ -26,6 +27,17 @@ export function cautionsOf(status: StatusReport): readonly string[] {
 function clockCaution({ offsetSeconds }: ClockPart): readonly string[] {
   const isOff = Math.abs(offsetSeconds) > clockWarningSeconds
   return isOff ? [`the system clock is ${clockText(offsetSeconds)}: see to its synchronisation`] : []
+}
+
+function trafficCaution(network: StatusDocument['network']): readonly string[] {
+  switch (network?.traffic.state) {
+    case 'near':
+      return ["most of this month's bytes are used: at network.maxBytesPerMonth, downloads and log uploads wait"]
+    case 'paused':
+      return ["this month's bytes are used up: downloads and log uploads wait for the next month"]
+    default:
+      return []
+  }
 }
 
 /** The calendar says when a certificate ends, so it is no news while the time is not known. */

@@ -56,6 +56,17 @@ test('notes what no part fails for: a certificate near its end, a clock that is 
   expect(head({ ...unknown, identity: { state: 'ok', certificateExpiresAt: since } })).toHaveLength(1)
 })
 
+test('shows the way to the cloud, and says when the bytes of the month are used up', () => {
+  const traffic = { month: '2027-01', bytes: 3_000_000_000, maxBytes: 3_000_000_000, state: 'paused' } as const
+  const network = { proxy: 'proxy.local:3128', traffic: { ...traffic, until: '2027-02-01T00:00:00.000Z' } }
+  expect(head({ network })).toContain(
+    "Note: this month's bytes are used up: downloads and log uploads wait for the next month",
+  )
+  expect(renderStatus(statusDocument({ network }))).toMatch(
+    /^network +paused +by the proxy proxy\.local:3128, 3\.0 GB of 3\.0 GB in 2027-01, downloads and log uploads wait for \d+ d/m,
+  )
+})
+
 test('shows agent, device and identity, and ends with a line break', () => {
   expect(linesOf()).toContain('agent running version 0.1.0, pid 42, for 1 h')
   expect(linesOf()).toContain('device dock-1, thing thing-1, id device-1, region us-west-2')

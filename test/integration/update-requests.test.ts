@@ -91,7 +91,7 @@ async function expectUnchanged(bench: RequestBench): Promise<void> {
   expect(await namesIn(join(bench.folder, 'update'))).toEqual(['incoming', 'installed.deb'])
   expect(await namesIn(join(bench.folder, 'update/incoming'))).toEqual([])
   expect(await namesIn(join(bench.folder, 'units'))).toEqual([])
-  expect(await bench.systemctlCalls()).toEqual([])
+  expect((await bench.systemctlCalls()).filter((call) => !call.startsWith('stop'))).toEqual([])
 }
 
 test('puts a signed package on trial, with the way back and its runner beside it', async () => {
@@ -112,7 +112,8 @@ test('puts a signed package on trial, with the way back and its runner beside it
   expect(await read('update/previous.deb')).toEqual(await readFile(debOf({ version: installed })))
   expect(await namesIn(join(bench.folder, 'update/program'))).toEqual(['node', 'update-runner.cjs'])
   expect(String(await read('units/multi-user.target.wants/panorama-agent-update.service'))).toContain('update')
-  expect(await bench.systemctlCalls()).toEqual(['daemon-reload', 'start --no-block panorama-agent-update.service'])
+  const runner = 'panorama-agent-update.service'
+  expect(await bench.systemctlCalls()).toEqual([`stop ${runner}`, 'daemon-reload', `start ${runner}`])
 })
 
 test('takes any of the keys, Ed25519 or P-256', async () => {
@@ -288,7 +289,7 @@ test.each([
   await publish(bench, { version: '1.1.0' })
   await damage(join(bench.folder, 'update/installed.deb'))
   expect(await ask(bench, 'install-update', 'agent')).toEqual({ result: 'refused', code: 'no-way-back' })
-  expect(await bench.systemctlCalls()).toEqual([])
+  expect((await bench.systemctlCalls()).filter((call) => call.startsWith('start'))).toEqual([])
   expect(await namesIn(join(bench.folder, 'units'))).toEqual([])
 })
 
@@ -330,6 +331,48 @@ test('leaves nothing under way when the runner cannot be started', async () => {
   await bench.handle({ systemctl })
   expect(await bench.answer('start')).toEqual({ result: 'failed', code: 'exit-code-1' })
   expect(await namesIn(join(bench.folder, 'update'))).toEqual(['incoming', 'installed.deb'])
+})
+
+/** A systemctl that does, in the folder of the bench, what a line of shell for each verb says. */
+async function askWith(bench: RequestBench, verbs: Readonly<Record<string, string>>): Promise<unknown> {
+  const systemctl = join(bench.folder, 'scripted')
+  const cases = Object.entries(verbs).map(([verb, line]) => `${verb}) ${line} ;;\n`)
+  await writeFile(systemctl, `#!/bin/sh\ncd ${bench.folder}\ncase "$1" in\n${cases.join('')}esac\n`, { mode: 0o755 })
+  await bench.put('start.json', JSON.stringify({ verb: 'install-update', argument: 'agent' }))
+  await bench.handle({ systemctl })
+  return await bench.answer('start')
+}
+
+const begins = `sed -i 's/"begun":0/"begun":1/' update/trial.json`
+
+test('takes away nothing that a runner uses which has begun although systemctl failed', async () => {
+  await using bench = await appliance()
+  await publish(bench, { version: '1.1.0' })
+  expect(await askWith(bench, { start: `${begins}; exit 1` })).toEqual(done)
+  const kept = ['candidate.deb', 'incoming', 'installed.deb', 'previous.deb', 'program', 'trial.json']
+  expect(await namesIn(join(bench.folder, 'update'))).toEqual(kept)
+  expect(await namesIn(join(bench.folder, 'units'))).toContain('panorama-agent-update.service')
+})
+
+test('starts a runner again that began while it was called back', async () => {
+  await using bench = await appliance()
+  await publish(bench, { version: '1.1.0' })
+  const start = `echo "$*" >>starts; exit 1`
+  expect(await askWith(bench, { start, stop: `[ ! -e starts ] || ${begins}` })).toEqual(done)
+  const starts = (await readFile(join(bench.folder, 'starts'), 'utf8')).split('\n')
+  expect(starts).toHaveLength(3)
+  expect(await trialOf(bench)).toMatchObject({ begun: 1 })
+})
+
+test('lets the runner of the trial before come to its end first: it would take away what is put in place', async () => {
+  await using bench = await appliance()
+  await publish(bench, { version: '1.1.0' })
+  const tidyUp = 'rm -rf update/incoming update/candidate.deb update/previous.deb update/program units/*'
+  const start = `[ -e stopped ] || { ${tidyUp}; }` // one that runs already is not started
+  expect(await askWith(bench, { start, stop: 'touch stopped' })).toEqual(done)
+  expect(await namesIn(join(bench.folder, 'update'))).toContain('candidate.deb')
+  expect(await namesIn(join(bench.folder, 'units'))).toContain('panorama-agent-update.service')
+  expect(await namesIn(join(bench.folder, 'update'))).toContain('program')
 })
 
 test('leaves nothing under way when something is missing that it needs', async () => {

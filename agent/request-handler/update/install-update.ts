@@ -41,6 +41,7 @@ export async function installUpdate(argument: string, options: InstallUpdateOpti
   if (before !== undefined) return before.id === request.id ? done : refused('update-under-way')
   if (folder.lastId() === request.id) return refused('asked-before')
   try {
+    if (!(await isRunnerGone(options))) return refused('update-under-way')
     folder.clearIncoming()
     return await tryOut(request, { ...options, folder })
   } catch (error) {
@@ -118,7 +119,7 @@ async function begin(
   if ((await callSystemctl(['daemon-reload'], context)) !== undefined) print('systemctl daemon-reload failed')
   const { id, seconds } = request
   folder.save({ version: 1, id, from, to, confirmSeconds: seconds, phase: 'installing', begun: 0 })
-  const fault = await callSystemctl(['start', '--no-block', runnerUnit], context)
+  const fault = await startRunner(context)
   if (fault === undefined) {
     print(`update ${id}: from ${from} to ${to}, to be confirmed within ${seconds} s`)
     return done
@@ -126,6 +127,27 @@ async function begin(
   print(`${systemctl}: ${runnerUnit} cannot be started`)
   giveUp(context)
   return { result: 'failed', code: fault }
+}
+
+/**
+ * The runner of a trial that has ended is still there while it tidies up, and would take away what the next trial needs;
+ * and a unit that is active is not started again.
+ */
+async function isRunnerGone({ systemctl: file }: InstallUpdateOptions): Promise<boolean> {
+  const onLine = (): void => undefined // that there is no such unit is the rule
+  return (await runProgram({ file, args: ['stop', runnerUnit], withinMs: systemctlWithinMs, onLine })) !== 'timed-out'
+}
+
+/** A systemctl that failed, or took too long, may have started it all the same: what counts is whether it has begun. */
+async function startRunner(context: Context): Promise<string | undefined> {
+  const { folder } = context
+  const hasBegun = (): boolean => folder.trial()?.begun !== 0
+  const fault = await callSystemctl(['start', runnerUnit], context)
+  if (fault === undefined || hasBegun()) return undefined
+  await callSystemctl(['stop', runnerUnit], context)
+  if (!hasBegun()) return fault
+  await callSystemctl(['start', '--no-block', runnerUnit], context)
+  return undefined
 }
 
 function giveUp({ folder, update }: Context): void {

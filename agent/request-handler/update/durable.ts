@@ -31,22 +31,22 @@ export function writeDurably(path: string, text: string, mode = 0o644): void {
 /** Within one file system. */
 export function moveDurably(from: string, to: string): void {
   renameSync(from, to)
-  syncFolder(dirname(to))
+  syncEntry(dirname(to))
 }
 
 /** Removes a file or a folder; it need not be there. */
 export function removeDurably(path: string): void {
   rmSync(path, { force: true, recursive: true })
-  syncFolder(dirname(path))
+  syncEntry(dirname(path))
 }
 
-/** Makes what was put into a folder, and taken out of it, survive a power cut. */
-export function syncFolder(path: string): void {
-  const folder = openSync(path, 'r')
+/** Makes the bytes of a file, or what was put into a folder and taken out of it, survive a power cut. */
+export function syncEntry(path: string): void {
+  const entry = openSync(path, 'r')
   try {
-    fsyncSync(folder)
+    fsyncSync(entry)
   } finally {
-    closeSync(folder)
+    closeSync(entry)
   }
 }
 

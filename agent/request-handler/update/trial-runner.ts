@@ -1,7 +1,7 @@
 import { chmodSync, copyFileSync, linkSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { removeDurably, syncFolder, writeDurably } from './durable.ts'
+import { removeDurably, syncEntry, writeDurably } from './durable.ts'
 import type { UpdateFolder } from './update-folder.ts'
 import type { UpdatePlaces } from './update-places.ts'
 
@@ -17,13 +17,13 @@ export function placeRunner({ programs, units }: UpdatePlaces, { program }: Upda
   mkdirSync(program, { mode: 0o700 })
   shareFile(join(programs, 'node'), join(program, 'node'))
   shareFile(join(programs, 'native', 'update-runner.cjs'), join(program, 'update-runner.cjs'))
-  syncFolder(program)
+  syncEntry(program)
   writeDurably(join(units, runnerUnit), readFileSync(join(programs, runnerUnit), 'utf8'))
   const wants = join(units, 'multi-user.target.wants')
   mkdirSync(wants, { recursive: true })
   rmSync(join(wants, runnerUnit), { force: true })
   symlinkSync(join('..', runnerUnit), join(wants, runnerUnit))
-  syncFolder(wants)
+  syncEntry(wants)
 }
 
 /** Takes it away again; a runner that runs goes on. The unit goes first: it must not start what is gone. */
@@ -40,5 +40,6 @@ function shareFile(from: string, to: string): void {
   } catch {
     copyFileSync(from, to)
     chmodSync(to, 0o700)
+    syncEntry(to)
   }
 }

@@ -2,7 +2,7 @@ import { chmodSync, existsSync, linkSync, lstatSync, mkdirSync, rmSync } from 'n
 import { join } from 'node:path'
 
 import { isTrustedFolder, type Owner } from '../trusted-list.ts'
-import { moveDurably, readObject, removeDurably, syncFolder, writeDurably } from './durable.ts'
+import { moveDurably, readObject, removeDurably, syncEntry, writeDurably } from './durable.ts'
 import type { Trial } from './trial.ts'
 
 /** What the agent reads of the last update that has ended. */
@@ -61,7 +61,7 @@ export class UpdateFolder {
     rmSync(this.previous, { force: true })
     linkSync(this.installed, this.previous)
     moveDurably(verified, this.candidate)
-    syncFolder(this.path)
+    syncEntry(this.path)
   }
 
   trial(): Trial | undefined {

@@ -60,3 +60,8 @@ export function readObject(path: string): Readonly<Record<string, unknown>> | un
     return undefined
   }
 }
+
+/** Whether a disk, or a quota, has no room left. */
+export function isNoSpace(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
+}

@@ -5,6 +5,7 @@ import { done, type Outcome } from '../outcome.ts'
 import { runProgram } from '../run-program.ts'
 import type { Owner } from '../trusted-list.ts'
 import { installedPackage, isNewer, packageFacts, packageName } from './packages.ts'
+import { isNoSpace } from './durable.ts'
 import { isSignedBy, readUpdateKeys } from './signature.ts'
 import { takeIn } from './take-in.ts'
 import { placeRunner, removeRunner, runnerUnit } from './trial-runner.ts'
@@ -46,7 +47,7 @@ export async function installUpdate(argument: string, options: InstallUpdateOpti
     return await tryOut(request, { ...options, folder })
   } catch (error) {
     giveUp({ ...options, folder })
-    if (!isDiskFull(error)) throw error
+    if (!isNoSpace(error)) throw error
     return { result: 'failed', code: 'no-space' }
   } finally {
     folder.clearIncoming()
@@ -70,6 +71,7 @@ function parse(argument: string): Request | undefined {
 
 async function tryOut(request: Request, context: Context): Promise<Outcome> {
   const verified = await verifiedPackage(request, context)
+  if (verified === 'no-space') return { result: 'failed', code: verified }
   if (typeof verified === 'string') return refused(verified)
   const { folder, update } = context
   const installed = await installedPackage(update)
@@ -175,10 +177,6 @@ function isSameFile(one: string, other: string): boolean {
   } catch {
     return false
   }
-}
-
-function isDiskFull(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
 }
 
 function refused(code: string): Outcome {

@@ -1,5 +1,15 @@
-import { closeSync, constants, fstatSync, fsyncSync, openSync, readlinkSync, readSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readlinkSync,
+  readSync,
+  statfsSync,
+  writeSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
 
 import { FolderHandle } from '../folder-handle.ts'
 
@@ -11,7 +21,8 @@ export interface TakenIn {
   readonly version: string
 }
 
-export type TakeInFault = 'no-release' | 'no-package' | 'more-than-one-package' | 'no-signature' | 'too-large'
+export type TakeInFault =
+  'no-release' | 'no-package' | 'more-than-one-package' | 'no-signature' | 'too-large' | 'no-space'
 
 export interface TakeInOptions {
   /** `<state>/artifacts`, in which everything is the agent's, and may be anything at any time. */
@@ -25,11 +36,14 @@ export interface TakeInOptions {
 
 const maxSignatureBytes = 1_024
 const chunkBytes = 1_048_576
+/** What stays free for everybody else. */
+const reserveBytes = 33_554_432
 const maxEntries = 1_000
 
 /**
  * Copies the package of this architecture, and its signature, out of the current release of an artifact. Nothing is
- * followed but the link `current`, and that only where a release can be; no more is read than may be.
+ * followed but the link `current`, and that only where a release can be; no more is read than may be, and nothing that does
+ * not leave room on the disk: a file of the agent's may be large and take none of its own.
  */
 export function takeIn(options: TakeInOptions): TakenIn | TakeInFault {
   const { artifacts, name, architecture, incoming, maxBytes } = options
@@ -44,8 +58,8 @@ export function takeIn(options: TakeInOptions): TakenIn | TakeInFault {
   const file = entry.toString('latin1')
   const deb = join(incoming, 'update.deb')
   const signature = join(incoming, 'update.deb.sig')
-  if (copy(folder, { entry: `${file}.sig`, to: signature, maxBytes: maxSignatureBytes }) !== 'copied')
-    return 'no-signature'
+  const signed = copy(folder, { entry: `${file}.sig`, to: signature, maxBytes: maxSignatureBytes })
+  if (signed !== 'copied') return signed === 'no-space' ? signed : 'no-signature'
   const copied = copy(folder, { entry: file, to: deb, maxBytes })
   if (copied !== 'copied') return copied === 'no-file' ? 'no-package' : copied
   return { deb, signature, version: pattern.exec(file)?.[1] ?? '' }
@@ -71,15 +85,18 @@ interface Copy {
 }
 
 /** Throws what the file system says of the copy. */
-function copy(folder: FolderHandle, { entry, to, maxBytes }: Copy): 'copied' | 'no-file' | 'too-large' {
+function copy(folder: FolderHandle, { entry, to, maxBytes }: Copy): 'copied' | 'no-file' | 'too-large' | 'no-space' {
   const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants
   const source = openOrNone(folder.at(entry), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
   if (source === undefined) return 'no-file'
   try {
-    if (!fstatSync(source).isFile()) return 'no-file'
+    const found = fstatSync(source)
+    if (!found.isFile()) return 'no-file'
+    if (found.size > maxBytes) return 'too-large'
+    if (!hasRoom(dirname(to), found.size)) return 'no-space'
     const target = openSync(to, 'wx', 0o600)
     try {
-      const isWhole = pour(source, target, maxBytes)
+      const isWhole = pour(source, target, found.size)
       fsyncSync(target)
       return isWhole ? 'copied' : 'too-large'
     } finally {
@@ -88,6 +105,11 @@ function copy(folder: FolderHandle, { entry, to, maxBytes }: Copy): 'copied' | '
   } finally {
     closeSync(source)
   }
+}
+
+function hasRoom(folder: string, bytes: number): boolean {
+  const { bavail, bsize } = statfsSync(folder)
+  return bavail * bsize > bytes + reserveBytes
 }
 
 function openOrNone(path: Buffer, flags: number): number | undefined {

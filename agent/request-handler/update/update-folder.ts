@@ -2,7 +2,7 @@ import { chmodSync, existsSync, linkSync, lstatSync, mkdirSync, rmSync } from 'n
 import { join } from 'node:path'
 
 import { isTrustedFolder, type Owner } from '../trusted-list.ts'
-import { moveDurably, readObject, removeDurably, syncEntry, writeDurably } from './durable.ts'
+import { isNoSpace, moveDurably, readObject, removeDurably, syncEntry, writeDurably } from './durable.ts'
 import type { Trial } from './trial.ts'
 
 /** What the agent reads of the last update that has ended. */
@@ -83,8 +83,16 @@ export class UpdateFolder {
     }
   }
 
+  /** On a full disk the package that is given up makes room for the way back. */
   save(trial: Trial): void {
-    writeDurably(this.#trial, `${JSON.stringify(trial)}\n`)
+    const text = `${JSON.stringify(trial)}\n`
+    try {
+      writeDurably(this.#trial, text)
+    } catch (error) {
+      if (trial.phase !== 'reverting' || !isNoSpace(error)) throw error
+      removeDurably(this.candidate)
+      writeDurably(this.#trial, text)
+    }
   }
 
   /** The new version has confirmed itself; who runs the trial looks for it. */

@@ -1,5 +1,5 @@
 import { spawn, spawnSync } from 'node:child_process'
-import { generateKeyPairSync } from 'node:crypto'
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -17,6 +17,9 @@ const installer = join(root, 'scripts', 'image-install')
 const units = ['panorama-agent.service', 'panorama-agent-request.path', 'panorama-agent-request.service']
 const kept = 'var/lib/panorama-agent-update/installed.deb'
 const hostPolicy = '#!/bin/sh\nexit 104\n'
+const p256 = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' })
+const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 })
 
 describe('a package that is put into an image', () => {
   let folder: TempFolder
@@ -150,7 +153,30 @@ describe('scripts/image-install', () => {
     expect(stderr).toMatch(says)
     expect(status).toBe(args.length === 1 ? 1 : 64)
   })
+
+  it.each([
+    { what: 'of RSA', says: /neither an Ed25519 nor a P-256 key/, pem: publicPem(rsa) },
+    { what: 'of another curve', says: /neither an Ed25519 nor a P-256 key/, pem: publicPem(p384) },
+    { what: 'with a second one behind it', says: /is no public key in PEM/, pem: publicPem(p256) + publicPem(p256) },
+    {
+      what: 'that is private',
+      says: /is no public key in PEM/,
+      pem: p256.privateKey.export({ type: 'pkcs8', format: 'pem' }),
+    },
+    { what: 'that appliances take', says: /is no root file system of Debian/, pem: publicPem(p256) },
+  ])('looks at an update key $what before it changes anything', async ({ says, pem }) => {
+    await using folder = await tempFolder()
+    const key = join(folder.path, 'vendor.pem')
+    await writeFile(key, pem)
+    const { status, stderr } = spawnSync(installer, [folder.path, '--update-key', key], { encoding: 'utf8' })
+    expect(stderr).toMatch(says)
+    expect(status).toBe(1)
+  })
 })
+
+function publicPem({ publicKey }: { readonly publicKey: KeyObject }): string {
+  return publicKey.export({ type: 'spki', format: 'pem' })
+}
 
 /** For a test that changes it. */
 async function copyOf(image: string): Promise<TempFolder> {

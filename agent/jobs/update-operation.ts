@@ -57,7 +57,7 @@ async function outcome(id: string, { actions, signal }: RunningJob): Promise<Ope
   let restMs = poll.firstMs
   for (let missing = 0; missing < takenPolls;) {
     const report = await actions.update.report(id)
-    if (report.kind === 'ended') return ofReport(report)
+    if (report.kind === 'ended') return ofReport(report, actions.update.version)
     missing = report.kind === 'none' ? missing + 1 : 0
     await sleep(restMs, signal)
     restMs = Math.min(2 * restMs, poll.longestMs)
@@ -65,12 +65,15 @@ async function outcome(id: string, { actions, signal }: RunningJob): Promise<Ope
   return failed('root was asked, and knows nothing of the update; journalctl -u panorama-agent-request.service')
 }
 
-function ofReport({ outcome: end, from, to, reason }: UpdateReport & { readonly kind: 'ended' }): OperationOutcome {
+function ofReport(
+  { outcome: end, from, to, reason }: UpdateReport & { readonly kind: 'ended' },
+  version: string,
+): OperationOutcome {
   switch (end) {
     case 'confirmed':
       return succeeded({ version: to, from })
     case 'rolled-back':
-      return { status: 'FAILED', details: { reason, version: from, tried: to } }
+      return { status: 'FAILED', details: { reason, version, tried: to } }
     case 'stuck':
       return {
         status: 'FAILED',

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { expect, test } from 'vitest'
@@ -166,6 +166,22 @@ test('goes back from a version that lies there, and leaves out its scripts when 
   expect(await made.last()).toMatchObject({ outcome: 'rolled-back', reason: 'it failed' })
   expect(existsSync(made.at('dpkg/info/panorama-agent.prerm'))).toBe(false)
   expect(await made.calls()).toContain('systemctl start panorama-agent.service')
+})
+
+test('leaves a version that somebody installed by hand during the trial, and its package as the way back', async () => {
+  await using made = await bench()
+  const watch = async () => {
+    await writeFile(made.at('status'), 'ii  1.2.0\n')
+    await writeFile(made.at('by-hand'), 'package of 1.2.0')
+    await rename(made.at('by-hand'), made.folder.installed)
+    return { kind: 'failed', reason: 'not confirmed' } as const
+  }
+  await runTrial({ ...made.world, watch }, never)
+  expect((await made.calls()).filter((call) => call.includes('previous.deb'))).toEqual([])
+  const reason = 'not confirmed; version 1.2.0, which was installed meanwhile, stays'
+  expect(await made.last()).toMatchObject({ outcome: 'rolled-back', reason })
+  expect(await readFile(made.folder.installed, 'utf8')).toBe('package of 1.2.0')
+  expectNothingLeft(made)
 })
 
 test('finishes what a power cut left of dpkg before it goes on', async () => {

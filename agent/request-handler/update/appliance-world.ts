@@ -92,7 +92,7 @@ async function watch(trial: Trial, { folder, unit, signal }: Watch): Promise<Tri
 
 /** Ends with an agent of the version before that runs, as far as that can be had. */
 async function revert(
-  { from, begun }: Trial,
+  { from, to, begun }: Trial,
   options: ApplianceWorldOptions & { readonly unit: AgentUnit },
 ): Promise<TrialEvent> {
   const { folder, unit } = options
@@ -100,6 +100,9 @@ async function revert(
     forgetLeavingScripts(options)
     await finishInterrupted(options)
   }
+  const other = await installedPackage(options.update)
+  if (other?.status === 'ii' && other.version !== from && other.version !== to)
+    return { kind: 'replaced', version: other.version }
   let fault: string | undefined
   if (!(await isInstalled(from, options))) fault = await installWithDpkg(folder.previous, options)
   const isBack = await isInstalled(from, options)

@@ -27,6 +27,8 @@ export type TrialEvent =
   /** The version cannot be installed, did not start, or has not confirmed itself. */
   | { readonly kind: 'failed'; readonly reason: string }
   | { readonly kind: 'reverted' }
+  /** Somebody has installed yet another version meanwhile. */
+  | { readonly kind: 'replaced'; readonly version: string }
   | { readonly kind: 'not-reverted'; readonly reason: string }
 
 const mostBegun = 3
@@ -66,6 +68,10 @@ function ofWatching(trial: Trial, event: TrialEvent): Trial {
 
 function ofReverting(trial: Trial, event: TrialEvent): Trial {
   if (event.kind === 'reverted') return { ...trial, phase: 'ended', outcome: 'rolled-back' }
+  if (event.kind === 'replaced') {
+    const reason = `${trial.reason ?? 'not kept'}; version ${event.version}, which was installed meanwhile, stays`
+    return { ...trial, phase: 'ended', outcome: 'rolled-back', reason }
+  }
   if (event.kind === 'started') return { ...trial, begun: trial.begun + 1 }
   if (event.kind !== 'not-reverted') return trial
   if (trial.begun < mostReverts) return { ...trial, begun: trial.begun + 1 }

@@ -112,7 +112,8 @@ export class UpdateFolder {
   settle({ version, id, from, to, outcome, reason }: Trial, nowMs: number): void {
     const isNew = outcome === 'confirmed'
     const kept = isNew ? this.candidate : this.previous
-    if (existsSync(kept)) moveDurably(kept, this.installed)
+    // what is there is the version before, or one that somebody has installed meanwhile
+    if (existsSync(kept) && (isNew || !existsSync(this.installed))) moveDurably(kept, this.installed)
     removeDurably(isNew ? this.previous : this.candidate)
     const last: LastUpdate = {
       version,

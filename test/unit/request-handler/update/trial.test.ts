@@ -40,6 +40,15 @@ describe('a trial', () => {
     expect(trial).toMatchObject({ phase: 'reverting', begun: 1 })
   })
 
+  test('leaves a version alone that somebody has installed meanwhile', () => {
+    const trial = after(started, { kind: 'installed' }, { kind: 'failed', reason: 'silent' })
+    expect(step(trial, { kind: 'replaced', version: '1.2.0' })).toMatchObject({
+      phase: 'ended',
+      outcome: 'rolled-back',
+      reason: 'silent; version 1.2.0, which was installed meanwhile, stays',
+    })
+  })
+
   test('goes on where a power cut ended it, three times', () => {
     const twice = after(started, started, started)
     expect(twice).toMatchObject({ phase: 'installing', begun: 3 })

@@ -1,10 +1,11 @@
+import { isNoSpace } from './durable.ts'
 import { step, type Trial, type TrialEvent } from './trial.ts'
 
 /** What a trial does to the appliance. Each may be cut off anywhere, and is then done again. */
 export interface TrialWorld {
   /** As it stands on disk; undefined when there is none. */
   readonly load: () => Trial | undefined
-  /** On disk when it returns. */
+  /** On disk when it returns. Throws when it cannot be written. */
   readonly save: (trial: Trial) => void
   readonly isConfirmed: (trial: Trial) => boolean
   readonly install: (trial: Trial) => Promise<TrialEvent>
@@ -26,12 +27,23 @@ export async function runTrial(world: TrialWorld, signal: AbortSignal): Promise<
   let event: TrialEvent | undefined = trial && { kind: 'started', isConfirmed: world.isConfirmed(trial) }
   while (trial !== undefined && event !== undefined) {
     const next = step(trial, event)
-    if (next !== trial) world.save(next)
-    trial = next
+    const fault = next === trial ? undefined : saveOrFault(next, world)
+    if (fault === undefined) trial = next
     signal.throwIfAborted()
-    event = await nextEvent(trial, world, signal)
+    event = fault ?? (await nextEvent(trial, world, signal))
   }
   await world.settle(trial)
+}
+
+/** A version that leaves no room for the next step of its trial is not watched, but taken back, which makes room. */
+function saveOrFault(trial: Trial, world: TrialWorld): TrialEvent | undefined {
+  try {
+    world.save(trial)
+    return undefined
+  } catch (error) {
+    if (trial.phase !== 'watching' || !isNoSpace(error)) throw error
+    return { kind: 'failed', reason: 'the disk is full' }
+  }
 }
 
 async function nextEvent(trial: Trial, world: TrialWorld, signal: AbortSignal): Promise<TrialEvent | undefined> {

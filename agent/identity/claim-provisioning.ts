@@ -2,7 +2,7 @@ import { AgentError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { sleep } from '../lib/sleep.ts'
-import { isTokenRefused, rejectionOf, type FleetProvisioning, type IdentityProof } from './fleet-provisioning.ts'
+import { hadNoEffect, isTokenRefused, type FleetProvisioning, type IdentityProof } from './fleet-provisioning.ts'
 import type { IdentityStore } from './identity-store.ts'
 import type { PendingCertificate, PendingIdentity } from './pending-identity.ts'
 import { nextStep, type ProvisioningStep, type WantedIdentity } from './provisioning-step.ts'
@@ -155,7 +155,7 @@ class ClaimRun implements AsyncDisposable {
     } catch (error) {
       if (isTokenRefused(error)) await this.#beginAnew(error)
       else {
-        if (rejectionOf(error) !== undefined) await store.savePending(pending) // it is known to have had no effect
+        if (hadNoEffect(error)) await store.savePending(pending)
         throw error
       }
     }

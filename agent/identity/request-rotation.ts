@@ -2,7 +2,7 @@ import { AgentError } from '../lib/errors.ts'
 import { backoffMs, type Backoff } from '../lib/backoff.ts'
 import type { Log } from '../lib/log.ts'
 import { sleep } from '../lib/sleep.ts'
-import { isTokenRefused, rejectionOf, type FleetProvisioning } from './fleet-provisioning.ts'
+import { hadNoEffect, isTokenRefused, type FleetProvisioning } from './fleet-provisioning.ts'
 import type { IdentityStore } from './identity-store.ts'
 import type { PendingCertificate, PendingKey } from './pending-identity.ts'
 import { rotationStep } from './rotation-step.ts'
@@ -111,7 +111,7 @@ class RequestRun {
 
   /** What AWS IoT refused had no effect, so that a token which is refused later is not one that was used up. */
   async #withoutEffect(pending: PendingCertificate, error: unknown): Promise<unknown> {
-    if (rejectionOf(error) !== undefined && pending.isAsked !== true) await this.#options.store.savePending(pending)
+    if (hadNoEffect(error) && pending.isAsked !== true) await this.#options.store.savePending(pending)
     return error
   }
 

@@ -24,7 +24,7 @@ export class FakeRejection extends AgentError {
   readonly errorCode: string
 
   constructor(statusCode: number, errorCode: string) {
-    super(`${statusCode} ${errorCode}`)
+    super(`${statusCode} ${errorCode}`, { retryable: statusCode >= 500 })
     this.statusCode = statusCode
     this.errorCode = errorCode
   }
@@ -37,6 +37,8 @@ export class FakeFleetProvisioning {
   readonly certificates = new Map<string, FakeCertificate>()
   /** The next ones are refused with these, in order; each has no effect. */
   readonly rejections: FakeRejection[] = []
+  /** What is answered in the place of the next registrations, which take effect. */
+  readonly failures: FakeRejection[] = []
   /** Requests that take effect and are not answered, by name. */
   readonly lostAnswers = new Set<string>()
   /** How many attempts to use a registered certificate are refused before one is taken. */
@@ -109,6 +111,8 @@ export class FakeFleetProvisioning {
     found.token = undefined
     found.thing = this.thingNameOf(parameters)
     this.#end('register')
+    const failure = this.failures.shift()
+    if (failure !== undefined) throw failure
     return await Promise.resolve({ thingName: found.thing, deviceConfiguration: {} })
   }
 

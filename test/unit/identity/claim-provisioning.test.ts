@@ -148,6 +148,14 @@ describe('a lost answer', () => {
     expect(site.fleet.certificates.size).toBe(1)
   })
 
+  test('of RegisterThing is settled by connecting where it failed at AWS IoT and nobody knows how far it came', async () => {
+    await using site = await bench()
+    site.fleet.failures.push(new FakeRejection(500, 'InternalError'))
+    await expect(site.attempt()).rejects.toThrow('500 InternalError')
+    expect(await site.attempt()).toMatchObject({ thingName })
+    expect(site.fleet.certificates.size).toBe(1)
+  })
+
   test('of RegisterThing is asked for again where connecting is refused, and waited for where the token is used up', async () => {
     await using site = await bench()
     site.fleet.lostAnswers.add('register')

@@ -33,7 +33,7 @@ export function identityEvidence(
 }
 
 export interface IdentityTrialOptions {
-  readonly rotation: Pick<CertificateRotation, 'trial' | 'accept' | 'giveUp'>
+  readonly rotation: Pick<CertificateRotation, 'isLoaded' | 'load' | 'record' | 'trial' | 'accept' | 'giveUp'>
   readonly evidence: IdentityEvidence
   readonly log: Log
   /** Ends the session, so that the next one uses the identity before. */
@@ -44,43 +44,83 @@ const retryMs = 1_000
 
 /**
  * Tries the identity of a session, where it is on trial: accepts it once it has shown that it can be used, or gives it up
- * when its time is over. Resolves when that is decided, or when `signal` aborts; never rejects.
+ * when its time is over. Resolves when that is decided and done, or when `signal` aborts; never rejects. The session is renewed where
+ * it is not to go on with the identity that it began with.
  */
 export async function tryIdentity(options: IdentityTrialOptions, signal: AbortSignal): Promise<void> {
-  const { rotation, evidence, log } = options
-  const { withinMs = 0 } = rotation.trial() ?? {}
+  const { rotation, log, renewSession } = options
+  if (!rotation.isLoaded) {
+    const text = 'whether a new certificate is on trial cannot be told'
+    await repeated({ log, text }, signal, () => rotation.load())
+    renewSession() // what was found may have changed the identity in use
+    return
+  }
+  const { withinMs } = rotation.trial() ?? {}
+  if (withinMs === undefined) return
+  const trial = { withinMs, endsMs: monotonicMs() + withinMs, missing: new Set<string>() }
+  const text = 'the trial of the new certificate cannot be ended'
+  await repeated({ log, text }, signal, () => decide(options, trial, signal))
+  const { record } = rotation
+  if (record?.state === 'rotated') log.info('the new certificate is proven: the one before is not used any more')
+  if (record?.state !== 'failed') return
+  log.error('the new certificate is given up: the one before is used again', { reason: record.reason })
+  renewSession()
+}
+
+/** Until it succeeds. */
+async function repeated(
+  { log, text }: Pick<IdentityTrialOptions, 'log'> & { readonly text: string },
+  signal: AbortSignal,
+  attempt: () => Promise<void>,
+): Promise<void> {
   const failures = new FailureLog(log)
-  const endsMs = monotonicMs() + withinMs
-  const missing = new Set<string>()
-  while (!signal.aborted && rotation.trial() !== undefined) {
+  while (!signal.aborted) {
     try {
-      const leftMs = endsMs - monotonicMs()
-      if (leftMs <= 0) {
-        await giveUp(options, reasonOf({ missing, why: evidence.why(), withinMs }))
-        return
-      }
-      await withDeadline({ signal, withinMs: leftMs, what: 'the trial' }, (end) => gather(evidence, missing, end))
-      await rotation.accept()
-      log.info('the new certificate is proven: the one before is not used any more')
+      await attempt()
       return
     } catch (error) {
-      if (error instanceof DeadlineError) continue
       if (hasEnded(signal)) return
-      failures.failed('the trial of the new certificate cannot be ended', error)
+      failures.failed(text, error)
       await sleep(retryMs, signal).catch(() => undefined)
     }
+  }
+}
+
+interface TrialState {
+  readonly withinMs: number
+  readonly endsMs: number
+  readonly missing: Set<string>
+}
+
+/** Whoever asked for the rotation may decide, too. */
+async function decide(
+  { rotation, evidence }: IdentityTrialOptions,
+  { withinMs, endsMs, missing }: TrialState,
+  signal: AbortSignal,
+): Promise<void> {
+  const leftMs = endsMs - monotonicMs()
+  const deadline = { signal, withinMs: leftMs, what: 'the trial' }
+  if (leftMs > 0 && (await isInTime(() => withDeadline(deadline, (end) => gather(evidence, missing, end)), signal))) {
+    await rotation.accept()
+  } else {
+    await rotation.giveUp(reasonOf({ missing, why: evidence.why(), withinMs }))
+  }
+}
+
+async function isInTime(attempt: () => Promise<void>, signal: AbortSignal): Promise<boolean> {
+  try {
+    await attempt()
+    return true
+  } catch (error) {
+    signal.throwIfAborted()
+    if (error instanceof DeadlineError) return false
+    throw error
   }
 }
 
 /** It may have aborted while something was waited for, which the compiler does not see. */
 function hasEnded({ aborted }: AbortSignal): boolean {
   return aborted
-}
-
-async function giveUp({ rotation, log, renewSession }: IdentityTrialOptions, reason: string): Promise<void> {
-  const isBefore = await rotation.giveUp(reason)
-  log.error('the new certificate is given up: the one before is used again', { reason })
-  if (isBefore) renewSession()
 }
 
 async function gather(evidence: IdentityEvidence, missing: Set<string>, signal: AbortSignal): Promise<void> {

@@ -27,9 +27,7 @@ export function rotationActions(options: RotationActionsOptions): RotationAction
   const { rotation, renewSession } = options
   return {
     begin: async (wanted, signal) => {
-      const wasOnTrial = rotation.trial() !== undefined
-      await begin(options, wanted, signal)
-      if (!wasOnTrial && rotation.trial() !== undefined) renewSession()
+      if (await begin(options, wanted, signal)) renewSession()
     },
     settled: async (id, signal) => {
       const outcome = await rotation.settled(id, signal)
@@ -42,7 +40,7 @@ export function rotationActions(options: RotationActionsOptions): RotationAction
   }
 }
 
-async function begin(options: RotationActionsOptions, wanted: WantedRotation, signal: AbortSignal): Promise<void> {
+async function begin(options: RotationActionsOptions, wanted: WantedRotation, signal: AbortSignal): Promise<boolean> {
   const { rotation, store, template, thingName, log } = options
   if (template === undefined) {
     throw new AgentError('the certificate cannot be rotated: the configuration has no provisioning', {
@@ -54,7 +52,7 @@ async function begin(options: RotationActionsOptions, wanted: WantedRotation, si
     await using provisioning = await options.provisioning(template)
     return await requestRotation({ store, provisioning, template, thingName, log }, end)
   }
-  await rotation.begin({ ...wanted, thingName, certificateId, request }, signal)
+  return await rotation.begin({ ...wanted, thingName, certificateId, request }, signal)
 }
 
 /** AWS IoT names a certificate by the SHA-256 of its DER (API Reference, "DescribeCertificate"). */

@@ -34,6 +34,7 @@ export interface RotationBegin {
 
 const maxStarts = 3
 const maxReason = 1_024
+const usualConfirmSeconds = 300
 
 /**
  * The rotation of the device certificate: at most one is under way. Everything is on the disk before it is done, so that a
@@ -45,6 +46,8 @@ export class CertificateRotation {
   readonly #turns = new OneAtATime()
   readonly #waiting = new Set<() => void>()
   #record: RotationRecord | undefined
+  /** On the disk already, while not all that follows from it is done: nothing else may be decided then. */
+  #decided: RotationOutcome | undefined
   #isLoaded = false
 
   constructor(options: CertificateRotationOptions) {
@@ -52,16 +55,18 @@ export class CertificateRotation {
   }
 
   /**
-   * To be called once at the start, before the identity is used: finishes what a crash has left unfinished. Throws a retryable
-   * AgentError when that cannot be done now; then `begin` tries again first.
+   * To be called at the start, before the identity is used: finishes what a crash has left unfinished. Throws a retryable
+   * AgentError when that cannot be done now, and may then be called again. Once it has resolved, it does nothing.
    */
   async load(): Promise<void> {
-    const { log } = this.#options
-    this.#record = await readJsonState({ path: this.#path, log, parse: parseRotationRecord, isVital: () => true })
-    const record = this.#record
-    if (record?.state === 'trial') await this.#resumeTrial(record)
-    else if (record !== undefined && isOver(record)) await this.#finish(record)
-    this.#isLoaded = true
+    await this.#turns.run(async () => {
+      if (!this.#isLoaded) await this.#load()
+    })
+  }
+
+  /** Before that, whether the identity in use is on trial is not known. */
+  get isLoaded(): boolean {
+    return this.#isLoaded
   }
 
   /** The last one, under way or over. */
@@ -76,22 +81,20 @@ export class CertificateRotation {
   }
 
   /**
-   * Gets a new certificate and puts it on trial, or finds that done: resolves when the next session is to use it. Where one
-   * of another id is on trial, an AgentError says so. On abort the signal's reason is thrown, and the same id can go on.
+   * Gets a new certificate and puts it on trial, or finds that done: resolves with whether it is another session's to use it
+   * from now on. Where one of another id is on trial, an AgentError says so. On abort the signal's reason is thrown, and
+   * the same id can go on.
    */
-  async begin(begin: RotationBegin, signal: AbortSignal): Promise<void> {
-    await this.#turns.run(async () => {
-      if (!this.#isLoaded) await this.load()
-      const known = this.#record
-      if (known?.id === begin.id && (isOver(known) || known.state === 'trial')) return
-      if (known?.state === 'trial') throw new AgentError('another rotation is on trial', { retryable: true })
-      const { id, certificateId: previousCertificateId, confirmSeconds } = begin
-      const base = { version: 1, id, at: this.#at(), previousCertificateId, confirmSeconds } as const
-      await this.#save({ ...base, state: 'under-way' })
-      const pending = await this.#requested(begin, signal)
-      await this.#save({ ...base, state: 'trial', certificateId: pending.certificateId, starts: 0 })
-      await this.#options.store.adopt({ ...pending, kind: 'rotation' }, begin.thingName)
+  async begin(begin: RotationBegin, signal: AbortSignal): Promise<boolean> {
+    const { promise: isTurn, resolve } = Promise.withResolvers<undefined>()
+    const begun = this.#turns.run(async () => {
+      resolve(undefined)
+      signal.throwIfAborted()
+      return await this.#begin(begin, signal)
     })
+    begun.catch(() => undefined) // also where nobody waits for it any more
+    await untilAborted(isTurn, signal) // another one may take as long as a job may
+    return await begun
   }
 
   /** The outcome of the rotation of this id, once it is durable; undefined where the last one is of another id. */
@@ -113,31 +116,81 @@ export class CertificateRotation {
     }
   }
 
-  /** The new identity is proven: the old one is removed. Afterwards, and without a trial, nothing happens. */
+  /** The new identity is proven: the old one is removed. Without a trial nothing happens. May be repeated where it throws. */
   async accept(): Promise<void> {
     await this.#turns.run(async () => {
+      if (this.#decided !== undefined) await this.#carryOut(this.#decided)
       const record = this.#record
       if (record?.state !== 'trial') return
       const { id, previousCertificateId, certificateId, confirmSeconds } = record
       const base = { version: 1, id, at: this.#at(), previousCertificateId, confirmSeconds } as const
-      const outcome = { ...base, certificateId, state: 'rotated' } as const
-      await this.#save(outcome)
-      await this.#finish(outcome)
+      await this.#decide({ ...base, certificateId, state: 'rotated' })
     })
   }
 
   /**
    * Gives up what is under way or on trial; resolves with whether the next session is to use the identity before. With an id,
-   * only a rotation of that id.
+   * only a rotation of that id. Nothing happens where it is accepted already. May be repeated where it throws.
    */
   async giveUp(reason: string, id?: string): Promise<boolean> {
+    if (!this.#isOpen(id)) return false // that of another id may take long
     return await this.#turns.run(async () => {
       const record = this.#record
-      if (record === undefined || isOver(record) || (id !== undefined && record.id !== id)) return false
-      const wasOnTrial = record.state === 'trial'
-      await this.#fail(record, reason)
-      return wasOnTrial
+      if (record === undefined || !this.#isOpen(id)) return false
+      if (this.#decided === undefined) await this.#fail(record, reason)
+      else await this.#carryOut(this.#decided)
+      return record.state === 'trial' && this.#record?.state === 'failed'
     })
+  }
+
+  #isOpen(id: string | undefined): boolean {
+    const record = this.#record
+    return record !== undefined && !isOver(record) && (id === undefined || record.id === id)
+  }
+
+  async #load(): Promise<void> {
+    const { log } = this.#options
+    const read = await readJsonState({ path: this.#path, log, parse: parseRotationRecord, isVital: () => true })
+    const record = read ?? (await this.#unrecorded())
+    this.#record = record
+    if (record?.state === 'trial') await this.#resumeTrial(record)
+    else if (record !== undefined && isOver(record)) await this.#finish(record)
+    this.#isLoaded = true
+  }
+
+  /** A damaged record is no reason to keep an identity for good that nobody has proven. */
+  async #unrecorded(): Promise<RotationRecord | undefined> {
+    const { store } = this.#options
+    const previous = await store.previous()
+    const current = await store.current()
+    if (previous === undefined || current === undefined || previous.id === current.id) return undefined
+    if ((await store.pending())?.kind === 'claim') return undefined
+    const [certificateId, previousCertificateId] = [current.certificateId, previous.certificateId]
+    const base = { version: 1, id: 'found without a record', at: this.#at(), previousCertificateId } as const
+    return { ...base, confirmSeconds: usualConfirmSeconds, state: 'trial', certificateId, starts: 0 }
+  }
+
+  async #begin(begin: RotationBegin, signal: AbortSignal): Promise<boolean> {
+    if (!this.#isLoaded) await this.#load()
+    if (this.#decided !== undefined) await this.#carryOut(this.#decided)
+    const known = this.#record
+    if (known?.id === begin.id && isOver(known)) return false
+    if (known?.state === 'trial') {
+      if ((await this.#options.store.current())?.certificateId === known.certificateId) {
+        if (known.id === begin.id) return false
+        throw new AgentError('another rotation is on trial', { retryable: true })
+      }
+      if (known.id === begin.id && (await this.#adoptHeld(known))) return true
+      await this.#fail(known, 'the new certificate could not be put to use')
+      if (known.id === begin.id) return false
+    }
+    const { id, certificateId: previousCertificateId, confirmSeconds } = begin
+    const base = { version: 1, id, at: this.#at(), previousCertificateId, confirmSeconds } as const
+    await this.#save({ ...base, state: 'under-way' })
+    const pending = await this.#requested(begin, signal)
+    await this.#save({ ...base, state: 'trial', certificateId: pending.certificateId, starts: 0 })
+    await this.#options.store.adopt({ ...pending, kind: 'rotation' }, begin.thingName)
+    return true
   }
 
   async #requested({ request }: RotationBegin, signal: AbortSignal): Promise<PendingCertificate> {
@@ -161,24 +214,41 @@ export class CertificateRotation {
       return
     }
     await this.#save({ ...record, starts })
-    const pending = await store.pending()
-    const isHeld = pending?.step === 'registered' && pending.certificateId === record.certificateId
-    if (isHeld && pending.thingName !== undefined) {
-      await store.adopt({ ...pending, kind: 'rotation' }, pending.thingName)
-      return
-    }
+    if (await this.#adoptHeld(record)) return
     if ((await store.current())?.certificateId === record.certificateId) return
     log.error('the new certificate is not there any more', { certificateId: record.certificateId })
     await this.#fail(record, 'the new certificate was lost before it was used')
+  }
+
+  /** Whether the certificate on trial was there to be put to use; that may be repeated. */
+  async #adoptHeld({ certificateId }: Extract<RotationRecord, { state: 'trial' }>): Promise<boolean> {
+    const { store } = this.#options
+    const pending = await store.pending()
+    if (pending?.step !== 'registered' || pending.certificateId !== certificateId) return false
+    if (pending.thingName === undefined) return false
+    await store.adopt({ ...pending, kind: 'rotation' }, pending.thingName)
+    return true
   }
 
   async #fail(record: RotationRecord, reason: string): Promise<void> {
     const { id, previousCertificateId, confirmSeconds } = record
     const orphanCertificateId = await this.#orphan(record)
     const base = { version: 1, id, at: this.#at(), previousCertificateId, confirmSeconds } as const
-    const outcome = { ...base, state: 'failed', reason: reason.slice(0, maxReason), orphanCertificateId } as const
-    await this.#save(outcome)
+    await this.#decide({ ...base, state: 'failed', reason: reason.slice(0, maxReason), orphanCertificateId })
+  }
+
+  /** Once it is on the disk, it stands, whatever becomes of the rest: a power cut would end in it, too. */
+  async #decide(outcome: RotationOutcome): Promise<void> {
+    await this.#write(outcome)
+    this.#decided = outcome
+    await this.#carryOut(outcome)
+  }
+
+  async #carryOut(outcome: RotationOutcome): Promise<void> {
     await this.#finish(outcome)
+    this.#decided = undefined
+    this.#record = outcome
+    for (const wake of this.#waiting) wake()
   }
 
   /** One that RegisterThing was asked for; any other is deleted by AWS IoT after an hour. */
@@ -191,15 +261,20 @@ export class CertificateRotation {
 
   async #finish({ state }: RotationOutcome): Promise<void> {
     const { store } = this.#options
-    if ((await store.pending())?.kind !== 'rotation' && (await store.previous()) === undefined) return
-    await store.settle(state === 'rotated' ? 'new' : 'previous')
-    await store.dropPending()
+    const pending = await store.pending()
+    const isOnTrial = (await store.previous()) !== undefined
+    if (pending?.kind === 'claim' && !isOnTrial) return
+    if (pending !== undefined || isOnTrial) await store.settle(state === 'rotated' ? 'new' : 'previous')
+    await store.dropPending() // also where a key alone is left of it
   }
 
   async #save(record: RotationRecord): Promise<void> {
-    await (this.#options.write ?? writeJsonState)(this.#path, record)
+    await this.#write(record)
     this.#record = record
-    if (isOver(record)) for (const wake of this.#waiting) wake()
+  }
+
+  async #write(record: RotationRecord): Promise<void> {
+    await (this.#options.write ?? writeJsonState)(this.#path, record)
   }
 
   get #path(): string {

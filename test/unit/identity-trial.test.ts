@@ -1,36 +1,56 @@
 import { expect, test } from 'vitest'
 
 import { tryIdentity, type IdentityEvidence } from '../../agent/identity-trial.ts'
+import type { RotationRecord } from '../../agent/identity/rotation-record.ts'
 import { AgentError } from '../../agent/lib/errors.ts'
 import { sleep } from '../../agent/lib/sleep.ts'
 import { RecordingLog } from '../support/recording-log.ts'
 
 class FakeRotation {
-  onTrial = true
+  isLoaded = true
   withinMs = 5_000
   readonly calls: string[] = []
-  acceptFailures = 0
+  failures = 0
+  record: RotationRecord | undefined = onTrial
 
   trial(): { readonly withinMs: number } | undefined {
-    return this.onTrial ? { withinMs: this.withinMs } : undefined
+    return this.record?.state === 'trial' ? { withinMs: this.withinMs } : undefined
   }
 
-  accept(): Promise<void> {
-    if (this.acceptFailures > 0) {
-      this.acceptFailures -= 1
-      return Promise.reject(new AgentError('the disk is full', { retryable: true }))
-    }
+  async load(): Promise<void> {
+    await this.#fail()
+    this.isLoaded = true
+  }
+
+  async accept(): Promise<void> {
+    await this.#fail()
     this.calls.push('accept')
-    this.onTrial = false
-    return Promise.resolve()
+    this.record = { ...onTrial, state: 'rotated' }
   }
 
-  giveUp(reason: string): Promise<boolean> {
+  async giveUp(reason: string): Promise<boolean> {
+    await this.#fail()
     this.calls.push(`give up: ${reason}`)
-    this.onTrial = false
-    return Promise.resolve(true)
+    this.record = { ...onTrial, state: 'failed', reason }
+    return true
+  }
+
+  async #fail(): Promise<void> {
+    await Promise.resolve()
+    this.failures -= 1
+    if (this.failures >= 0) throw new AgentError('the disk is full', { retryable: true })
   }
 }
+
+const id = 'a'.repeat(64)
+const base = { version: 1, id: 'job-1 1', at: '2026-11-28T00:00:00.000Z', confirmSeconds: 5 } as const
+const onTrial = {
+  ...base,
+  previousCertificateId: id,
+  certificateId: 'b'.repeat(64),
+  state: 'trial',
+  starts: 0,
+} as const
 
 const had = (): Promise<void> => Promise.resolve()
 const notHad = async (signal: AbortSignal): Promise<void> => {
@@ -76,14 +96,38 @@ test('decides nothing when the session ends before', async () => {
 
 test('records the acceptance again when the disk does not take it', async () => {
   const { rotation, run } = bench({})
-  rotation.acceptFailures = 1
+  rotation.failures = 1
   await run()
   expect(rotation.calls).toEqual(['accept'])
 })
 
 test('leaves an identity alone that is not on trial', async () => {
   const { rotation, run } = bench({})
-  rotation.onTrial = false
+  rotation.record = undefined
   await run()
   expect(rotation.calls).toEqual([])
+})
+
+test('goes back also where the disk does not take that at first, and says why it had to', async () => {
+  const { rotation, renewals, run } = bench({ connection: notHad }, 30)
+  rotation.failures = 1
+  await run()
+  expect(rotation.calls).toEqual(['give up: not proven within 0 s: without an answer of AWS IoT Core'])
+  expect(renewals).toEqual(['renew'])
+})
+
+test('has another session follow where it turns out that the identity was to be gone back from', async () => {
+  const { rotation, renewals, run } = bench({})
+  rotation.accept = () => rotation.giveUp('the job was withdrawn').then(() => undefined)
+  await run()
+  expect(renewals).toEqual(['renew'])
+})
+
+test('finds out whether the identity is on trial once the disk can be read, and begins a session with that', async () => {
+  const { rotation, renewals, run } = bench({})
+  Object.assign(rotation, { isLoaded: false, failures: 1 })
+  await run()
+  expect(rotation.isLoaded).toBe(true)
+  expect(rotation.calls).toEqual([])
+  expect(renewals).toEqual(['renew'])
 })

@@ -1,4 +1,5 @@
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -19,7 +20,8 @@ const never = new AbortController().signal
 interface Device {
   readonly store: IdentityStore
   readonly rotation: CertificateRotation
-  readonly begin: (id: string, signal?: AbortSignal) => Promise<void>
+  readonly begin: (id: string, signal?: AbortSignal) => Promise<boolean>
+  readonly loseRecord: () => Promise<void>
 }
 
 interface Bench extends AsyncDisposable {
@@ -27,14 +29,25 @@ interface Bench extends AsyncDisposable {
   readonly log: RecordingLog
   /** A start of the process; with `cutAt`, the power is cut at that change of the disk. */
   readonly start: (cutAt?: number) => Promise<Device>
+  readonly disk: Disk
+  /** How many files hold a private key. */
+  readonly privateKeys: () => Promise<number>
+}
+
+/** A disk that fails for a while, and no process that ends by that. */
+interface Disk {
+  /** Which change fails, counted from now, and how many after it do. */
+  failAt: number
+  failures: number
 }
 
 async function bench({ isSeed = false } = {}): Promise<Bench> {
   const folder = await tempFolder()
   const fleet = await FakeFleetProvisioning.create()
   const log = new RecordingLog()
+  const faults: Disk = { failAt: Infinity, failures: 0 }
   const start: Bench['start'] = async (cutAt = Infinity) => {
-    const disk = diskUntil(cutAt)
+    const disk = diskUntil(cutAt, faults)
     const store = openIdentityStore({ folder: folder.path, log, now: () => 0, files: disk })
     const write = (path: string, record: unknown): Promise<void> => disk.write(path, JSON.stringify(record))
     const rotation = new CertificateRotation({ folder: folder.path, store, log, now: () => 0, write })
@@ -42,7 +55,7 @@ async function bench({ isSeed = false } = {}): Promise<Bench> {
     const begin: Device['begin'] = async (id, signal = never) => {
       const provisioning = await fleet.connect(thingName)
       const backoff = { baseMs: 1, capMs: 2 }
-      await rotation.begin(
+      return await rotation.begin(
         {
           id,
           thingName,
@@ -54,14 +67,21 @@ async function bench({ isSeed = false } = {}): Promise<Bench> {
         signal,
       )
     }
-    return { store, rotation, begin }
+    const loseRecord = (): Promise<void> => rm(join(folder.path, 'rotation.json'))
+    return { store, rotation, begin, loseRecord }
   }
   const { store } = await start()
   if (!isSeed) {
     await store.adopt({ kind: 'claim', certificateId: oldId, ...(await oldPair()) }, thingName)
     await store.settle('new')
   }
-  return { fleet, log, start, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() }
+  const privateKeys = async (): Promise<number> => {
+    const names = await readdir(folder.path, { recursive: true, withFileTypes: true })
+    const files = names.filter((each) => each.isFile()).map((each) => realpath(join(each.parentPath, each.name)))
+    const texts = [...new Set(await Promise.all(files))].map((path) => readFile(path, 'utf8'))
+    return (await Promise.all(texts)).filter((text) => text.includes('PRIVATE KEY')).length
+  }
+  return { fleet, log, start, disk: faults, privateKeys, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() }
 }
 
 async function oldPair(): Promise<{ readonly certificate: string; readonly privateKey: string }> {
@@ -70,11 +90,15 @@ async function oldPair(): Promise<{ readonly certificate: string; readonly priva
 }
 
 /** Not synced, as nothing here needs it to be. */
-function diskUntil(cutAt: number): StoreFiles {
+function diskUntil(cutAt: number, faults: Disk): StoreFiles {
   let changes = 0
   const change = async (work: () => Promise<unknown>): Promise<void> => {
     changes += 1
     if (changes > cutAt) throw new Error('power cut')
+    faults.failAt -= 1
+    if (faults.failAt < 0 && faults.failAt >= -faults.failures) {
+      throw new AgentError('the disk is full', { retryable: true })
+    }
     await work()
   }
   return {
@@ -253,9 +277,108 @@ describe('the rotation of a certificate', () => {
           }
           expect(await store.previous()).toBeUndefined()
           expect(await store.pending()).toBeUndefined()
+          expect(await site.privateKeys()).toBe(current === undefined ? 0 : 1)
         },
       ),
       { numRuns: 60 },
     )
+  })
+
+  test('is ended whole once the disk takes it again, without a restart', async () => {
+    for (const isAccepted of [true, false]) {
+      for (let failAt = 0; failAt < 8; failAt += 1) {
+        await using site = await bench()
+        const { rotation, store, begin } = await site.start()
+        await begin('job-1')
+        Object.assign(site.disk, { failAt, failures: 1 })
+        const end = async (): Promise<void> => {
+          if (isAccepted) await rotation.accept()
+          else await rotation.giveUp('not proven')
+        }
+        await end().catch(() => undefined)
+        site.disk.failures = 0
+        if (rotation.trial() !== undefined) await end()
+        await begin('job-2')
+        await rotation.giveUp('not proven either')
+
+        const [first] = site.fleet.registered()
+        const kept = (await store.current())?.certificateId
+        expect(kept, `${isAccepted ? 'accepted' : 'given up'}, failed at ${failAt}`).toBe(isAccepted ? first : oldId)
+        expect(await store.previous()).toBeUndefined()
+      }
+    }
+  })
+
+  test('does not turn round what is decided and on the disk', async () => {
+    await using site = await bench()
+    const { rotation, store, begin } = await site.start()
+    await begin('job-1')
+    const [newId] = site.fleet.registered()
+    Object.assign(site.disk, { failAt: 1, failures: 1 })
+    await expect(rotation.accept()).rejects.toThrow('the disk is full')
+    expect(await rotation.giveUp('its time is over')).toBe(false)
+    expect(rotation.record).toMatchObject({ state: 'rotated' })
+    expect((await store.current())?.certificateId).toBe(newId)
+  })
+
+  test('leaves nothing under way that keeps the next one from its beginning, whenever the disk is full', async () => {
+    for (let failAt = 0; failAt < 20; failAt += 1) {
+      await using site = await bench()
+      const { rotation, store, begin } = await site.start()
+      Object.assign(site.disk, { failAt, failures: 12 })
+      const isBegun = await begin('job-1', AbortSignal.timeout(40)).catch(() => undefined)
+      if (isBegun === undefined) await rotation.giveUp('the disk is full', 'job-1').catch(() => undefined)
+      else await rotation.accept().catch(() => undefined)
+      site.disk.failures = 0
+      if (isBegun === undefined) {
+        expect(await begin('job-2'), `full from ${failAt} on`).toBe(true)
+        expect(rotation.trial()).toBeDefined()
+        expect((await store.previous())?.certificateId).toBe(oldId)
+      }
+    }
+  })
+
+  test('is put on trial by a repetition where the disk was full for that', async () => {
+    for (let failAt = 0; failAt < 14; failAt += 1) {
+      await using site = await bench()
+      const { rotation, store, begin } = await site.start()
+      Object.assign(site.disk, { failAt, failures: 1 })
+      const isBegun = await begin('job-1').catch(() => false)
+      expect((await begin('job-1')) || isBegun, `full at ${failAt}`).toBe(true)
+      expect((await store.current())?.certificateId).toBe(site.fleet.registered()[0])
+      await rotation.accept()
+    }
+  })
+
+  test('waits for no other longer than its caller does', async () => {
+    await using site = await bench()
+    const { begin, rotation } = await site.start()
+    const end = new AbortController()
+    site.fleet.rejections.push(...Array.from({ length: 1_000 }, () => new FakeRejection(503, 'ServiceUnavailable')))
+    const first = begin('job-1', end.signal)
+    await expect(begin('automatic', AbortSignal.timeout(20))).rejects.toThrow('timeout')
+    expect(await rotation.giveUp('its time is over', 'automatic')).toBe(false)
+    end.abort(new Error('stop'))
+    await expect(first).rejects.toThrow('stop')
+  })
+
+  test('tries the certificate whose registration failed at AWS IoT, as nobody knows how far it came', async () => {
+    await using site = await bench()
+    site.fleet.failures.push(new FakeRejection(500, 'InternalError'))
+    const { rotation, begin } = await site.start()
+    await begin('job-1')
+    expect(site.fleet.registered()).toHaveLength(1)
+    expect(rotation.trial()).toBeDefined()
+  })
+
+  test('is on trial also where its record was lost meanwhile', async () => {
+    await using site = await bench()
+    const before = await site.start()
+    await before.begin('job-1')
+    await before.loseRecord()
+    const { rotation, store } = await site.start()
+    expect(rotation.trial()).toBeDefined()
+    await rotation.giveUp('not proven')
+    expect((await store.current())?.certificateId).toBe(oldId)
   })
 })

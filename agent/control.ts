@@ -119,10 +119,10 @@ function rotationWorkers(
   const { rotateBeforeDays } = generations.config.provisioning ?? {}
   if (rotateBeforeDays === undefined) return []
   const { rotation } = identities
-  const notAfterMs = async (): Promise<number> => (await session.identity.load()).notAfterMs
+  const validity = async (): ReturnType<typeof session.identity.load> => await session.identity.load()
   const cloudNow = (): number => session.clock.now()
   const own = log.child({ worker: 'rotation' })
-  return [createRotationWorker({ rotation, actions, rotateBeforeDays, notAfterMs, cloudNow, log: own })]
+  return [createRotationWorker({ rotation, actions, rotateBeforeDays, validity, cloudNow, log: own })]
 }
 
 /** The shipped template of the rotation is named after the one of the claim. */

@@ -41,7 +41,9 @@ export const provisioningSection = z
         'Whether the claim is deleted once the identity is proven. It cannot be provisioned by claim again then.',
       ),
     rotationTemplate: templateName.optional().describe('Of the rotation. Default: that of the claim and -rotation.'),
-    rotateBeforeDays: day.optional().describe('Rotate the certificate that long before it ends. Default: by job only.'),
+    rotateBeforeDays: day
+      .optional()
+      .describe('Rotate the certificate that long before it ends, or at half of its life. Default: by job only.'),
   })
   .optional()
   .describe(

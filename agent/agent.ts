@@ -47,7 +47,7 @@ interface SessionRun {
 
 /**
  * Runs the agent until `signal` aborts, then ends everything and resolves. Needs no network and no identity to start.
- * A changed configuration that leaves device, identity, endpoints, role, jobs, network and paths alone replaces the workers that it is for; any other
+ * A changed configuration that leaves device, identity, endpoints, role, jobs, network, provisioning and paths alone replaces the workers that it is for; any other
  * replaces the session with them, and the one before is taken up again when the new one cannot even start. Rejects when
  * folders, lock or socket cannot be had, or when workers do not end at a reload.
  */

@@ -258,6 +258,15 @@ function isSameSession(one: Config, other: Config): boolean {
   return isDeepStrictEqual(sessionPart(one), sessionPart(other))
 }
 
-function sessionPart({ device, identity, endpoints, role, jobs, network, paths }: Config): Partial<Config> {
-  return { device, identity, endpoints, role, jobs, network, paths }
+function sessionPart({
+  device,
+  identity,
+  endpoints,
+  role,
+  jobs,
+  network,
+  paths,
+  provisioning,
+}: Config): Partial<Config> {
+  return { device, identity, endpoints, role, jobs, network, paths, provisioning }
 }

@@ -74,6 +74,15 @@ describe.skipIf(lacksBroker)('a rotation by a job', { timeout: 120_000 }, () => 
     },
   )
 
+  test.concurrent('is there once a job has configured it', async () => {
+    await using dock = await createJobsSite()
+    await dock.startConnected()
+    dock.createJob('job-1', { operation: 'configure', patch: { provisioning: {} } })
+    expect((await dock.ended('job-1')).status).toBe('SUCCEEDED')
+    dock.createJob('job-2', rotate)
+    expect((await dock.ended('job-2')).status).toBe('SUCCEEDED')
+  })
+
   test.concurrent('is refused by the hook for another thing than its own, and nothing changes', async () => {
     await using dock = await site()
     const { cloud } = dock

@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 
 import { createProvisioner } from '../claim-provisioner.ts'
 import { identityFolderIn, readUnprovisioned } from '../config/base-document.ts'
-import type { UnprovisionedConfig } from '../config/config-schema.ts'
+import type { ProvisioningConfig, UnprovisionedConfig } from '../config/config-schema.ts'
 import { parseUnprovisioned, readConfigDocument } from '../config/load-config.ts'
 import type { KeyPair } from '../identity/fleet-provisioning.ts'
 import { openIdentityStore } from '../identity/identity-store.ts'
@@ -16,7 +16,7 @@ import { createSessionClock } from '../session-clock.ts'
 import { lockState, makeFolders } from '../state-folders.ts'
 import { createWayToCloud } from '../way-to-cloud.ts'
 import type { CommandContext } from './command-context.ts'
-import { becomeOwner } from './folder-owner.ts'
+import { asOwner, becomeOwner } from './folder-owner.ts'
 import { readArchive, type ArchiveContents } from './provisioning-archive.ts'
 
 export interface ProvisionOptions {
@@ -43,14 +43,19 @@ export async function provision(options: ProvisionOptions, context: CommandConte
       hint: 'give --certificate and --private-key, an --archive with them or with a claim, or --claim',
     })
   }
-  await takeConfig(options.configFile, archive['config.json'], context)
-  const config = parseUnprovisioned(await readConfigDocument(options.configFile), options.configFile)
+  // nothing is changed before all of it is known to be good
+  const config = await configOf(options.configFile, archive['config.json'])
+  const claimTarget = claim === undefined ? undefined : sectionOf(config)
   const thingName = device === undefined ? undefined : thingNameFor(options, archive, config)
   const log = createLog({ level: 'info', sinks: [streamSink(context.stderr)] })
-  await becomeOwner(config.paths.state)
-  await makeFolders(config.paths, log)
-  await using _ = await lockState(config.paths.state, log)
-  if (claim !== undefined) await keepClaim(config, claim, context)
+  const { paths } = config
+  await using _ = await asOwner(paths.state, async () => {
+    await makeFolders(paths, log)
+    return await lockState(paths.state, log)
+  })
+  await takeConfig(options.configFile, archive['config.json'], context)
+  await becomeOwner(paths.state)
+  if (claim !== undefined && claimTarget !== undefined) await keepClaim(claimTarget, claim, context)
   if (device !== undefined && thingName !== undefined) await keepDevice({ config, log, thingName }, device, context)
   if (options.claim === true) await provisionNow(options.configFile, log, context)
 }
@@ -89,10 +94,14 @@ function thingNameFor(options: ProvisionOptions, archive: ArchiveContents, confi
   )
 }
 
+async function configOf(file: string, text: string | undefined): Promise<UnprovisionedConfig> {
+  if (text === undefined) return parseUnprovisioned(await readConfigDocument(file), file)
+  return parseUnprovisioned(parseJson(text), 'config.json in the archive')
+}
+
 /** The one before is kept beside it. */
 async function takeConfig(file: string, text: string | undefined, { stdout }: CommandContext): Promise<void> {
   if (text === undefined) return
-  parseUnprovisioned(parseJson(text), 'config.json in the archive')
   const before = await readFile(file, 'utf8').catch(() => undefined)
   if (before === text) return
   if (before !== undefined) await copyFile(file, `${file}.before`)
@@ -109,13 +118,16 @@ function parseJson(text: string): unknown {
   }
 }
 
+function sectionOf({ provisioning }: UnprovisionedConfig): ProvisioningConfig {
+  if (provisioning !== undefined) return provisioning
+  throw new AgentError('the configuration has no section "provisioning" for a claim')
+}
+
 async function keepClaim(
-  { provisioning }: UnprovisionedConfig,
+  { claimCertificate, claimPrivateKey }: ProvisioningConfig,
   claim: KeyPair,
   { stdout }: CommandContext,
 ): Promise<void> {
-  if (provisioning === undefined) throw new AgentError('the configuration has no section "provisioning" for a claim')
-  const { claimCertificate, claimPrivateKey } = provisioning
   await writeFileAtomic(claimPrivateKey, claim.privateKey, { mode: 0o600 })
   await writeFileAtomic(claimCertificate, claim.certificate, { mode: 0o600 })
   stdout.write(`the claim is in ${dirname(claimCertificate)}\n`)

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process'
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { open, readdir, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 
@@ -56,12 +57,25 @@ function isPlain(member: string): boolean {
 function folderArchive(path: string): Archive {
   return {
     list: () => readdir(path),
-    read: async (member) => {
-      const file = join(path, member)
-      const { size } = await stat(file)
-      if (size > maxFileBytes) throw new AgentError(`${file} is larger than ${maxFileBytes} bytes`)
-      return await readFile(file, 'utf8')
-    },
+    read: (member) => readPlainFile(join(path, member)),
+  }
+}
+
+/** On a stick there may be a link to what only root may read, or a pipe that nobody writes to. */
+async function readPlainFile(path: string): Promise<string> {
+  try {
+    await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    const found = await file.stat()
+    if (!found.isFile()) throw new AgentError(`${path} is no file`)
+    if (found.size > maxFileBytes) throw new AgentError(`${path} is larger than ${maxFileBytes} bytes`)
+    return await file.readFile('utf8')
+  } catch (cause) {
+    if (cause instanceof AgentError) throw cause
+    const code = errorCode(cause) ?? 'unknown error'
+    throw new AgentError(code === 'ELOOP' ? `${path} is a link` : `${path} cannot be read (${code})`, {
+      hint: 'put the file itself there',
+      cause,
+    })
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 
@@ -142,6 +142,31 @@ describe('panorama-agent provision', () => {
     const tar = ['--create', '--gzip', '--absolute-names', '--file', archive, '--directory', join(site.folder, 'stick')]
     await runCommand('tar', [...tar, '../thing-name', join(site.folder, 'stick', 'certificate.pem')])
     await expect(site.provision({ archive })).rejects.toThrow('there is nothing to provision with')
+  })
+
+  test('follows no link in a folder, and waits for no pipe', async () => {
+    await using site = await bench()
+    const stick = await site.stick(filesOf(0))
+    const secret = join(site.folder, 'secret')
+    await writeFile(secret, 'what only root may read')
+    await symlink(secret, join(stick, 'thing-name'))
+    await expect(site.provision({ archive: stick })).rejects.toThrow('thing-name is a link')
+    await rm(join(stick, 'thing-name'))
+    await runCommand('mkfifo', [join(stick, 'thing-name')])
+    await expect(site.provision({ archive: stick })).rejects.toThrow('thing-name is no file')
+  })
+
+  test.each([
+    ['an agent runs', { 'thing-name': 'dock-1' }, 'another agent works on'],
+    ['the thing is not named', {}, 'the thing of the certificate is not named'],
+  ])('leaves the configuration as it is where %s', async (_, files, message) => {
+    await using site = await bench()
+    const before = await readFile(site.configFile, 'utf8')
+    const stick = await site.stick({ ...filesOf(0), ...files, 'config.json': before.replace('us-west-2', 'eu-west-1') })
+    const lock = message.startsWith('another') ? await lockFile(join(site.folder, 'state', 'lock')) : undefined
+    await using __ = lock === 'taken' ? undefined : lock
+    await expect(site.provision({ archive: stick })).rejects.toThrow(message)
+    expect(await readFile(site.configFile, 'utf8')).toBe(before)
   })
 
   test('refuses while an agent runs, and what is not there', async () => {

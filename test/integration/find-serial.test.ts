@@ -53,6 +53,14 @@ test('takes none that a whole series of boards has', async () => {
     'FFFFFFFF',
     'xxxx-xxxx',
     'Not Specified',
+    'Not Defined',
+    'NotAvailable',
+    'Unspecified',
+    'Undefined',
+    'No Serial',
+    'Type2 - Board Serial Number',
+    'BSN12345678901234567',
+    'System Product Name',
   ]
   for (const text of [...placeholders, 'System Serial Number', 'None', 'N/A', '', '1', '0123456789', 'O.E.M.']) {
     expect(await serialOf({ [product]: `${text}\n` }), text).toBe(derived)

@@ -120,9 +120,10 @@ function rotationWorkers(
   if (rotateBeforeDays === undefined) return []
   const { rotation } = identities
   const validity = async (): ReturnType<typeof session.identity.load> => await session.identity.load()
+  const isUndisturbed = (): boolean => generations.status().configuration?.state !== 'trial'
   const cloudNow = (): number => session.clock.now()
   const own = log.child({ worker: 'rotation' })
-  return [createRotationWorker({ rotation, actions, rotateBeforeDays, validity, cloudNow, log: own })]
+  return [createRotationWorker({ rotation, actions, rotateBeforeDays, validity, isUndisturbed, cloudNow, log: own })]
 }
 
 /** The shipped template of the rotation is named after the one of the claim. */

@@ -61,9 +61,13 @@ export async function tryIdentity(options: IdentityTrialOptions, signal: AbortSi
   const text = 'the trial of the new certificate cannot be ended'
   await repeated({ log, text }, signal, () => decide(options, trial, signal))
   const { record } = rotation
-  if (record?.state === 'rotated') log.info('the new certificate is proven: the one before is not used any more')
+  if (record?.state === 'rotated') {
+    const { certificateId, previousCertificateId: deactivate } = record
+    log.info('the new certificate is proven: the one before is not used any more', { certificateId, deactivate })
+  }
   if (record?.state !== 'failed') return
-  log.error('the new certificate is given up: the one before is used again', { reason: record.reason })
+  const { reason, orphanCertificateId: orphan } = record
+  log.error('the new certificate is given up: the one before is used again', { reason, orphan })
   renewSession()
 }
 

@@ -12,12 +12,16 @@ export interface RotationWorkerOptions {
   readonly rotateBeforeDays: number
   /** Of the certificate in use, in milliseconds since 1970. */
   readonly validity: () => Promise<{ readonly notBeforeMs: number; readonly notAfterMs: number }>
+  /** Whether nothing else is on trial, which would be taken for what is at fault, or the other way round. */
+  readonly isUndisturbed: () => boolean
   readonly cloudNow: () => number
   readonly log: Log
 }
 
 const dayMs = 86_400_000
 const lookEveryMs = dayMs / 2
+/** A session may begin on a whole fleet at once, and with a trial. */
+const settleMs = 600_000
 const rotateWithinMs = 900_000
 /** Between two looks at least, by their jitter. */
 const shortestRestMs = lookEveryMs / 2
@@ -30,16 +34,20 @@ const longestRestMs = 7 * dayMs
  * sessions there are meanwhile.
  */
 export function createRotationWorker(options: RotationWorkerOptions): Worker {
-  const { rotation, actions, cloudNow, log } = options
+  const { rotation, actions, isUndisturbed, cloudNow, log } = options
   const failures = new FailureLog(log)
+  let isFirst = true
   return new Worker({
     name: 'rotation',
     log,
     stepMs: rotateWithinMs * 2,
     runPass: async ({ signal }) => {
-      const nextInMs = jittered(lookEveryMs, 0.5)
+      const mayBegin = !isFirst && isUndisturbed()
+      isFirst = false
       const known = rotation.record
       const isUnderWay = known !== undefined && !isOver(known) && known.id.startsWith(prefix)
+      if (!isUnderWay && !mayBegin) return { nextInMs: jittered(settleMs, 0.5) }
+      const nextInMs = jittered(lookEveryMs, 0.5)
       if (!isUnderWay && !(await isDue(options, known))) return { nextInMs }
       const id = isUnderWay ? known.id : `${prefix}${new Date(cloudNow()).toISOString()}`
       log.info('the certificate is rotated before it ends', { id })
@@ -48,7 +56,7 @@ export function createRotationWorker(options: RotationWorkerOptions): Worker {
         return { nextInMs }
       } catch (fault) {
         if (signal.aborted) throw fault
-        failures.failed('the certificate is not rotated', fault)
+        failures.failed('the certificate is not rotated', fault, orphanOf(rotation.record))
         return { nextInMs, fault }
       }
     },
@@ -68,6 +76,11 @@ async function isDue(
   const sinceMs = now - Date.parse(last.at)
   const restMs = last.orphanCertificateId === undefined ? 0 : Math.min(longestRestMs, leftMs / 8)
   return sinceMs < 0 || sinceMs >= Math.max(shortestRestMs, restMs) // a clock that was wrong must not stop it
+}
+
+function orphanOf(record: RotationRecord | undefined): { readonly orphan?: string } {
+  const orphan = record?.state === 'failed' ? record.orphanCertificateId : undefined
+  return orphan === undefined ? {} : { orphan }
 }
 
 const prefix = 'automatic '

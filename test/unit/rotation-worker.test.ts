@@ -20,13 +20,20 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
+const firstLookMs = 900_000
+
 interface Certificate {
   readonly ageDays: number
   readonly leftDays: number
+  readonly isUndisturbed?: () => boolean
 }
 
 /** Of an appliance that rotates 30 days before the end; what `fault` is, each rotation ends with. */
-function appliance({ ageDays, leftDays }: Certificate, record?: RotationRecord, fault?: AgentError) {
+function appliance(
+  { ageDays, leftDays, isUndisturbed = () => true }: Certificate,
+  record?: RotationRecord,
+  fault?: AgentError,
+) {
   const begun: { readonly id: string; readonly hours: number }[] = []
   const givenUp: string[] = []
   const log = new RecordingLog()
@@ -47,6 +54,7 @@ function appliance({ ageDays, leftDays }: Certificate, record?: RotationRecord, 
       },
     },
     rotateBeforeDays: 30,
+    isUndisturbed,
     validity: () => Promise.resolve({ notBeforeMs: nowMs - ageDays * dayMs, notAfterMs: nowMs + leftDays * dayMs }),
     cloudNow: () => nowMs + performance.now() - startMs,
     log,
@@ -70,7 +78,7 @@ test('rotates a certificate that ends soon, and none that does not', async () =>
   const late = appliance({ ageDays: 300, leftDays: 40 })
   await using _ = running(soon.worker)
   await using __ = running(late.worker)
-  await vi.advanceTimersByTimeAsync(1)
+  await vi.advanceTimersByTimeAsync(firstLookMs)
   expect(soon.begun).toHaveLength(1)
   expect(late.begun).toHaveLength(0)
 })
@@ -87,7 +95,7 @@ test('leaves a young certificate alone whose end is near from its beginning, or 
   const old = appliance({ ageDays: 11, leftDays: 10 })
   await using _ = running(young.worker)
   await using __ = running(old.worker)
-  await vi.advanceTimersByTimeAsync(1)
+  await vi.advanceTimersByTimeAsync(firstLookMs)
   expect(young.begun).toHaveLength(0)
   expect(old.begun).toHaveLength(1)
 })
@@ -98,7 +106,7 @@ test.each([true, false])(
     const fault = new AgentError('the template has given it to another thing', { retryable: !mends })
     const { worker, begun, givenUp, log } = appliance({ ageDays: 300, leftDays: 29 }, undefined, fault)
     await using _ = running(worker)
-    await vi.advanceTimersByTimeAsync(2 * dayMs)
+    await vi.advanceTimersByTimeAsync(2 * dayMs + firstLookMs)
     expect(begun.map(({ hours }) => hours)).toEqual([0, 12, 24, 36, 48])
     expect(givenUp).toHaveLength(5)
     expect(worker.health().state).toBe('failing')
@@ -109,7 +117,7 @@ test.each([true, false])(
 test('begins no other in the session that follows a failure, but at the next look', async () => {
   const { worker, begun } = appliance({ ageDays: 300, leftDays: 29 }, failed(hourMs))
   await using _ = running(worker)
-  await vi.advanceTimersByTimeAsync(dayMs)
+  await vi.advanceTimersByTimeAsync(dayMs + firstLookMs)
   expect(begun.map(({ hours }) => hours)).toEqual([12, 24])
 })
 
@@ -118,7 +126,7 @@ test('waits for a week after a failure that left a certificate behind, or less w
   const short = appliance({ ageDays: 300, leftDays: 8 }, failed(0, id))
   await using _ = running(long.worker)
   await using __ = running(short.worker)
-  await vi.advanceTimersByTimeAsync(3 * dayMs)
+  await vi.advanceTimersByTimeAsync(3 * dayMs + firstLookMs)
   expect(long.begun).toHaveLength(0)
   expect(short.begun.map(({ hours }) => hours)[0]).toBe(24)
 })

@@ -153,7 +153,7 @@ class ClaimRun implements AsyncDisposable {
     try {
       await this.#registered(pending, await this.#ask(connection, pending, target))
     } catch (error) {
-      if (isTokenRefused(error)) await this.#beginAnew(error)
+      if (isTokenRefused(error)) await this.#beginAnew(pending, error)
       else {
         if (hadNoEffect(error)) await store.savePending(pending)
         throw error
@@ -175,7 +175,7 @@ class ClaimRun implements AsyncDisposable {
       if (!isTokenRefused(error)) throw error
       await this.#hangUp()
       if (await this.#isTakenInTime(pending, expectedThing)) await this.#registered(pending, expectedThing)
-      else await this.#beginAnew(error)
+      else await this.#beginAnew(pending, error)
     }
   }
 
@@ -233,9 +233,12 @@ class ClaimRun implements AsyncDisposable {
     await this.#options.store.savePending({ ...pending, step: 'registered', thingName })
   }
 
-  async #beginAnew(error: unknown): Promise<void> {
+  async #beginAnew({ certificateId, isAsked }: PendingCertificate, error: unknown): Promise<void> {
+    // the template may have made another thing of it than the configuration expects
+    const orphan = isAsked === true ? { orphan: certificateId } : {}
     this.#options.log.warn('AWS IoT does not take the ownership token any more: a new certificate is asked for', {
       error,
+      ...orphan,
     })
     await this.#options.store.dropPending()
   }

@@ -155,7 +155,7 @@ class FolderIdentityStore implements IdentityStore {
 
   async #removeUnused(): Promise<void> {
     const used = await linkedName(this.#path('current'))
-    const names = await readdir(this.#path('versions')).catch(() => [])
+    const names = await namesIn(this.#path('versions'))
     for (const each of names) if (each !== used) await this.#files.remove(this.#path('versions', each))
     await removeUnfinished(this.#options.folder)
   }
@@ -177,6 +177,14 @@ class FolderIdentityStore implements IdentityStore {
   #path(...names: readonly string[]): string {
     return join(this.#options.folder, ...names)
   }
+}
+
+/** None where there is no such folder. */
+async function namesIn(folder: string): Promise<readonly string[]> {
+  return await readdir(folder).catch((cause: unknown) => {
+    if (errorCode(cause) === 'ENOENT') return []
+    throw new AgentError(`${folder} cannot be read at the moment`, { retryable: true, cause }) // or old keys would stay
+  })
 }
 
 /** The name that a link leads to; undefined without a link. */

@@ -223,6 +223,17 @@ describe('what AWS IoT refuses', () => {
   })
 })
 
+test('a certificate that a lost answer may have given to a thing of another name is named', async () => {
+  await using site = await bench()
+  site.fleet.thingNameOf = () => 'panorama_other'
+  site.fleet.lostAnswers.add('register')
+  await expect(site.attempt()).rejects.toThrow('register got no answer')
+  expect(await site.attempt()).toMatchObject({ thingName: 'panorama_other' })
+  const [orphan] = site.fleet.registered()
+  const warned = site.log.entries.filter(({ level }) => level === 'warn')
+  expect(warned.map(({ fields }) => fields['orphan'])).toEqual([orphan])
+})
+
 describe('the proof', () => {
   test('waits until AWS IoT knows the certificate everywhere', async () => {
     await using site = await bench()

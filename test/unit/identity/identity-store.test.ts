@@ -283,3 +283,9 @@ function pem(index: number): Pick<NewIdentity, 'certificate' | 'privateKey'> {
   const { certificate, privateKey } = identity(index)
   return { certificate, privateKey }
 }
+
+test('a trial is not ended before the identities that nobody uses any more are known', async () => {
+  await using folder = await tempFolder()
+  await symlink('versions', join(folder.path, 'versions')) // as unreadable as without descriptors, also for root
+  await expect(storeIn(folder.path).settle('new')).rejects.toThrow('versions cannot be read at the moment')
+})

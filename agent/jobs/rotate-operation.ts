@@ -1,6 +1,6 @@
 import { DeadlineError } from '../lib/errors.ts'
 import type { OperationOf } from './job-document.ts'
-import { WithdrawnError, type OperationOutcome, type RunningJob } from './running-job.ts'
+import { failedBy, WithdrawnError, type OperationOutcome, type RunningJob } from './running-job.ts'
 
 /**
  * Rotates the device certificate and waits for what comes of the trial of the new one, also over a restart. A job that
@@ -24,7 +24,10 @@ export async function rotateCertificate(
     return { status: 'FAILED', details: { reason: outcome.reason, orphanCertificateId: outcome.orphanCertificateId } }
   } catch (error) {
     if (!isStop(signal)) await actions.rotation.giveUp(id, reasonOf(signal, error))
-    throw error
+    const outcome = signal.aborted ? undefined : await actions.rotation.settled(id, signal).catch(() => undefined)
+    if (outcome?.kind !== 'failed' || outcome.orphanCertificateId === undefined) throw error
+    const { status, details } = failedBy(error)
+    return { status, details: { ...details, orphanCertificateId: outcome.orphanCertificateId } }
   }
 }
 

@@ -246,6 +246,20 @@ test('fails a rotation whose certificate was given up, and names the orphan', as
   expect(appliance.service.details(key)).toMatchObject({ reason: 'not proven', orphanCertificateId: 'orphan' })
 })
 
+test('names the orphan also where a rotation fails before its trial', async () => {
+  await using appliance = await JobsAppliance.open()
+  appliance.actions.rotation = {
+    ...appliance.actions.rotation,
+    begin: () => Promise.reject(new AgentError('the template has given it to another thing', { hint: 'mend it' })),
+    settled: () => Promise.resolve({ kind: 'failed', reason: 'the same', orphanCertificateId: 'orphan' }),
+  }
+  const key = appliance.service.queue('job-1', document('rotate-certificate'))
+  appliance.start()
+  expect(await appliance.ended(key)).toBe('FAILED')
+  const reason = 'the template has given it to another thing'
+  expect(appliance.service.details(key)).toMatchObject({ reason, hint: 'mend it', orphanCertificateId: 'orphan' })
+})
+
 test('goes on with a rotation after the session was replaced, and does not give it up meanwhile', async () => {
   await using appliance = await JobsAppliance.open()
   const { rotation } = appliance.actions

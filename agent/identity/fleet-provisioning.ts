@@ -23,7 +23,7 @@ export interface RegisteredThing {
 /**
  * One MQTT connection for AWS IoT fleet provisioning ("Device provisioning MQTT API"). One call at a time: its answers
  * name no request. Every call has a deadline of its own. What AWS IoT refuses is thrown as an AgentError with
- * `statusCode` and `errorCode`, see `rejectionOf`, and has had no effect, see `hadNoEffect`; of any other failure that is not known. On abort
+ * `statusCode` and `errorCode`, and has had no effect where `hadNoEffect` says so; of any other failure that is not known. On abort
  * a call rejects with the signal's reason. Disposing ends the connection.
  */
 export interface FleetProvisioning extends AsyncDisposable {
@@ -39,7 +39,7 @@ export interface Rejection {
 }
 
 /** What AWS IoT refused with; undefined for every other failure. */
-export function rejectionOf(error: unknown): Rejection | undefined {
+function rejectionOf(error: unknown): Rejection | undefined {
   if (!(error instanceof AgentError) || !('statusCode' in error) || !('errorCode' in error)) return undefined
   const { statusCode, errorCode } = error
   return typeof statusCode === 'number' && typeof errorCode === 'string' ? { statusCode, errorCode } : undefined

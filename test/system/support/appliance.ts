@@ -21,6 +21,8 @@ export interface ApplianceOptions {
   readonly config?: (cloud: Cloud) => Readonly<Record<string, unknown>>
   /** Drop-ins of the agent's unit, by name. */
   readonly dropIns?: Readonly<Record<string, string>>
+  /** Puts into the image what the identity comes of, and answers the id of that certificate. Default: an identity. */
+  readonly identity?: (image: string) => Promise<string>
   /** Changes the image before the first boot. */
   readonly prepare?: (image: string) => Promise<void>
 }
@@ -38,6 +40,7 @@ export const paths = {
   camera: `/run/panorama-agent/cameras/${cameraName}.json`,
   logs: '/opt/aws/panorama/logs',
 }
+const identityFolder = '/etc/panorama-agent/identity'
 const secretId = `panorama/shared/${cameraName}`
 
 const prefix = 'model/'
@@ -47,7 +50,7 @@ export class Appliance implements AsyncDisposable {
   readonly cloud: Cloud
   readonly container: Container
   readonly unit: ServiceUnit
-  /** Of its identity. */
+  /** Of what is in the image: its identity. */
   readonly certificateId: string
   readonly config: Readonly<Record<string, unknown>>
   readonly #owned: AsyncDisposableStack
@@ -66,7 +69,13 @@ export class Appliance implements AsyncDisposable {
   }
 
   /** Makes it from the image; it was never booted. */
-  static async make({ cloud: given, config, dropIns = {}, prepare }: ApplianceOptions = {}): Promise<Appliance> {
+  static async make({
+    cloud: given,
+    config,
+    dropIns = {},
+    identity,
+    prepare,
+  }: ApplianceOptions = {}): Promise<Appliance> {
     await using resources = new AsyncDisposableStack()
     const cloud = given ?? resources.use(await startCloud())
     const folder = await mkdtemp(join(tmpdir(), `${ownedPrefix}${process.pid}-`))
@@ -76,7 +85,8 @@ export class Appliance implements AsyncDisposable {
     await copyTree(inject('image'), root)
     const container = resources.use(await Container.make({ root, name }))
     const full = { ...baseConfig(cloud), ...config?.(cloud) }
-    const certificateId = await furnish(root, cloud, full)
+    await furnish(root, cloud, full)
+    const certificateId = await (identity ?? ((image) => giveIdentity(image, cloud)))(root)
     for (const [file, text] of Object.entries(dropIns)) await writeDropIn(root, file, text)
     await prepare?.(root)
     return new Appliance({ cloud, container, certificateId, config: full }, resources.move())
@@ -128,8 +138,8 @@ export class Appliance implements AsyncDisposable {
   }
 
   /** Creates the secret of the camera, or rotates it. */
-  setPassword(password: string): void {
-    const document = JSON.stringify({ username: 'viewer', password, streamUrl: 'rtsp://dock-1.example:554/1' })
+  setPassword(password: string, streamUrl = 'rtsp://dock-1.example:554/1'): void {
+    const document = JSON.stringify({ username: 'viewer', password, streamUrl })
     if (this.#hasSecret) this.cloud.secrets.rotateSecret(secretId, document)
     else this.cloud.secrets.createSecret(secretId, document)
     this.#hasSecret = true
@@ -176,6 +186,11 @@ export function cameraConfig(): { readonly name: string; readonly secretId: stri
   return { name: cameraName, secretId, probe: false } // there is no camera
 }
 
+/** The artifact that `publish` puts files into, as `artifacts[]` has it. */
+export function artifactConfig({ names }: Cloud): Readonly<Record<string, unknown>> {
+  return { name: artifactName, accessPoint: names.accessPointArn, prefix, pollSeconds: 10 }
+}
+
 /** Everything that the agent has to do is done. */
 export function isWell({ credentials, artifacts, cameras, logs }: StatusDocument): boolean {
   return [...credentials, ...artifacts, ...cameras, logs].every(({ state }) => state === 'ok')
@@ -190,35 +205,37 @@ async function writeDropIn(root: string, name: string, text: string): Promise<vo
 
 function baseConfig(cloud: Cloud): Readonly<Record<string, unknown>> {
   const { endpoints, names, region } = cloud
-  const identity = '/etc/panorama-agent/identity'
   return {
     device: { thingName, region },
     identity: {
-      certificate: `${identity}/certificate.pem`,
-      privateKey: `${identity}/private.key`,
-      rootCa: `${identity}/root-ca.pem`,
+      certificate: `${identityFolder}/certificate.pem`,
+      privateKey: `${identityFolder}/private.key`,
+      rootCa: `${identityFolder}/root-ca.pem`,
     },
     endpoints: { ...endpoints },
     role: { alias: names.roleAlias },
-    artifacts: [{ name: artifactName, accessPoint: names.accessPointArn, prefix, pollSeconds: 10 }],
+    artifacts: [artifactConfig(cloud)],
     cameras: { refreshSeconds: 30, streams: [cameraConfig()] },
     logs: { flushSeconds: 1, sources: [{ kind: 'file', path: `${paths.logs}/*.log` }] },
   }
 }
 
-/** Identity, configuration and log folder, owned and closed as an image has them. Answers the id of the certificate. */
-async function furnish(root: string, cloud: Cloud, config: Readonly<Record<string, unknown>>): Promise<string> {
-  const made = await cloud.appliances.createAppliance({ thingName, alias: cloud.names.roleAlias })
-  const identity = join(root, 'etc/panorama-agent/identity')
-  await mkdir(identity, { recursive: true })
-  await writeFile(join(identity, 'certificate.pem'), made.certificatePem)
-  await writeFile(join(identity, 'root-ca.pem'), cloud.rootCaPem)
-  const key = join(identity, 'private.key')
-  await writeFile(key, made.privateKeyPem, { mode: 0o640 })
-  await runCommand('chroot', [root, 'chgrp', 'panorama-agent', '/etc/panorama-agent/identity/private.key'])
+/** Configuration, root CA and log folder, as an image has them. */
+async function furnish(root: string, cloud: Cloud, config: Readonly<Record<string, unknown>>): Promise<void> {
+  await mkdir(join(root, identityFolder), { recursive: true })
+  await writeFile(join(root, identityFolder, 'root-ca.pem'), cloud.rootCaPem)
   await writeFile(join(root, paths.config), JSON.stringify(config))
   await mkdir(join(root, paths.logs), { recursive: true })
   await runCommand('chroot', [root, 'groupadd', '--system', readerGroup])
   await writeDropIn(root, 'groups', `[Service]\nSupplementaryGroups=${readerGroup}\n`)
+}
+
+/** Owned and closed as an image has it. Answers the id of the certificate. */
+async function giveIdentity(root: string, cloud: Cloud): Promise<string> {
+  const made = await cloud.appliances.createAppliance({ thingName, alias: cloud.names.roleAlias })
+  await writeFile(join(root, identityFolder, 'certificate.pem'), made.certificatePem)
+  const key = join(identityFolder, 'private.key')
+  await writeFile(join(root, key), made.privateKeyPem, { mode: 0o640 })
+  await runCommand('chroot', [root, 'chgrp', 'panorama-agent', key])
   return made.certificateId
 }

@@ -14,7 +14,7 @@ const nspawnOptions = [
   '--register=no',
   '--keep-unit',
   '--quiet',
-  '--console=pipe',
+  '--console=read-only',
   '--kill-signal=SIGRTMIN+3',
   '--link-journal=no',
   '--resolv-conf=off',

@@ -6,7 +6,7 @@ import { inject } from 'vitest'
 
 import { agentVersion } from '../../../agent/build-info.ts'
 import type { Cloud } from '../../cloud/cloud.ts'
-import type { Appliance } from './appliance.ts'
+import { isWell, type Appliance } from './appliance.ts'
 import { repack } from './package-build.ts'
 import { pollUntil } from './poll-until.ts'
 
@@ -115,4 +115,10 @@ export async function untilTrialIsGone({ container }: Appliance): Promise<void> 
     const { stdout } = await container.run('sh', '-c', `ls -d ${places} 2>/dev/null || true`)
     return stdout === ''
   })
+}
+
+/** As a person would, from whatever version. */
+export async function installOriginal(appliance: Appliance): Promise<void> {
+  await appliance.container.run('dpkg', '--install', `/var/tmp/${basename(inject('packageFile'))}`)
+  await appliance.until(isWell)
 }

@@ -12,9 +12,10 @@ import type {
   JobActions,
   RefusedConfigure,
   RotationActions,
+  SyncAsk,
   UpdateActions,
 } from './jobs/job-actions.ts'
-import { untilAborted } from './lib/abort.ts'
+import { linkedAbort, untilAborted } from './lib/abort.ts'
 import { AgentError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { processId } from './lib/process-id.ts'
@@ -22,6 +23,7 @@ import type { LogRing } from './logs/log-ring.ts'
 import type { OperatorActions } from './operator-actions.ts'
 import { updateVersionIn } from './root-requests/update-reports.ts'
 import type { Session } from './session.ts'
+import { tellSyncProgress } from './sync-progress.ts'
 
 export interface ControlActionsOptions {
   readonly session: Session
@@ -45,15 +47,7 @@ export function controlActions(options: ControlActionsOptions): JobActions {
     configure: configureActions(configurations),
     rotation,
     update: updateActions(options),
-    syncArtifacts: async (names, signal) => {
-      const synced = await untilAborted(operator.sync(names), signal)
-      return Object.fromEntries(
-        synced.map((artifact) => {
-          const { name, releaseId = 'none' } = artifact.status()
-          return [name, releaseId.slice(0, releaseDigits)]
-        }),
-      )
-    },
+    syncArtifacts: (names, ask) => syncArtifacts(options, names, ask),
     rollbackTarget: (name, to) => Promise.resolve(rollbackTarget(operator, name, to)),
     currentRelease: (name) => operator.artifact(name).status().releaseId,
     rollBack: async (name, to, signal) => {
@@ -67,6 +61,27 @@ export function controlActions(options: ControlActionsOptions): JobActions {
     restartAgent: restart,
     processId: processId(),
     bootId,
+  }
+}
+
+async function syncArtifacts(
+  { operator, generations }: ControlActionsOptions,
+  names: readonly string[] | undefined,
+  { signal, onProgress }: SyncAsk,
+): Promise<Readonly<Record<string, string>>> {
+  using end = linkedAbort(signal)
+  const told = tellSyncProgress({ artifacts: () => generations.current.artifacts, onProgress }, end.controller.signal)
+  try {
+    const synced = await untilAborted(operator.sync(names, signal), signal)
+    return Object.fromEntries(
+      synced.map((artifact) => {
+        const { name, releaseId = 'none' } = artifact.status()
+        return [name, releaseId.slice(0, releaseDigits)]
+      }),
+    )
+  } finally {
+    end.controller.abort()
+    await told
   }
 }
 

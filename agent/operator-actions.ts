@@ -6,8 +6,11 @@ import type { Session } from './session.ts'
 /** What operators have done at once, on the appliance or by a job. Each rejects with what failed. */
 export interface OperatorActions {
   readonly artifact: (name: string) => ArtifactWorker
-  /** All when no name is given. Credentials are renewed first, also where they are in back-off. */
-  readonly sync: (names: readonly string[] | undefined) => Promise<readonly ArtifactWorker[]>
+  /**
+   * All when no name is given. Credentials are renewed first, also where they are in back-off. Once `signal` aborts, downloads
+   * keep to their windows again.
+   */
+  readonly sync: (names: readonly string[] | undefined, signal?: AbortSignal) => Promise<readonly ArtifactWorker[]>
   readonly refresh: (names: readonly string[] | undefined) => Promise<void>
 }
 
@@ -27,11 +30,11 @@ export function operatorActions({ session, generations }: OperatorActionsOptions
   }
   return {
     artifact,
-    sync: async (names) => {
+    sync: async (names, signal) => {
       const chosen = names === undefined ? generations.current.artifacts : names.map(artifact)
       if (chosen.length === 0) throw unknownName('artifact', undefined)
       await renewCredentials()
-      await Promise.all(chosen.map((each) => each.syncNow()))
+      await Promise.all(chosen.map((each) => each.syncNow(signal)))
       return chosen
     },
     refresh: async (names) => {

@@ -43,8 +43,8 @@ export interface SyncPass {
   readonly index: ArtifactIndex
   readonly signal: AbortSignal
   readonly beat: () => void
-  /** Whether a person asked for it: windows do not count then, but the bytes of the month do. */
-  readonly isAtOnce: boolean
+  /** Whether a person asked for it, and still wants it: windows do not count then, but the bytes of the month do. */
+  readonly isAtOnce: () => boolean
 }
 
 interface Fetching extends SyncPass {
@@ -91,7 +91,7 @@ export class ArtifactFetches {
    */
   async fetchAll({ fetches }: Plan, pass: SyncPass): Promise<number> {
     const wrong = (this.#wrong ??= await WrongContents.load(this.#deps.folder, this.#deps.log))
-    if (pass.isAtOnce) await wrong.forgetOld()
+    if (pass.isAtOnce()) await wrong.forgetOld()
     for (const wanted of fetches) {
       const error = wrong.errorOf(wanted)
       if (error !== undefined) throw error
@@ -209,7 +209,7 @@ export class ArtifactFetches {
   }
 
   #msUntilOpen({ isAtOnce }: SyncPass): number {
-    return this.#deps.lane.transfers.msUntilOpen(isAtOnce)
+    return this.#deps.lane.transfers.msUntilOpen(isAtOnce())
   }
 
   #checkWindow(pass: SyncPass): void {

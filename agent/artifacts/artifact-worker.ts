@@ -42,8 +42,11 @@ export interface ArtifactWorker {
   /** See ArtifactSync. Damage is mended by a pass that begins at once. */
   readonly verify: (signal: AbortSignal) => Promise<Verification>
   readonly rollBack: (to: string | undefined) => Promise<void>
-  /** A pass that a person asks for: it settles as that does, and does not wait for a download window. */
-  readonly syncNow: () => Promise<void>
+  /**
+   * A pass that a person asks for: it settles as that does, and does not wait for a download window. Once `signal` aborts it
+   * keeps to the windows again: what no other pass would download now is not begun any more.
+   */
+  readonly syncNow: (signal?: AbortSignal) => Promise<void>
 }
 
 const defaultBackoff: Backoff = { baseMs: 500, capMs: 10_000 }
@@ -75,20 +78,21 @@ export function createArtifactWorker(deps: ArtifactWorkerDeps): ArtifactWorker {
     health,
     maxStoreBytes,
   })
-  let isAtOnce = false
+  let asking: readonly (AbortSignal | undefined)[] = []
   const worker = new Worker({
     name,
     log,
     stepMs,
     runPass: async ({ signal, beat }) => {
+      const asked = asking
       const pass = {
         signal,
-        isAtOnce,
+        isAtOnce: () => asked.some((each) => each?.aborted !== true),
         beat: () => {
           beat(stepMs + idleTimeoutMs)
         },
       }
-      isAtOnce = false
+      asking = []
       const { waitMs, fault } = await sync.runPass(pass)
       if (fault === undefined) failures.recovered('the release that the source wishes is installed')
       else failures.failed('the release that the source wishes is not installed', fault)
@@ -99,8 +103,8 @@ export function createArtifactWorker(deps: ArtifactWorkerDeps): ArtifactWorker {
   return {
     worker,
     status: () => sync.status(),
-    syncNow: async () => {
-      isAtOnce = true
+    syncNow: async (abandoned) => {
+      asking = [...asking, abandoned]
       await worker.requestPass()
     },
     releases: () => sync.releases(),

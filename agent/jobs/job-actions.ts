@@ -96,6 +96,13 @@ export interface RootAnswer {
   readonly code: string
 }
 
+export interface SyncAsk {
+  /** Once it aborts, nothing is waited for, and downloads keep to their windows again. */
+  readonly signal: AbortSignal
+  /** Called now and then while something is downloaded. */
+  readonly onProgress: (details: Readonly<Record<string, string>>) => void
+}
+
 /**
  * Each rejects with an AgentError that says what failed, or with the signal's reason on abort. Names that are not
  * configured are errors.
@@ -107,7 +114,7 @@ export interface JobActions {
   /** All artifacts when no name is given. Answers the release of each. */
   readonly syncArtifacts: (
     names: readonly string[] | undefined,
-    signal: AbortSignal,
+    ask: SyncAsk,
   ) => Promise<Readonly<Record<string, string>>>
   /** The release that a rollback would go to. */
   readonly rollbackTarget: (artifact: string, to: string | undefined) => Promise<string>

@@ -38,7 +38,9 @@ export async function runOperation(operation: JobOperation, job: RunningJob): Pr
     case 'configure':
       return await configure(operation, job)
     case 'sync-artifacts':
-      return succeeded(await job.actions.syncArtifacts(operation.artifacts, job.signal))
+      return succeeded(
+        await job.actions.syncArtifacts(operation.artifacts, { signal: job.signal, onProgress: job.progress }),
+      )
     case 'rollback-artifact':
       return await rollBack(operation, job)
     case 'refresh-cameras':

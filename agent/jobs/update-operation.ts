@@ -44,7 +44,7 @@ async function prepare(
   { actions, step, progress, signal }: RunningJob,
 ): Promise<{ readonly id: string } | AgentError> {
   progress({ step: 'sync' })
-  await actions.syncArtifacts([artifact], signal)
+  await actions.syncArtifacts([artifact], { signal, onProgress: progress })
   const version = await actions.update.candidate(artifact)
   if (expectedVersion !== undefined && expectedVersion !== version)
     return new AgentError(`${artifact} holds version ${version}, and ${expectedVersion} is expected`)

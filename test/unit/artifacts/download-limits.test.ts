@@ -78,6 +78,24 @@ describe('outside of a download window', () => {
     expect(running.status().phase).toBe('waiting')
   })
 
+  it('a pass that a person no longer wants keeps to the windows again', async () => {
+    await using state = await tempFolder()
+    const source = sourceOf(['a', 'b', 'c'])
+    const nowMs = new Date(2026, 10, 24, 12, 0).getTime()
+    const transfers = new Transfers({ limits, artifacts: 1, cloudNow: () => nowMs })
+    const wanted = new AbortController()
+    source.beforeOpen = ({ key }) => {
+      if (key === 'app/b') wanted.abort()
+    }
+    await using running = startWorker(state, source, { transfers, cloudNow: () => nowMs, concurrency: 1 })
+    await running.pass()
+    await running.syncNow(wanted.signal)
+    expect(source.opened).toEqual(['app/a', 'app/b'])
+    expect(running.status().phase).toBe('waiting')
+    await running.syncNow()
+    expect(await installedFiles(state)).toEqual({ a: 'a', b: 'b', c: 'c' })
+  })
+
   it('nothing more is begun when the window closes in the middle, and the rest comes in the next one', async () => {
     await using state = await tempFolder()
     const source = sourceOf(['a', 'b', 'c'])

@@ -19,7 +19,7 @@ const neverEnds = async (signal: AbortSignal): Promise<never> => {
 
 test('ends the operation of a job when it is the proof of control that learns of its withdrawal', async () => {
   await using appliance = await JobsAppliance.open()
-  appliance.actions.syncArtifacts = async (_names, signal) => await neverEnds(signal)
+  appliance.actions.syncArtifacts = async (_names, { signal }) => await neverEnds(signal)
   const { service } = appliance
   const key = service.queue('job-1', sync)
   appliance.start()
@@ -77,7 +77,7 @@ test.each([
 test('asks again soon whether a job was withdrawn when the question got no answer', async () => {
   await using appliance = await JobsAppliance.open()
   using _ = simulateTime()
-  appliance.actions.syncArtifacts = async (_names, signal) => await neverEnds(signal)
+  appliance.actions.syncArtifacts = async (_names, { signal }) => await neverEnds(signal)
   const { service } = appliance
   const isOpen = service.isOpen
   let asked = 0
@@ -164,7 +164,7 @@ test('says after a restart what stays of a job that was cancelled meanwhile', as
 test('says how a job ended that was cancelled while the agent was away', async () => {
   await using appliance = await JobsAppliance.open()
   const { service } = appliance
-  appliance.actions.syncArtifacts = async (_names, signal) => await neverEnds(signal)
+  appliance.actions.syncArtifacts = async (_names, { signal }) => await neverEnds(signal)
   const key = service.queue('job-1', sync)
   appliance.start()
   await appliance.worker.untilRunning(new AbortController().signal)

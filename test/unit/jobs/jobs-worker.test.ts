@@ -133,7 +133,7 @@ test('runs a job again that was deleted and made anew under its id', async () =>
 test.each(['CANCELED', 'TIMED_OUT', 'REMOVED'] as const)('ends the operation of a job that is %s', async (status) => {
   await using appliance = await JobsAppliance.open()
   const ends: unknown[] = []
-  appliance.actions.syncArtifacts = async (_names, signal) =>
+  appliance.actions.syncArtifacts = async (_names, { signal }) =>
     await neverEnds(signal).catch((error: unknown) => {
       ends.push(error)
       throw error
@@ -151,7 +151,7 @@ test.each(['CANCELED', 'TIMED_OUT', 'REMOVED'] as const)('ends the operation of 
 
 test('ends the operation of a job that is deleted', async () => {
   await using appliance = await JobsAppliance.open()
-  appliance.actions.syncArtifacts = async (_names, signal) => await neverEnds(signal)
+  appliance.actions.syncArtifacts = async (_names, { signal }) => await neverEnds(signal)
   const key = appliance.service.queue('job-1', sync)
   appliance.start()
   await until(() => appliance.worker.status().current !== undefined)
@@ -173,7 +173,7 @@ test('leaves an operation behind that ignores its end, and goes on', async () =>
 
 test('takes a job up again that a stop of the agent cut off', async () => {
   await using appliance = await JobsAppliance.open()
-  appliance.actions.syncArtifacts = async (_names, signal) => await neverEnds(signal)
+  appliance.actions.syncArtifacts = async (_names, { signal }) => await neverEnds(signal)
   const key = appliance.service.queue('job-1', sync)
   appliance.start()
   await until(() => appliance.worker.status().current !== undefined)
@@ -187,7 +187,7 @@ test('takes a job up again that a stop of the agent cut off', async () => {
 
 test('gives a job up that every run of the agent was cut off in', async () => {
   await using appliance = await JobsAppliance.open()
-  appliance.actions.syncArtifacts = async (_names, signal) => await neverEnds(signal)
+  appliance.actions.syncArtifacts = async (_names, { signal }) => await neverEnds(signal)
   const key = appliance.service.queue('job-1', sync)
   for (let attempt = 0; attempt < 5; attempt += 1) {
     appliance.start()
@@ -250,7 +250,7 @@ test('waits without a connection, and asks at once when there is one', async () 
 
 test('proves control by an update of the running job', async () => {
   await using appliance = await JobsAppliance.open()
-  appliance.actions.syncArtifacts = async (_names, signal) => await neverEnds(signal)
+  appliance.actions.syncArtifacts = async (_names, { signal }) => await neverEnds(signal)
   const { signal } = new AbortController()
   appliance.start()
   await expect(appliance.worker.proveControl(signal)).rejects.toThrow('no job runs')

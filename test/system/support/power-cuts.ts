@@ -58,7 +58,7 @@ const bootShare = 0.2
 const boot = { fromMs: 700, toMs: 2_000 }
 const provisioning = { fromMs: 0, toMs: 4_500 }
 const rotation = { fromMs: 0, toMs: 4_000 }
-const update = { good: { fromMs: 0, toMs: 12_000 }, crashing: { fromMs: 0, toMs: 30_000 } }
+const update = { good: { fromMs: 0, toMs: 8_000 }, crashing: { fromMs: 0, toMs: 25_000 } }
 
 async function cutProvisioning(site: FieldSite, share: number): Promise<Cut> {
   const { container } = site.appliance

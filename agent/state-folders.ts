@@ -2,6 +2,7 @@ import { mkdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 import type { Config } from './config/config-schema.ts'
+import { removeUnfinished } from './lib/atomic-file.ts'
 import { makeFolder } from './lib/durable-files.ts'
 import { AgentError } from './lib/errors.ts'
 import { lockFile } from './lib/file-lock.ts'
@@ -15,7 +16,8 @@ export class StartError extends AgentError {
 
 /**
  * Two agents on one state folder would undo each other's work. Where no lock file can be made, such as on a file system
- * that has become read-only, the agent goes on without. Throws a StartError when another process has it, and while a reset
+ * that has become read-only, the agent goes on without. With the lock, what a crash left half written in the folder itself
+ * is removed. Throws a StartError when another process has it, and while a reset
  * of the folder is not finished.
  */
 export async function lockState(state: string, log: Log): Promise<AsyncDisposable | undefined> {
@@ -27,7 +29,10 @@ export async function lockState(state: string, log: Log): Promise<AsyncDisposabl
     throw new StartError(`another agent works on ${state}`, { hint: 'stop it, or name another folder in paths.state' })
   }
   try {
-    if ((await readResetMarker(state)) === undefined) return lock
+    if ((await readResetMarker(state)) === undefined) {
+      if (lock !== undefined) await removeUnfinished(state) // without the lock, somebody may be writing
+      return lock
+    }
   } catch (error) {
     await lock?.[Symbol.asyncDispose]()
     throw error

@@ -68,7 +68,7 @@ describe('panorama-agent beside a running agent', () => {
     await writeFile(configFile, JSON.stringify({ devise: {}, paths: { runtime: appliance?.runtimeFolder } }))
     const { code, stdout } = await agent('status', '--config', configFile)
     expect(code).toBe(0)
-    expect(stdout).toMatch(/^agent +running/)
+    expect(stdout).toMatch(/^agent +running/m)
   })
 
   it('shows the whole status as one line of JSON', async () => {

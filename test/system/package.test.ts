@@ -86,7 +86,7 @@ describe('the package', () => {
       '/usr/share/man/man8/panorama-agent.8.gz',
       '/usr/share/panorama-agent/agent.schema.json',
     ])
-    expect(files).toHaveLength(27)
+    expect(files).toHaveLength(31)
   })
 
   it('depends on the libraries that its binaries need, in the versions that Debian has', async () => {

@@ -15,6 +15,9 @@ import { createProvisioningSite } from '../support/provisioning-site.ts'
 import { runCommand } from '../support/run-command.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
+const noZip = await whyNoZip()
+if (noZip !== undefined) console.log(`the tests of .zip archives are left out: ${noZip}`)
+
 const made: TestCertificate[] = []
 
 beforeAll(async () => {
@@ -134,6 +137,29 @@ describe('panorama-agent provision', () => {
     expect((await stat(join(site.claimFolder, 'private.key'))).mode & 0o777).toBe(0o600)
   })
 
+  test.skipIf(noZip !== undefined)(
+    'takes a device certificate from a .zip, whatever folder it lies in there',
+    async () => {
+      await using site = await bench()
+      const stick = await site.stick({ ...filesOf(0), 'thing-name': 'dock-1' })
+      const archive = join(site.folder, 'archive.zip')
+      await runCommand('/usr/bin/python3', ['-m', 'zipfile', '--create', archive, stick])
+      await site.provision({ archive })
+      expect(await readUnprovisioned(site.configFile)).toBeUndefined()
+      expect((await readBase(site.configFile)).config.device.thingName).toBe('dock-1')
+    },
+  )
+
+  test.skipIf(noZip !== undefined)('says of a .zip that is none what unzip says', async () => {
+    await using site = await bench()
+    const archive = join(site.folder, 'archive.zip')
+    await writeFile(archive, 'no archive')
+    await expect(site.provision({ archive })).rejects.toMatchObject({
+      message: 'the archive cannot be read',
+      hint: 'see what unzip says of it',
+    })
+  })
+
   test('looks at no member of an archive that is somewhere else', async () => {
     await using site = await bench()
     await site.stick(filesOf(0))
@@ -193,3 +219,10 @@ describe.skipIf(await lacksMosquitto('provisioning by hand'))('panorama-agent pr
     await rm(site.claimFolder, { recursive: true })
   })
 })
+
+async function whyNoZip(): Promise<string | undefined> {
+  for (const tool of ['/usr/bin/unzip', '/usr/bin/python3']) {
+    if (!(await stat(tool).catch(() => undefined))) return `there is no ${tool}`
+  }
+  return undefined
+}

@@ -26,8 +26,9 @@ describe.skipIf(leftOut)('behind a proxy that wants credentials', { timeout: 60_
     await expectMainJob(site, {})
   })
 
-  it('does so with the proxy, and its credentials, of the environment', async () => {
+  it('does so with the proxy, and its credentials, of the environment, and with MQTT as port 443 speaks it', async () => {
     await using site = await createProxiedSite({ network: () => ({}) })
+    site.cloud.iot.setRequiresAlpn(true)
     await expectMainJob(site, { HTTPS_PROXY: urlWithCredentials(site), NO_PROXY: 'localhost,10.0.0.0/8' })
   })
 
@@ -59,7 +60,7 @@ describe.skipIf(leftOut)('a first boot behind a proxy', () => {
     const agent = site.start({ env: { HTTPS_PROXY: urlWithCredentials({ squid, password }) } })
     const isConnected = (status: StatusReport): boolean =>
       !isUnprovisioned(status) && status.connection?.state === 'connected'
-    await site.until('an identity', isConnected, 45_000)
+    await site.until('an identity', isConnected)
     expect(site.things()).toEqual([site.thingName])
     expect([...site.cloud.peers()]).toEqual([squidAddress])
     expect(agent.output).not.toContain(password)

@@ -1,14 +1,15 @@
-import { mkdir, readdir, readFile, realpath, rm, symlink, writeFile } from 'node:fs/promises'
+import { readdir, readFile, realpath, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
 import { CertificateRotation } from '../../../agent/identity/certificate-rotation.ts'
-import { openIdentityStore, type IdentityStore, type StoreFiles } from '../../../agent/identity/identity-store.ts'
+import { openIdentityStore, type IdentityStore } from '../../../agent/identity/identity-store.ts'
 import { requestRotation } from '../../../agent/identity/request-rotation.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
 import { authorityExtensions, makeCertificate } from '../../support/certificates.ts'
+import { diskUntil, noFaults, type DiskFaults } from '../../support/cut-disk.ts'
 import { FakeFleetProvisioning, FakeRejection } from '../../support/fake-fleet-provisioning.ts'
 import { RecordingLog } from '../../support/recording-log.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
@@ -29,23 +30,16 @@ interface Bench extends AsyncDisposable {
   readonly log: RecordingLog
   /** A start of the process; with `cutAt`, the power is cut at that change of the disk. */
   readonly start: (cutAt?: number) => Promise<Device>
-  readonly disk: Disk
+  readonly disk: DiskFaults
   /** How many files hold a private key. */
   readonly privateKeys: () => Promise<number>
-}
-
-/** A disk that fails for a while, and no process that ends by that. */
-interface Disk {
-  /** Which change fails, counted from now, and how many after it do. */
-  failAt: number
-  failures: number
 }
 
 async function bench({ isSeed = false } = {}): Promise<Bench> {
   const folder = await tempFolder()
   const fleet = await FakeFleetProvisioning.create()
   const log = new RecordingLog()
-  const faults: Disk = { failAt: Infinity, failures: 0 }
+  const faults = noFaults()
   const start: Bench['start'] = async (cutAt = Infinity) => {
     const disk = diskUntil(cutAt, faults)
     const store = openIdentityStore({ folder: folder.path, log, now: () => 0, files: disk })
@@ -87,30 +81,6 @@ async function bench({ isSeed = false } = {}): Promise<Bench> {
 async function oldPair(): Promise<{ readonly certificate: string; readonly privateKey: string }> {
   const made = await makeCertificate({ commonName: 'old', extensions: authorityExtensions() })
   return { certificate: made.pem, privateKey: made.privateKey }
-}
-
-/** Not synced, as nothing here needs it to be. */
-function diskUntil(cutAt: number, faults: Disk): StoreFiles {
-  let changes = 0
-  const change = async (work: () => Promise<unknown>): Promise<void> => {
-    changes += 1
-    if (changes > cutAt) throw new Error('power cut')
-    faults.failAt -= 1
-    if (faults.failAt < 0 && faults.failAt >= -faults.failures) {
-      throw new AgentError('the disk is full', { retryable: true })
-    }
-    await work()
-  }
-  return {
-    makeFolder: (path) => change(() => mkdir(path, { recursive: true })),
-    write: (path, content) => change(() => writeFile(path, content)),
-    link: (path, to) =>
-      change(async () => {
-        await rm(path, { force: true })
-        await symlink(to, path)
-      }),
-    remove: (path) => change(() => rm(path, { recursive: true, force: true })),
-  }
 }
 
 describe('the rotation of a certificate', () => {

@@ -1,14 +1,13 @@
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises'
-
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
 import { provisionByClaim, type ClaimProvisioningOptions } from '../../../agent/identity/claim-provisioning.ts'
-import { openIdentityStore, type StoreFiles } from '../../../agent/identity/identity-store.ts'
+import { openIdentityStore } from '../../../agent/identity/identity-store.ts'
 import { nextStep, type ProvisioningStep } from '../../../agent/identity/provisioning-step.ts'
 import type { PendingIdentity } from '../../../agent/identity/pending-identity.ts'
 import type { StoredIdentity } from '../../../agent/identity/stored-identity.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
+import { diskUntil } from '../../support/cut-disk.ts'
 import { FakeFleetProvisioning, FakeRejection } from '../../support/fake-fleet-provisioning.ts'
 import { RecordingLog } from '../../support/recording-log.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
@@ -55,26 +54,6 @@ async function bench(): Promise<Bench> {
     )
   }
   return { fleet, log, steps, attempt, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() }
-}
-
-/** Not synced, as nothing here needs it to be. */
-function diskUntil(cutAt: number): StoreFiles {
-  let changes = 0
-  const change = async (work: () => Promise<unknown>): Promise<void> => {
-    changes += 1
-    if (changes > cutAt) throw new Error('power cut')
-    await work()
-  }
-  return {
-    makeFolder: (path) => change(() => mkdir(path, { recursive: true })),
-    write: (path, content) => change(() => writeFile(path, content)),
-    link: (path, to) =>
-      change(async () => {
-        await rm(path, { force: true })
-        await symlink(to, path)
-      }),
-    remove: (path) => change(() => rm(path, { recursive: true, force: true })),
-  }
 }
 
 describe('an identity by claim', () => {

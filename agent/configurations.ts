@@ -37,7 +37,6 @@ export interface ConfigurationsOptions {
   readonly trialSecondMs?: number
 }
 
-const maxStarts = 3
 const maxLogged = 10
 
 /**
@@ -73,7 +72,7 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
     const versions = new OverlayVersions(folder, this.#options.log)
     this.#state = { folder, versions }
     await versions.load()
-    await this.#countStart(versions)
+    await versions.countStart()
     const { file } = this.#options
     this.#copied = (await readCopy(file, config.paths.state))?.document
     return this.#made(this.#loaded.base).config
@@ -205,19 +204,6 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
       this.#options.log.error('the changed base file is at fault: the one in use stays', { error })
       return this.#loaded.base
     }
-  }
-
-  async #countStart(versions: OverlayVersions): Promise<void> {
-    const version = versions.inForce()
-    if (version?.state !== 'trial') return
-    const { number, starts } = version
-    if (starts + 1 >= maxStarts) {
-      versions.revert(number, `the process ended ${maxStarts} times while it was on trial`)
-      return
-    }
-    await versions.countStart(version).catch((error: unknown) => {
-      versions.revert(number, `a start with it could not be recorded: ${reportError(error).message}`)
-    })
   }
 
   #plan(change: ConfigChange): RefusedChange | PlannedChange {

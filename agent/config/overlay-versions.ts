@@ -1,5 +1,5 @@
 import { untilAborted } from '../lib/abort.ts'
-import { AgentError } from '../lib/errors.ts'
+import { AgentError, reportError } from '../lib/errors.ts'
 import { FailureLog } from '../lib/failure-log.ts'
 import type { JsonObject } from '../lib/json-object.ts'
 import type { Log } from '../lib/log.ts'
@@ -7,6 +7,8 @@ import { OneAtATime } from '../lib/one-at-a-time.ts'
 import { sleep } from '../lib/sleep.ts'
 import { OverlayStore, type OverlayFiles } from './overlay-store.ts'
 import { digestOf, isSameJob, versionInForce, type JobExecutionId, type OverlayVersion } from './overlay-version.ts'
+
+const maxStarts = 3
 
 /** How the trial of a version ended. */
 export type SettledTrial =
@@ -86,11 +88,25 @@ export class OverlayVersions implements AsyncDisposable {
     })
   }
 
-  /** Counts a start of the process with this version. Throws a WriteError. */
-  async countStart(version: OverlayVersion): Promise<void> {
-    await this.#turns.run(async () => {
-      await this.#store.write({ ...version, starts: version.starts + 1 })
-    })
+  /**
+   * Counts a start of the process with the version on trial, durably, before that is used. The third reverts it, and so does one
+   * that cannot be recorded: it could go on for ever.
+   */
+  async countStart(): Promise<void> {
+    const version = this.inForce()
+    if (version?.state !== 'trial') return
+    const { number, starts } = version
+    if (starts + 1 >= maxStarts) {
+      this.revert(number, `the process ended ${maxStarts} times while it was on trial`)
+      return
+    }
+    await this.#turns
+      .run(async () => {
+        await this.#store.write({ ...version, starts: starts + 1 })
+      })
+      .catch((error: unknown) => {
+        this.revert(number, `a start with it could not be recorded: ${reportError(error).message}`)
+      })
   }
 
   /** Ends the trial of a version well. Throws a WriteError, and then it is still on trial, or an AgentError when it is not. */

@@ -25,9 +25,9 @@ const ownStream = 'occ_log'
 const withinMs = 10_000
 
 /**
- * Asks for each action in a way that changes nothing. AWS decides whether a caller may do a thing before it looks whether what
- * it names is there (Amazon S3 User Guide, "GetObject permissions"; for CloudWatch Logs that is not documented, but an agent
- * without leave has always been told AccessDenied of groups that are not there): so a refusal because something is not there, or is
+ * Asks for each action in a way that changes nothing. It is taken for granted that AWS decides whether a caller may do a thing
+ * before it looks whether what it names is there. GetObject is documented so (403 in the place of 404 for who may not list),
+ * CloudWatch Logs and Secrets Manager are not. So a refusal because something is not there, or is
  * there already, says that the action is allowed.
  */
 export function createPermissionProbes(deps: PermissionProbesDeps): Permissions {

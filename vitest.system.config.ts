@@ -6,7 +6,7 @@ export default defineConfig({
     include: ['test/system/**/*.test.ts'],
     globalSetup: ['test/system/support/global-setup.ts'],
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: 3,
     testTimeout: 600_000,
     hookTimeout: 600_000,
     sequence: { shuffle: true },

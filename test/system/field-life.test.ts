@@ -5,21 +5,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { agentVersion } from '../../agent/build-info.ts'
 import { arrivedMessages } from '../support/arrived-messages.ts'
 import { lacksMosquitto } from '../support/mosquitto.ts'
-import {
-  installedVersion,
-  installOriginal,
-  keptVersion,
-  lastUpdate,
-  untilTrialIsGone,
-} from './support/agent-updates.ts'
+import { installedVersion, keptVersion, lastUpdate, untilTrialIsGone } from './support/agent-updates.ts'
 import { paths } from './support/appliance.ts'
 import { ApplianceJobs } from './support/appliance-jobs.ts'
 import { FieldSite, fieldVersions } from './support/field-site.ts'
-import { cutKinds, cutPoints, cutPower, type Cut, type CutKind } from './support/power-cuts.ts'
 import { pollUntil } from './support/poll-until.ts'
 
-/** Split evenly between the three kinds. */
-const cuts = Number(process.env['PANORAMA_TEST_FIELD_CUTS'] ?? 3)
 const why = await lacksMosquitto('the life of an appliance in the field')
 
 /** One life, from the first boot on: each test goes on where the one before has ended. */
@@ -146,21 +137,6 @@ describe.skipIf(why)('an appliance in the field that nobody logs in to', { shuff
     await worksFor('second weights')
   })
 
-  it(
-    `ends in one identity or version that works when the power is cut (${cuts} times)`,
-    async () => {
-      if ((await installedVersion(site.appliance)) !== agentVersion) await installOriginal(site.appliance)
-      const done: Cut[] = []
-      for (const point of cutPoints(cuts)) {
-        const cut = await cutPower(site, point)
-        console.log(`power cut ${cut.afterMs} ms into ${cut.kind}: ${cut.stage} -> ${cut.outcome}`)
-        done.push(cut)
-      }
-      for (const kind of cutKinds) console.log(tallyOf(kind, done))
-    },
-    600_000 + cuts * 120_000,
-  )
-
   async function worksFor(weights: string): Promise<void> {
     expect(await site.appliance.read(`${paths.current}/weights.bin`)).toBe(weights)
     expect(JSON.parse(await site.appliance.read(paths.camera))).toMatchObject({ password: 'first' })
@@ -189,10 +165,3 @@ describe.skipIf(why)('an appliance in the field that nobody logs in to', { shuff
 })
 
 const refusal = /panorama-agent: this appliance is not provisioned: .*AccessDenied/
-
-function tallyOf(kind: CutKind, cuts: readonly Cut[]): string {
-  const ofKind = cuts.filter((cut) => cut.kind === kind)
-  const rows = [...Map.groupBy(ofKind, ({ stage, outcome }) => `${stage} -> ${outcome}`)]
-  const lines = rows.map(([row, { length }]) => `  ${String(length).padStart(4)}  ${row}`)
-  return [`${ofKind.length} power cuts in ${kind}:`, ...lines.toSorted()].join('\n')
-}

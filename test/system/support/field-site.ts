@@ -27,6 +27,11 @@ const fieldArtifacts: readonly FieldVersion[] = ['good', 'crashing']
 const installer = join(import.meta.dirname, '..', '..', '..', 'scripts/image-install')
 const identity = `${paths.state}/identity`
 
+export interface FieldSiteOptions {
+  /** Whether there are versions to update it to; they take a while to make. */
+  readonly versions?: boolean
+}
+
 /** An appliance whose image was never booted and holds no identity but a claim, and all that it is to get from its cloud. */
 export class FieldSite implements AsyncDisposable {
   readonly cloud: IotCloud
@@ -39,11 +44,11 @@ export class FieldSite implements AsyncDisposable {
     this.#owned = owned
   }
 
-  static async make(): Promise<FieldSite> {
+  static async make({ versions = true }: FieldSiteOptions = {}): Promise<FieldSite> {
     await using resources = new AsyncDisposableStack()
     const cloud = resources.use(await startIotCloud())
     const vendor = makeSigner()
-    const published = publishVersions(cloud, vendor)
+    const published = versions ? publishVersions(cloud, vendor) : Promise.resolve()
     resources.defer(() => published)
     const claim = await cloud.iot.provisioning.createClaim()
     const appliance = resources.use(

@@ -30,14 +30,9 @@ export interface CutPoint {
   readonly share: number
 }
 
-/** As many points as wanted, split evenly between the kinds, and for each over all that it takes. */
-export function cutPoints(count: number): readonly CutPoint[] {
-  return Array.from({ length: count }, (_, index) => {
-    const kind = cutKinds[index % cutKinds.length] ?? 'update'
-    const ofKind = Math.ceil((count - (index % cutKinds.length)) / cutKinds.length)
-    const share = (Math.floor(index / cutKinds.length) + Math.random()) / ofKind
-    return { kind, share }
-  })
+/** As many points as wanted, at random, over all that it takes. */
+export function cutPoints(kind: CutKind, count: number): readonly CutPoint[] {
+  return Array.from({ length: count }, (_, index) => ({ kind, share: (index + Math.random()) / count }))
 }
 
 /** Cuts the power of an appliance that is at work, boots it, and throws an Error unless all is as it has to be. */

@@ -4,15 +4,22 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { agentVersion } from '../../agent/build-info.ts'
+import type { DoctorReport } from '../../agent/doctor/doctor-check.ts'
+import { isUnprovisioned } from '../../agent/status/render-unprovisioned.ts'
+import type { StatusReport } from '../../agent/status/status-document.ts'
 import { createAgentSite } from '../support/agent-site.ts'
+import { lacksMosquitto } from '../support/mosquitto.ts'
+import { createProvisioningSite } from '../support/provisioning-site.ts'
 import { runCommand } from '../support/run-command.ts'
 import { tempFolder, type TempFolder } from '../support/temp-folder.ts'
+import { waitUntil } from '../support/wait-until.ts'
 import { arm64Libraries } from './support/arm64-libraries.ts'
 import { packageFile, whyNoTool } from './support/package-file.ts'
 
 const isWanted = process.env['PANORAMA_TEST_ARM64'] === '1'
 if (!isWanted) console.log('left out: the package for arm64 under qemu-user (set PANORAMA_TEST_ARM64=1)')
 const noQemu = isWanted ? await whyNoTool('qemu-aarch64-static', 'qemu-user-static') : undefined
+const noBroker = isWanted ? await lacksMosquitto('provisioning on arm64') : undefined
 const noLintian = isWanted ? await whyNoTool('lintian', 'lintian') : undefined
 
 describe.skipIf(!isWanted || noQemu !== undefined)('the package for arm64, built here and run by qemu-user', () => {
@@ -57,6 +64,39 @@ describe.skipIf(!isWanted || noQemu !== undefined)('the package for arm64, built
     expect(JSON.parse(await readFile(site.cameraFile, 'utf8'))).toMatchObject({ password: 'first' })
     expect(await agent.stop()).toEqual({ code: 0, signal: null })
   })
+
+  it.skipIf(noBroker)(
+    'provisions itself by claim, gets another certificate by a job, and finds itself well',
+    async () => {
+      await using site = await createProvisioningSite()
+      const { jobs, provisioning } = site.cloud.iot
+      const command = [...node, join(lib, 'native/agent.cjs')]
+      const agent = site.start({ command })
+      const isConnected = (status: StatusReport): boolean =>
+        !isUnprovisioned(status) && status.connection?.state === 'connected'
+      await site.until('it is provisioned', isConnected, 180_000)
+      const before = provisioning.certificates().find(({ things }) => things.includes(site.thingName))
+      const rotate = { version: '1.0', operation: 'rotate-certificate' }
+      jobs.createJob({ jobId: 'rotate', targets: [site.thingName], document: rotate })
+      const execution = () => jobs.describeExecution(site.thingName, 'rotate')
+      await waitUntil('the rotation is over', () => execution().status !== 'QUEUED', 60_000)
+      await waitUntil('the rotation is over', () => execution().status !== 'IN_PROGRESS', 180_000)
+      expect(execution()).toMatchObject({
+        status: 'SUCCEEDED',
+        statusDetails: { deactivate: before?.certificateId },
+      })
+      expect(site.things()).toEqual([site.thingName, site.thingName])
+
+      const [qemu = '', ...args] = command
+      const doctor = await runCommand(qemu, [...args, 'doctor', '--json', '--config', site.configFile], {
+        withinMs: 120_000,
+      })
+      const { findings } = JSON.parse(doctor.stdout) as DoctorReport
+      expect(findings.filter(({ level }) => level === 'fail')).toEqual([])
+      expect(findings).toContainEqual(expect.objectContaining({ id: 'mqtt', level: 'pass' }))
+      expect(await agent.stop()).toEqual({ code: 0, signal: null })
+    },
+  )
 
   it.skipIf(noLintian !== undefined)('is as Debian wants its packages', async () => {
     const args = ['--fail-on', 'error,warning', '--allow-root', file]

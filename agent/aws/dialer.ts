@@ -42,6 +42,11 @@ export interface SecureTarget extends DialTarget {
 }
 
 const defaultWithinMs = 5_000
+/**
+ * How long an address of a name is tried before the next one is. In Node's own half second a link by satellite has answered for
+ * none; the last one alone has longer, and may be of the family that has no way out.
+ */
+const addressWithinMs = 2_000
 const portalWithinMs = 3_000
 const portalEveryMs = 30_000
 /** A portal may answer, refuse, or drop what is not for it. */
@@ -137,7 +142,8 @@ export class Dialer {
   async #connect({ host, port }: DialTarget, signal: AbortSignal): Promise<Socket> {
     signal.throwIfAborted()
     const { lookup = loopbackLookup, counter } = this.#options
-    const socket = connectTcp({ host, port, lookup, noDelay: true })
+    const attempts = { autoSelectFamily: true, autoSelectFamilyAttemptTimeout: addressWithinMs }
+    const socket = connectTcp({ host, port, lookup, noDelay: true, ...attempts })
     counter?.follow(socket)
     const { promise, resolve, reject } = Promise.withResolvers<undefined>()
     const onAbort = (): void => {

@@ -163,6 +163,7 @@ export class IotConnection implements AsyncDisposable {
     })
     await attempted.catch((error: unknown) => {
       if (!(error instanceof DeadlineError)) throw error
+      void this.#look(undefined) // the CRT takes up to half a minute over a server, or a proxy, that it does not trust
     })
   }
 
@@ -247,8 +248,11 @@ export class IotConnection implements AsyncDisposable {
     else this.#failures.failed('no connection to AWS IoT Core', fault)
   }
 
-  /** Reports the error that has a name where there is one; it stays in the place of the CRT's until the next look. */
-  async #look(fault: AgentError): Promise<void> {
+  /**
+   * Reports the error that has a name where there is one; it stays in the place of the CRT's until the next look. Without a
+   * fault the first attempt is still being made.
+   */
+  async #look(fault: AgentError | undefined): Promise<void> {
     if (this.#isLooking) return
     this.#isLooking = true
     if (monotonicMs() - this.#lookedAtMs > lookEveryMs) {
@@ -257,9 +261,10 @@ export class IotConnection implements AsyncDisposable {
     }
     const isOld = this.#found === undefined && (await this.#hasOldProxyCredentials().catch(() => false))
     this.#isLooking = false
-    if (this.#isClosed || this.#status.state !== 'down') return
-    this.#enter('down', this.#found ?? fault)
-    this.#failures.failed('no connection to AWS IoT Core', this.#found ?? fault)
+    const error = this.#found ?? fault
+    if (this.#isClosed || this.#status.state === 'connected' || error === undefined) return
+    this.#enter('down', error)
+    this.#failures.failed('no connection to AWS IoT Core', error)
     if (isOld) this.#options.onOldProxyCredentials?.()
   }
 

@@ -28,7 +28,27 @@ export async function mqttProxy({ proxy, credentials, trust }: MqttProxyOptions)
 }
 
 function tlsTo(host: string, { roots }: Trust): io.TlsConnectionOptions {
+  return new io.TlsConnectionOptions(contextOf(roots) ?? contextWith(usableOf(roots)), host)
+}
+
+/** A system's store may hold what OpenSSL takes and the CRT does not: then all but that. */
+function usableOf(roots: readonly string[]): readonly string[] {
+  if (contextOf(roots) !== undefined) return roots
+  if (roots.length <= 1) return []
+  const middle = Math.ceil(roots.length / 2)
+  return [...usableOf(roots.slice(0, middle)), ...usableOf(roots.slice(middle))]
+}
+
+function contextOf(roots: readonly string[]): io.ClientTlsContext | undefined {
+  try {
+    return contextWith(roots)
+  } catch {
+    return undefined
+  }
+}
+
+function contextWith(roots: readonly string[]): io.ClientTlsContext {
   const options = new io.TlsContextOptions()
   options.override_default_trust_store(roots.join('\n'))
-  return new io.TlsConnectionOptions(new io.ClientTlsContext(options), host)
+  return new io.ClientTlsContext(options)
 }

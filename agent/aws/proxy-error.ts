@@ -1,7 +1,8 @@
 import type { ProxyServer } from '../network/proxy-settings.ts'
 import { AgentError, errorCode } from '../lib/errors.ts'
+import { UntrustedServerError } from './untrusted-server.ts'
 
-export type ProxyFailure = 'unreachable' | 'credentials' | 'refused' | 'cannot-reach' | 'no-proxy'
+export type ProxyFailure = 'unreachable' | 'untrusted' | 'credentials' | 'refused' | 'cannot-reach' | 'no-proxy'
 
 /** The proxy did not make a tunnel. Nothing was sent to the server behind it. Names no credentials. */
 export class ProxyError extends AgentError {
@@ -67,6 +68,7 @@ export function refusedByProxy(
 /** The connection to the proxy could not be made, or broke before its answer. */
 export function proxyUnreachable(cause: unknown, { proxy }: Pick<TunnelEnds, 'proxy'>): ProxyError {
   if (cause instanceof ProxyError) return cause
+  if (cause instanceof UntrustedServerError) return untrustedProxy(cause, proxy)
   const code = errorCode(cause) ?? (cause instanceof Error ? cause.name : 'unknown error')
   const by = shownAddress(proxy)
   if (/^HPE_|^ERR_SSL_/.test(code)) {
@@ -78,6 +80,15 @@ export function proxyUnreachable(cause: unknown, { proxy }: Pick<TunnelEnds, 'pr
   return new ProxyError('unreachable', `the proxy ${by} cannot be reached: ${code}`, {
     hint: `check ${proxy.origin}, and that the appliance reaches ${by}; the agent keeps trying`,
     cause,
+  })
+}
+
+/** Nothing was sent to it, its credentials neither. */
+function untrustedProxy({ why }: UntrustedServerError, proxy: TunnelEnds['proxy']): ProxyError {
+  return new ProxyError('untrusted', `the proxy ${shownAddress(proxy)} is not trusted: ${why}`, {
+    hint:
+      `have ${proxy.origin} name the proxy as its certificate does, and put the root of that certificate into the system's ` +
+      'store (update-ca-certificates) and restart the agent, or into identity.rootCa',
   })
 }
 

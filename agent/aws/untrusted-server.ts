@@ -15,13 +15,16 @@ export class UntrustedServerError extends AgentError {
   readonly code: string
   /** Printable and bounded. */
   readonly issuer: string | undefined
+  /** What is wrong with it, and who has issued its certificate. */
+  readonly why: string
   readonly #host: string
   readonly #reason: string
 
   constructor(host: string, reason: string, { code = 'ERR_TLS_CERT_UNTRUSTED', issuer }: UntrustedDetails = {}) {
     const shown = issuer === undefined ? undefined : printable(issuer)
     const by = shown === undefined ? '' : `, issued by ${JSON.stringify(shown)}`
-    super(`the server that answers for ${host} is not trusted: ${reason}${by}`, {
+    const why = `${reason}${by}`
+    super(`the server that answers for ${host} is not trusted: ${why}`, {
       retryable: true,
       hint:
         'somebody may be in the middle who replaces certificates, or a root certificate is missing: have the network let ' +
@@ -29,6 +32,7 @@ export class UntrustedServerError extends AgentError {
     })
     this.code = code
     this.issuer = shown
+    this.why = why
     this.#host = host
     this.#reason = reason
   }

@@ -57,7 +57,9 @@ describe.skipIf(leftOut)('a first boot behind a proxy', () => {
     await using squid = await startSquid({ ...proxyLogin, names: proxiedNames() })
     await using site = await createProvisioningSite({ config: ({ cloud }) => ({ endpoints: secondNames(cloud) }) })
     const { password } = proxyLogin
-    const agent = site.start({ env: { HTTPS_PROXY: urlWithCredentials({ squid, password }) } })
+    const agent = site.start({
+      env: { HTTPS_PROXY: urlWithCredentials({ url: `http://127.0.0.1:${squid.port}`, password }) },
+    })
     const isConnected = (status: StatusReport): boolean =>
       !isUnprovisioned(status) && status.connection?.state === 'connected'
     await site.until('an identity', isConnected)

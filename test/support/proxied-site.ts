@@ -16,7 +16,8 @@ export interface ProxiedSite extends AsyncDisposable {
   readonly cloud: IotCloud
   readonly squid: Squid
   readonly appliance: ApplianceFiles
-  /** Of the proxy. */
+  /** Of the proxy; `localhost` where it speaks TLS. */
+  readonly url: string
   readonly password: string
   readonly passwordFile: string
   readonly start: (options?: Partial<AgentProcessOptions>) => AgentProcess
@@ -61,7 +62,7 @@ export async function createProxiedSite({ network, tls }: ProxiedSiteOptions): P
   await writeFile(usernameFile, `${username}\n`)
   await writeFile(passwordFile, `${password}\n`)
   await chmod(passwordFile, 0o600)
-  const url = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${squid.port}`
+  const url = tls === undefined ? `http://127.0.0.1:${squid.port}` : `https://localhost:${squid.port}`
   const appliance = await createApplianceFiles({
     cloud,
     folder,
@@ -80,6 +81,7 @@ export async function createProxiedSite({ network, tls }: ProxiedSiteOptions): P
     cloud,
     squid,
     appliance,
+    url,
     password,
     passwordFile,
     start: (options = {}) => owned.use(new AgentProcess({ ...appliance, ...options })),
@@ -88,8 +90,8 @@ export async function createProxiedSite({ network, tls }: ProxiedSiteOptions): P
 }
 
 /** The URL of a proxy with credentials in it, as an environment has it. */
-export function urlWithCredentials({ squid, password: current }: Pick<ProxiedSite, 'squid' | 'password'>): string {
-  return `http://${encodeURIComponent(username)}:${encodeURIComponent(current)}@127.0.0.1:${squid.port}`
+export function urlWithCredentials({ url, password: current }: Pick<ProxiedSite, 'url' | 'password'>): string {
+  return url.replace('://', `://${encodeURIComponent(username)}:${encodeURIComponent(current)}@`)
 }
 
 /** The endpoints of a cloud by names that the proxy alone resolves. */

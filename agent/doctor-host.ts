@@ -7,7 +7,8 @@ import type { GroupFacts } from './doctor/group-check.ts'
 import type { CheckedIdentity } from './doctor/identity-check.ts'
 import type { RunProgram } from './doctor/run-program.ts'
 import type { PartFault, RunningAgent } from './doctor/service-check.ts'
-import { environmentFile, readUnit, type UnitFacts } from './doctor/service-unit.ts'
+import { readServiceVariables, type ServiceVariables } from './doctor/service-environment.ts'
+import { readUnit, type UnitFacts } from './doctor/service-unit.ts'
 import {
   IdentityError,
   identityPaths,
@@ -26,7 +27,8 @@ export interface DoctorHost {
   readonly requestUnit: (signal: AbortSignal) => Promise<UnitFacts | undefined>
   readonly groups: (signal: AbortSignal) => Promise<GroupFacts>
   readonly agent: (signal: AbortSignal) => Promise<RunningAgent>
-  readonly environment: (signal: AbortSignal) => Promise<ReadonlyMap<string, string> | undefined>
+  /** What the service is started with; undefined where there is no service. */
+  readonly environment: (signal: AbortSignal) => Promise<ServiceVariables | undefined>
   readonly journal: (signal: AbortSignal) => ReturnType<RunProgram>
   readonly maySetClock: () => Promise<boolean>
   readonly identity: () => Promise<Identity & CheckedIdentity>
@@ -51,7 +53,11 @@ export function doctorHost({ run, identity, runtimeFolder }: DoctorHostOptions):
     requestUnit: (signal) => readUnit('panorama-agent-request.path', run, signal),
     groups: async (signal) => await readGroups(await unit(signal)),
     agent: once(async (signal) => await askAgent(runtimeFolder, await unit(signal), signal)),
-    environment: async (signal) => await environmentOf(await unit(signal)),
+    environment: async (signal) => {
+      const facts = await unit(signal)
+      if (facts === undefined || facts.load === 'not-found') return undefined
+      return await readServiceVariables(facts, { ofManager: () => run('systemctl', ['show-environment'], signal) })
+    },
     journal: (signal) => run('journalctl', ['--lines=1', '--no-pager', '--output=cat'], signal),
     maySetClock: async () => await stat(setClockFile).then(() => true, () => false), // prettier-ignore
     identity: async () => await loadIdentity(identity).catch(unseenOr),
@@ -62,13 +68,6 @@ export function doctorHost({ run, identity, runtimeFolder }: DoctorHostOptions):
       return await Promise.all([certificate, privateKey, identity.seed.rootCa].map((path) => serviceAccess(path, user)))
     },
   }
-}
-
-/** What the service is started with; undefined where there is no service. A file that cannot be read is left out. */
-async function environmentOf(unit: UnitFacts | undefined): Promise<ReadonlyMap<string, string> | undefined> {
-  if (unit === undefined || unit.load === 'not-found') return undefined
-  const files = await Promise.all(unit.environmentFiles.map((path) => readFile(path, 'utf8').catch(() => '')))
-  return new Map([...unit.environment, ...files.flatMap((text) => [...environmentFile(text)])])
 }
 
 /** A user who may not read a file cannot tell what is wrong with it. */
@@ -130,6 +129,7 @@ function provisionedAgent(status: StatusDocument): RunningAgent {
     kind: 'answers',
     version: status.agent.version,
     faults: [...faults, ...status.overdue.map(overdueFault)],
+    network: status.network,
     connection:
       connection === undefined
         ? undefined

@@ -2,21 +2,29 @@ import { ProxyError } from './aws/proxy-error.ts'
 import type { UnprovisionedConfig } from './config/config-schema.ts'
 import { UnseenError } from './doctor/doctor-check.ts'
 import type { Endpoint } from './doctor/endpoint.ts'
-import { proxyPlace, type NamedProxy, type ProxyFacts } from './doctor/proxy-check.ts'
+import { proxyPlace, type NamedProxy, type ProxyFacts, type UnseenProxies } from './doctor/proxy-check.ts'
 import { serviceUnit, type DoctorHost } from './doctor-host.ts'
 import { AgentError, errorCode } from './lib/errors.ts'
-import { proxySettings, shownProxy, type ProxyEnvironment, type ProxyServer } from './network/proxy-settings.ts'
+import {
+  proxyEnvironment,
+  proxySettings,
+  shownProxy,
+  type ProxyEnvironment,
+  type ProxyServer,
+} from './network/proxy-settings.ts'
 import { createWayToCloud, type WayOverrides, type WayToCloud } from './way-to-cloud.ts'
 
 export interface DoctorWayOptions {
   readonly config: Pick<UnprovisionedConfig, 'network' | 'identity'>
-  readonly host: Pick<DoctorHost, 'environment'>
+  readonly host: DoctorWayHost
   /** Of a running agent, which is taken as it is. */
   readonly way?: WayToCloud | undefined
   /** Of this process; that of the service comes first. */
   readonly proxyEnvironment?: ProxyEnvironment | undefined
   readonly overrides?: WayOverrides
 }
+
+type DoctorWayHost = Pick<DoctorHost, 'environment' | 'agent'>
 
 /** The way that the agent goes, and what there is to say of it. */
 export interface DoctorWay {
@@ -34,7 +42,10 @@ export async function doctorWay(options: DoctorWayOptions, signal: AbortSignal):
   if (options.way !== undefined) return { way: options.way, facts: factsOf(options.way.proxy, { ...found, unused }) }
   try {
     const way = createWayToCloud({ config, proxyEnvironment: found.proxies, overrides })
-    return { way, facts: factsOf(way.proxy, { ...found, unused }) }
+    const { proxy, noProxy } = config.network
+    const isSettled = proxy !== undefined && noProxy.length > 0
+    const unseen = isSettled ? undefined : await unseenOf(found.unseen, options.host, signal)
+    return { way, facts: { ...factsOf(way.proxy, { ...found, unused }), unseen } }
   } catch (error) {
     const fault = error instanceof Error ? error : new AgentError(String(error))
     return { way: createWayToCloud({ config, overrides }), facts: { used: undefined, unused: undefined, fault } }
@@ -42,16 +53,17 @@ export async function doctorWay(options: DoctorWayOptions, signal: AbortSignal):
 }
 
 /** What is known where there is no configuration. */
-export async function environmentProxy(
-  host: Pick<DoctorHost, 'environment'>,
-  signal: AbortSignal,
-): Promise<ProxyFacts> {
-  const variables = await host.environment(signal)
-  if (variables === undefined) return { used: undefined, unused: undefined }
-  const httpsProxy = variables.get('https_proxy') ?? variables.get('HTTPS_PROXY')
-  const { proxy } = proxySettings({ noProxy: [] }, { httpsProxy })
+export async function environmentProxy(host: DoctorWayHost, signal: AbortSignal): Promise<ProxyFacts> {
+  const found = await host.environment(signal)
+  if (found === undefined) return { used: undefined, unused: undefined }
+  const { variables } = found
+  const { proxy } = proxySettings(
+    { noProxy: [] },
+    proxyEnvironment((name) => variables.get(name)),
+  )
   const where = serviceUnit
-  return factsOf(proxy, { where, unused: otherProxy(variables, where) })
+  const unseen = await unseenOf(found.unseen, host, signal)
+  return { ...factsOf(proxy, { where, unused: otherProxy(variables, where) }), unseen }
 }
 
 /** Makes a tunnel to the first endpoint that goes by the proxy, and lets go of it. What the proxy says of that one alone is told elsewhere. */
@@ -79,6 +91,17 @@ interface FoundEnvironment {
   readonly proxies: ProxyEnvironment
   /** Undefined where there is no service. */
   readonly variables: ReadonlyMap<string, string> | undefined
+  readonly unseen: readonly string[]
+}
+
+async function unseenOf(
+  files: readonly string[],
+  host: DoctorWayHost,
+  signal: AbortSignal,
+): Promise<UnseenProxies | undefined> {
+  if (files.length === 0) return undefined
+  const agent = await host.agent(signal)
+  return { files, running: agent.kind === 'answers' ? agent.network : undefined }
 }
 
 function factsOf(
@@ -96,13 +119,12 @@ function otherProxy(variables: ReadonlyMap<string, string>, where: string): Name
 }
 
 async function environmentOf(
-  { host, proxyEnvironment = {} }: DoctorWayOptions,
+  { host, proxyEnvironment: own = {} }: DoctorWayOptions,
   signal: AbortSignal,
 ): Promise<FoundEnvironment> {
   const within = AbortSignal.any([signal, AbortSignal.timeout(readWithinMs)])
-  const variables = await host.environment(within).catch(() => undefined)
-  if (variables === undefined) return { where: 'the environment', proxies: proxyEnvironment, variables }
-  const value = (name: string): string | undefined => variables.get(name.toLowerCase()) ?? variables.get(name)
-  const proxies = { httpsProxy: value('HTTPS_PROXY'), noProxy: value('NO_PROXY') }
-  return { where: serviceUnit, proxies, variables }
+  const found = await host.environment(within).catch(() => undefined)
+  if (found === undefined) return { where: 'the environment', proxies: own, variables: undefined, unseen: [] }
+  const { variables, unseen } = found
+  return { where: serviceUnit, proxies: proxyEnvironment((name) => variables.get(name)), variables, unseen }
 }

@@ -5,7 +5,7 @@ import { createProgram } from './commands/command-line.ts'
 import { ConfigError } from './config/load-config.ts'
 import { AgentError, reportError, UsageError } from './lib/errors.ts'
 import { exitNow } from './lib/exit-now.ts'
-import type { ProxyEnvironment } from './network/proxy-settings.ts'
+import { proxyEnvironment, type ProxyEnvironment } from './network/proxy-settings.ts'
 import { DecommissionedError } from './reset/finish-reset.ts'
 import type { ServiceEnvironment } from './service.ts'
 
@@ -35,11 +35,11 @@ function stopOnSignal(stop: AbortController): void {
   }
 }
 
-/** The proxy is taken out of the environment, because it may hold a password. In lower case it comes first, as in curl. */
+/** The proxy is taken out of the environment, because it may hold a password. */
 function takeProxyEnvironment(): ProxyEnvironment {
-  const { https_proxy: lower, HTTPS_PROXY, no_proxy: lowerExceptions, NO_PROXY } = process.env
+  const taken = proxyEnvironment((name) => process.env[name])
   for (const name of ['https_proxy', 'HTTPS_PROXY']) Reflect.deleteProperty(process.env, name)
-  return { httpsProxy: lower ?? HTTPS_PROXY, noProxy: lowerExceptions ?? NO_PROXY }
+  return taken
 }
 
 /** Taken out of the environment, so that no child of the agent can speak for it. */

@@ -23,6 +23,8 @@ export type RunningAgent =
       readonly version: string
       readonly faults: readonly PartFault[]
       readonly connection: AgentConnection | undefined
+      /** Which proxy it goes by, if by any: host and port. Undefined where it does not tell. */
+      readonly network?: { readonly proxy?: string } | undefined
     }
   | { readonly kind: 'none' }
   /** Whether one runs is not known. */

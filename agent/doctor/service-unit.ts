@@ -56,16 +56,6 @@ export async function readUnit(unit: string, run: RunProgram, signal: AbortSigna
   }
 }
 
-/** Lines `A=1`, in quotes or not, as far as proxies need it (systemd.exec(5), EnvironmentFile=). */
-export function environmentFile(text: string): ReadonlyMap<string, string> {
-  return new Map(
-    [...text.matchAll(/^\s*([A-Za-z_]\w*)=[ \t]*(["']?)(.*?)\2[ \t]*$/gm)].map(([, name = '', , value = '']) => [
-      name,
-      value,
-    ]),
-  )
-}
-
 /** `A=1 "B=two words"`, as systemd shows them. */
 function assignments(text: string): readonly (readonly [string, string])[] {
   const words = text.match(/"(?:\\.|[^"\\])*"|\S+/g) ?? []

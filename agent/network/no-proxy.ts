@@ -51,6 +51,7 @@ function matcherOf(host: string): NoProxyRule['matches'] | undefined {
   const name = host.replace(/^\*?\./, '')
   if (!/^[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?$/.test(name)) return undefined
   const bare = name.replace(/\.$/, '')
+  if (/(^|\.)\d+$/.test(bare)) return undefined // the beginning of an address is no name
   const isSuffix = name !== host
   return (asked) => (asked === bare && !isSuffix) || asked.endsWith(`.${bare}`)
 }

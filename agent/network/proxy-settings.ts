@@ -38,6 +38,13 @@ export interface ProxySettings {
 
 const maxFileBytes = 4_096
 
+/** Of variables by name: in lower case first, and an empty one counts as none, as curl has it. */
+export function proxyEnvironment(variable: (name: string) => string | undefined): ProxyEnvironment {
+  const either = (name: string): string | undefined =>
+    [name.toLowerCase(), name].map(variable).find((text) => text !== undefined && text.trim() !== '')
+  return { httpsProxy: either('HTTPS_PROXY'), noProxy: either('NO_PROXY') }
+}
+
 /**
  * The configuration's proxy, or else the environment's, and the exceptions in the same way. Throws an AgentError when the
  * environment's is no proxy URL, without showing it.
@@ -70,9 +77,14 @@ function configured(proxy: Config['network']['proxy']): ProxyServer | undefined 
 function fromEnvironment(text: string | undefined): ProxyServer | undefined {
   if (text === undefined || text === '') return undefined
   const url = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `http://${text}`)
-  if (url === null || !/^https?:$/.test(url.protocol) || url.hostname === '') throw noProxyUrl()
+  if (url === null || !/^https?:$/.test(url.protocol) || url.hostname === '' || isCutOff(url)) throw noProxyUrl()
   const credentials = credentialsIn(url)
   return { ...addressOf(url), origin: 'HTTPS_PROXY', credentials: () => Promise.resolve(credentials) }
+}
+
+/** A `/`, `?` or `#` of a password that is not escaped ends the host, which then is the user name. */
+function isCutOff({ pathname, search, hash }: URL): boolean {
+  return `${pathname}${search}${hash}`.includes('@')
 }
 
 function credentialsIn({ username, password }: URL): ProxyCredentials | undefined {
@@ -105,6 +117,8 @@ async function readLine(path: string): Promise<string> {
 
 function noProxyUrl(): AgentError {
   return new AgentError('HTTPS_PROXY of the environment is no URL of a proxy', {
-    hint: 'it looks like http://proxy.example:3128, with http or https; or set network.proxy and unset it',
+    hint:
+      'it looks like http://proxy.example:3128, with http or https, and with user and password as http://user:p%40ss@..., where ' +
+      'each special character is escaped (%40 for @); or set network.proxy and unset it',
   })
 }

@@ -1,8 +1,9 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { describe, expect, it } from 'vitest'
 
+import { asAnyUser } from '../support/any-user.ts'
 import { createDoctorSite, runDoctor, type DoctorRun } from '../support/doctor-site.ts'
 import { freePort } from '../support/free-port.ts'
 import { lacksIpv6 } from '../support/ipv6.ts'
@@ -72,6 +73,26 @@ it.skipIf(withoutBroker)('the doctor goes by the proxy of the service, of its fi
   expect(run.findings.get('tls.credentials')?.level).toBe('skip')
   expect(run.findings.get('tls.mqtt')?.level).toBe('pass')
   expect(run.text).not.toContain('pw-Unit_8Zs')
+})
+
+it.skipIf(withoutBroker)('the doctor says that the proxy may stand where its user may not look', async () => {
+  await using site = await createDoctorSite()
+  const folder = join(site.files.stateFolder, '..')
+  const environmentFile = join(folder, 'proxy.env')
+  await writeFile(environmentFile, 'HTTPS_PROXY=http://dock:pw-Unit_8Zs@127.0.0.1:1\n', { mode: 0 })
+  await chmod(site.files.identityFolder, 0o755) // its root certificate is public
+  const stdout = `LoadState=loaded\nActiveState=inactive\nEnvironmentFiles=${environmentFile} (ignore_errors=no)\n`
+  const systemctl = { exitCode: 0, errorCode: undefined, stdout, stderr: '' }
+  const look = () => asAnyUser(folder, () => site.run({ run: () => Promise.resolve(systemctl) }))
+  const { findings } = await look()
+  expect(findings.get('proxy')).toMatchObject({
+    level: 'warn',
+    text: expect.stringContaining(`this user may not read ${environmentFile}`) as string,
+    hint: expect.stringContaining('run it with sudo') as string,
+  })
+  expect(findings.get('tls.logs')?.level).toBe('pass')
+  await writeFile(site.files.configFile, '{}')
+  expect((await look()).findings.get('proxy')?.level).toBe('warn')
 })
 
 it.skipIf(withoutBroker)('the doctor names a portal that answers everything', async () => {

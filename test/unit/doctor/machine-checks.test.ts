@@ -177,6 +177,7 @@ test('shows a proxy without its password, and warns of one that is not gone by',
   expect(proxyPlace('http://user:s3cret@proxy.local:3128/x')).toBe('proxy.local:3128')
   expect(proxyPlace('proxy.local:3128')).toBe('proxy.local:3128')
   expect(proxyPlace('://')).toBe('what is no URL')
+  expect(proxyPlace('http://user:12#s3cret@proxy.local:3128')).toBe('what is no URL')
   const named = { where: 'HTTPS_PROXY of the unit', proxy: 'proxy.local:3128' }
   const look = async (facts: Partial<ProxyFacts>) =>
     await outcomesOf(proxyCheck(() => Promise.resolve({ used: undefined, unused: undefined, ...facts })))
@@ -191,4 +192,26 @@ test('shows a proxy without its password, and warns of one that is not gone by',
   ])
   expect(await look({})).toMatchObject([{ level: 'pass', text: expect.stringContaining('none is named') as unknown }])
   await expect(look({ fault: new Error('it is no proxy') })).rejects.toThrow('it is no proxy')
+})
+
+test('says that the service may go another way than what this user can see', async () => {
+  const named = { where: 'HTTPS_PROXY of the unit', proxy: 'proxy.local:3128' }
+  const look = async (running: { readonly proxy?: string } | undefined, used?: typeof named) => {
+    const unseen = { files: ['/etc/proxy.env'], running }
+    return await outcomesOf(proxyCheck(() => Promise.resolve({ used, unused: undefined, unseen })))
+  }
+  const isWarning = (text: string) => ({
+    level: 'warn',
+    text: expect.stringContaining(text) as unknown,
+    hint: expect.stringMatching(/^run it with sudo/) as unknown,
+  })
+  expect(await look(undefined)).toMatchObject([
+    isWarning('the agent may go another way, and what follows was looked at'),
+  ])
+  expect(await look(undefined)).toMatchObject([isWarning('/etc/proxy.env')])
+  expect(await look({ proxy: 'other.local:1' })).toMatchObject([isWarning('goes by the proxy other.local:1, and what')])
+  expect(await look({})).toMatchObject([{ level: 'pass', text: expect.stringContaining('none is named') as unknown }])
+  expect(await look({ proxy: named.proxy }, named)).toMatchObject([{ level: 'pass' }])
+  const differs = [{ level: 'pass' }, { ...isWarning('the agent goes directly'), about: 'environment' }]
+  expect(await look({}, named)).toMatchObject(differs)
 })

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { networkSection } from '../../../agent/config/network-config.ts'
 import { parseNoProxy } from '../../../agent/network/no-proxy.ts'
 import { isThisMachine, proxyFor } from '../../../agent/network/proxy-for.ts'
-import { proxySettings, shownProxy, type ProxyServer } from '../../../agent/network/proxy-settings.ts'
+import { proxyEnvironment, proxySettings, shownProxy, type ProxyServer } from '../../../agent/network/proxy-settings.ts'
 
 const proxy: ProxyServer = {
   host: 'proxy.local',
@@ -30,6 +30,10 @@ describe('a connection goes by the proxy', () => {
     ['10.1.2.3', '10.1.2.16/28,10.1.2.30'],
     ['10.1.2.3', '10.1.2.3:8443'],
     ['2001:db8::1', '2001:db9::/32,10.0.0.0/8'],
+    ['fd00::5', '[fd00::5]:8443'],
+    ['fd00::5', 'fe80::1%eth0,fd00::6'],
+    ['example.com', '*:8883'],
+    ['10.1.2.3', 'example.com'],
     ['localhost.example.com', ''],
     ['127.example.com', ''],
   ])('to %s with the exceptions "%s"', (host, exceptions) => {
@@ -51,7 +55,12 @@ describe('a connection goes straight', () => {
     ['10.1.2.3', '0.0.0.0/0'],
     ['[fd00::5]', 'fd00::/8'],
     ['fd00::5', '[fd00::5]:443'],
+    ['[FD00::5]', '[fd00:0:0::5]'],
+    ['fe80::5%eth0', 'fe80::/10'],
     ['::ffff:10.1.2.3', '10.0.0.0/8'],
+    ['10.1.2.3', '10.0.0.0/8:443'],
+    ['example.com', '*:443'],
+    ['example.com', ' , Other,EXAMPLE.COM. ,'],
   ])('to %s with the exceptions "%s"', (host, exceptions) => {
     expect(goesByProxy(host, exceptions)).toBe(false)
   })
@@ -71,13 +80,21 @@ describe('a connection goes straight', () => {
 
 describe('the settings of the proxy', () => {
   it('name exceptions that mean nothing', () => {
-    expect(parseNoProxy(['10.0.0.0/40', 'a b', 'http://x', 'x:70000', 'fd00::/129', '', 'good']).unusable).toEqual([
-      '10.0.0.0/40',
-      'a b',
-      'http://x',
-      'x:70000',
-      'fd00::/129',
-    ])
+    const none = ['10.0.0.0/40', '10.', '10.1', 'a b', 'http://x', 'x:70000', 'x:', '*x', 'fd00::/129', '[fd00::]/8']
+    expect(parseNoProxy([...none, '', 'good', '10.example.com']).unusable).toEqual(none)
+  })
+
+  it.each([
+    [{ https_proxy: 'lower.local', HTTPS_PROXY: 'upper.local' }, 'lower.local'],
+    [{ HTTPS_PROXY: 'upper.local' }, 'upper.local'],
+    [{ https_proxy: '', HTTPS_PROXY: 'upper.local' }, 'upper.local'],
+    [{ https_proxy: '', HTTPS_PROXY: ' ' }, undefined],
+    [{ HTTP_PROXY: 'other.local', ALL_PROXY: 'other.local' }, undefined],
+  ])('are found in %j', (variables: Readonly<Record<string, string>>, expected) => {
+    const exceptions = { no_proxy: '', NO_PROXY: '.internal' }
+    const environment = proxyEnvironment((name) => ({ ...exceptions, ...variables })[name])
+    expect(environment).toEqual({ httpsProxy: expected, noProxy: '.internal' })
+    expect(proxySettings(none, environment).proxy?.host).toBe(expected)
   })
 
   it.each([
@@ -95,15 +112,29 @@ describe('the settings of the proxy', () => {
   it('have credentials that are escaped in the environment', async () => {
     const { proxy: found } = proxySettings(none, { httpsProxy: 'http://dock%40x:p%3A%2F%20w@proxy.local' })
     expect(await found?.credentials()).toEqual({ username: 'dock@x', password: 'p:/ w' })
+    const special = ` !"#$%&'()*+,-./:;<=>?@[\\]^_\`{|}~äß€😀`
+    const url = `http://${encodeURIComponent(special)}:${encodeURIComponent(special)}@proxy.local:3128`
+    const { proxy: other } = proxySettings(none, { httpsProxy: url })
+    expect(await other?.credentials()).toEqual({ username: special, password: special })
+    expect(other).toMatchObject({ host: 'proxy.local', port: 3128 })
+    const unescaped = proxySettings(none, { httpsProxy: 'http://dock:p@ss:w@proxy.local:3128' })
+    expect(await unescaped.proxy?.credentials()).toEqual({ username: 'dock', password: 'p@ss:w' })
   })
 
-  it.each(['socks5://proxy.local', 'http://', 'http://u:%ZZ@proxy.local', 'http://a b'])(
-    'refuse %s of the environment without showing it',
-    (httpsProxy) => {
-      const settings = (): unknown => proxySettings(none, { httpsProxy })
-      expect(settings).toThrow('HTTPS_PROXY of the environment is no URL of a proxy')
-    },
-  )
+  it.each([
+    'socks5://proxy.local',
+    'http://',
+    'http://u:%ZZ@proxy.local',
+    'http://u:100%@proxy.local',
+    'http://a b',
+    'http://dock:12/secret@proxy.local:3128',
+    'http://dock:12#secret@proxy.local:3128',
+    'http://dock:12?secret@proxy.local:3128',
+    String.raw`http://dock:12\secret@proxy.local:3128`,
+  ])('refuse %s of the environment without showing it', (httpsProxy) => {
+    const settings = (): unknown => proxySettings(none, { httpsProxy })
+    expect(settings).toThrow(/^HTTPS_PROXY of the environment is no URL of a proxy$/)
+  })
 
   it('are those of the configuration where it has any', () => {
     const network = networkSection.parse({ proxy: { url: 'http://one.local:1' }, noProxy: ['.a'] })

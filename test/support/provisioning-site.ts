@@ -3,6 +3,7 @@ import { join } from 'node:path'
 
 import { callAgent, socketPathIn } from '../../agent/status/status-client.ts'
 import type { StatusReport } from '../../agent/status/status-document.ts'
+import type { CloudOptions } from '../cloud/cloud.ts'
 import { startIotCloud, type IotCloud } from '../cloud/iot/iot-cloud.ts'
 import { AgentProcess, type AgentProcessOptions } from './agent-process.ts'
 import { tempFolder } from './temp-folder.ts'
@@ -33,6 +34,7 @@ export interface ProvisioningSite extends AsyncDisposable {
 }
 
 export interface ProvisioningSiteOptions {
+  readonly cloud?: CloudOptions
   /** Merged over the section. */
   readonly provisioning?: Readonly<Record<string, unknown>>
   /** Merged over the configuration, section by section. */
@@ -41,7 +43,7 @@ export interface ProvisioningSiteOptions {
 
 export async function createProvisioningSite(options: ProvisioningSiteOptions = {}): Promise<ProvisioningSite> {
   await using resources = new AsyncDisposableStack()
-  const cloud = resources.use(await startIotCloud())
+  const cloud = resources.use(await startIotCloud(options.cloud))
   cloud.quotas.enforce(false)
   const { path: folder } = resources.use(await tempFolder())
   const serial = 'SN-1'

@@ -96,7 +96,7 @@ export function urlWithCredentials({ url, password: current }: Pick<ProxiedSite,
 
 /** The endpoints of a cloud by names that the proxy alone resolves. */
 export function secondNames({ endpoints }: IotCloud): Readonly<Record<string, string>> {
-  const second = (name: string, address: string): string => `${name}.${secondDomain}:${address.split(':')[1] ?? ''}`
+  const second = (name: string, address: string): string => `${name}.${secondDomain}:${address.split(':').at(-1) ?? ''}`
   const renamed = (url: string): string => url.replace('.localhost', `.${secondDomain}`)
   const { credentials, mqtt, s3, secretsManager, logs, sts } = endpoints
   return {

@@ -1,8 +1,14 @@
-import { ProxyError } from './aws/proxy-error.ts'
+import { outdatedProxy, ProxyError } from './aws/proxy-error.ts'
 import type { UnprovisionedConfig } from './config/config-schema.ts'
 import { UnseenError } from './doctor/doctor-check.ts'
 import type { Endpoint } from './doctor/endpoint.ts'
-import { proxyPlace, type NamedProxy, type ProxyFacts, type UnseenProxies } from './doctor/proxy-check.ts'
+import {
+  proxyPlace,
+  type NamedProxy,
+  type ProxyFacts,
+  type TriedTunnel,
+  type UnseenProxies,
+} from './doctor/proxy-check.ts'
 import { serviceUnit, type DoctorHost } from './doctor-host.ts'
 import { AgentError, errorCode } from './lib/errors.ts'
 import {
@@ -71,19 +77,21 @@ export async function tryTunnel(
   { dialer }: Pick<WayToCloud, 'dialer'>,
   endpoints: readonly Endpoint[],
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<TriedTunnel | undefined> {
   const first = endpoints.find((endpoint) => dialer.proxyFor(endpoint) !== undefined)
-  if (first === undefined) return false
+  const proxy = first === undefined ? undefined : dialer.proxyFor(first)
+  if (first === undefined || proxy === undefined) return undefined
   try {
     const socket = await dialer.dial(first, signal)
     socket.destroy()
   } catch (error) {
     const isOfTarget = error instanceof ProxyError && (error.failure === 'refused' || error.failure === 'cannot-reach')
-    if (isOfTarget) return true
+    if (isOfTarget) return {}
     const isUnseen = error instanceof AgentError && errorCode(error.cause) === 'EACCES'
     throw isUnseen ? new UnseenError('what holds the credentials for the proxy') : error
   }
-  return true
+  const { outdatedProxy: dates } = dialer
+  return { caution: dates === undefined ? undefined : outdatedProxy(dates, { proxy }) }
 }
 
 interface FoundEnvironment {

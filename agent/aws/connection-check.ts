@@ -2,6 +2,7 @@ import { AgentError } from '../lib/errors.ts'
 import type { Dialer } from './dialer.ts'
 import { endpointAddress } from './endpoint-address.ts'
 import type { ClientIdentity } from './iot-credential-source.ts'
+import { outdatedProxy } from './proxy-error.ts'
 import { createTrust } from './trust.ts'
 
 export interface ConnectionCheckOptions {
@@ -23,14 +24,17 @@ export async function lookAtConnection(options: ConnectionCheckOptions): Promise
   const { dialer, endpoint, defaultPort, loadIdentity } = options
   try {
     const { certificate, privateKey, roots } = await loadIdentity()
+    const target = endpointAddress(endpoint, defaultPort)
     const { socket } = await dialer.secure({
-      ...endpointAddress(endpoint, defaultPort),
+      ...target,
       trust: createTrust({ roots: [roots], certificate, privateKey }),
       protocols: ['x-amzn-mqtt-ca'],
       withinMs,
     })
     socket.destroy()
-    return undefined
+    const proxy = dialer.proxyFor(target)
+    const { outdatedProxy: dates } = dialer
+    return proxy === undefined || dates === undefined ? undefined : outdatedProxy(dates, { proxy })
   } catch (error) {
     return error instanceof AgentError ? error : undefined
   }

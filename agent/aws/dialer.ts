@@ -1,5 +1,6 @@
 import { connect as connectTcp, type LookupFunction, type Socket } from 'node:net'
 
+import type { Validity } from '../credentials/server-clock.ts'
 import type { ByteCounter } from '../lib/byte-counter.ts'
 import { withDeadline } from '../lib/abort.ts'
 import { AgentError, errorCode } from '../lib/errors.ts'
@@ -61,6 +62,7 @@ interface PortalLook {
 export class Dialer {
   readonly #options: DialerOptions
   #look: PortalLook | undefined
+  #outdatedProxy: Validity | undefined
 
   constructor(options: DialerOptions = {}) {
     this.#options = options
@@ -68,6 +70,14 @@ export class Dialer {
 
   proxyFor({ host, port }: DialTarget): ProxyServer | undefined {
     return this.#options.proxyFor?.(host, port)
+  }
+
+  /**
+   * Of a proxy that is spoken to by TLS, was trusted at the last connection, and whose certificate is not valid by the system
+   * clock: between which dates it is.
+   */
+  get outdatedProxy(): Validity | undefined {
+    return this.#outdatedProxy
   }
 
   /** See connectSecurely. Throws a ProxyError, a CaptivePortalError, an UntrustedServerError, or Node's error. */
@@ -129,13 +139,14 @@ export class Dialer {
     if (!proxy.isTls) return await this.#connect(proxy, signal)
     const trust = await this.#options.proxyTrust?.()
     if (trust === undefined) throw new AgentError('there is nobody to trust as a proxy')
-    const { socket } = await connectSecurely({
+    const { socket, dates } = await connectSecurely({
       servername: proxy.host,
       trust,
       protocols: ['http/1.1'],
       withinMs: defaultWithinMs,
       open: async (inner) => await this.#connect(proxy, AbortSignal.any([signal, inner])),
     })
+    this.#outdatedProxy = dates.datesUnchecked ? dates.validity : undefined
     return socket
   }
 

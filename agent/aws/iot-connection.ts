@@ -45,7 +45,7 @@ export interface IotConnectionStatus {
   readonly error: AgentError | undefined
 }
 
-const defaultPort = 8883
+export const defaultPort = 8883
 const minReconnectMs = 1_000
 const maxReconnectMs = 120_000
 const stopWithinMs = 3_000

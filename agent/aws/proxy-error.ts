@@ -1,8 +1,10 @@
 import type { ProxyServer } from '../network/proxy-settings.ts'
+import type { Validity } from '../credentials/server-clock.ts'
 import { AgentError, errorCode } from '../lib/errors.ts'
 import { UntrustedServerError } from './untrusted-server.ts'
 
-export type ProxyFailure = 'unreachable' | 'untrusted' | 'credentials' | 'refused' | 'cannot-reach' | 'no-proxy'
+export type ProxyFailure =
+  'unreachable' | 'untrusted' | 'outdated' | 'credentials' | 'refused' | 'cannot-reach' | 'no-proxy'
 
 /** The proxy did not make a tunnel. Nothing was sent to the server behind it. Names no credentials. */
 export class ProxyError extends AgentError {
@@ -89,6 +91,15 @@ function untrustedProxy({ why }: UntrustedServerError, proxy: TunnelEnds['proxy'
     hint:
       `have ${proxy.origin} name the proxy as its certificate does, and put the root of that certificate into the system's ` +
       'store (update-ca-certificates) and restart the agent, or into identity.rootCa',
+  })
+}
+
+/** HTTPS goes on by the clock rules of the agent, and MQTT by the system clock alone. */
+export function outdatedProxy({ notBeforeMs, notAfterMs }: Validity, { proxy }: Pick<TunnelEnds, 'proxy'>): ProxyError {
+  const [from, to] = [notBeforeMs, notAfterMs].map((ms) => new Date(ms).toISOString())
+  const by = shownAddress(proxy)
+  return new ProxyError('outdated', `the certificate of the proxy ${by} is valid from ${from} to ${to}, and not now`, {
+    hint: 'set the system clock if it is wrong, or renew the certificate of the proxy: MQTT waits for that, all else goes on',
   })
 }
 

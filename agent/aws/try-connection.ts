@@ -1,6 +1,7 @@
 import { AgentError } from '../lib/errors.ts'
 import { sleep } from '../lib/sleep.ts'
-import { IotConnection, type IotConnectionOptions } from './iot-connection.ts'
+import { lookAtConnection } from './connection-check.ts'
+import { defaultPort, IotConnection, type IotConnectionOptions } from './iot-connection.ts'
 
 const lookEveryMs = 50
 
@@ -8,10 +9,15 @@ const lookEveryMs = 50
 export async function tryConnection(options: IotConnectionOptions, signal: AbortSignal): Promise<void> {
   await using connection = new IotConnection(options)
   await connection.client()
+  await connection.expectConnected(signal).catch(() => undefined) // has it look at the way if the client takes long
   for (;;) {
     const { state, error } = connection.status()
     if (state === 'connected') return
-    if (state === 'down') throw error ?? new AgentError('the connection cannot be made')
+    if (state === 'down') throw (await lookAtConnection({ ...options, defaultPort })) ?? error ?? cannotBeMade()
     await sleep(lookEveryMs, signal)
   }
+}
+
+function cannotBeMade(): AgentError {
+  return new AgentError('the connection cannot be made')
 }

@@ -11,7 +11,7 @@ const firstPassingPort = 32_768
 
 /** What a configuration that has no fault may still not do as meant. */
 export function configWarnings(config: UnprovisionedConfig): readonly ConfigFault[] {
-  return [...uncoveredGroups(config), ...sharedGroups(config), ...passingPort(config)]
+  return [...uncoveredGroups(config), ...sharedGroups(config), ...passingPort(config), ...addressOfProxy(config)]
 }
 
 function uncoveredGroups({ device, logs }: UnprovisionedConfig): readonly ConfigFault[] {
@@ -51,6 +51,15 @@ function passingPort({ applications, applicationCredentials: { port } }: Unprovi
     `ports from ${firstPassingPort} on are given to connections that go out, so that one may have it when the agent ` +
     'starts: take a lower one'
   return [{ path: 'applicationCredentials.port', message }]
+}
+
+/** MQTT's client says where it goes in SNI, be it an address, which RFC 6066 does not allow: GnuTLS refuses one of IPv6. */
+function addressOfProxy({ network: { proxy }, endpoints }: UnprovisionedConfig): readonly ConfigFault[] {
+  if (proxy === undefined || endpoints.mqtt === undefined || !proxy.url.startsWith('https://[')) return []
+  const message =
+    'is https with an IPv6 address: a proxy may refuse that as a server name, which MQTT sends it, and then only MQTT ' +
+    'does not connect: name the proxy by a name that its certificate has'
+  return [{ path: 'network.proxy.url', message }]
 }
 
 /** As much of what a template makes as does not depend on the file. */

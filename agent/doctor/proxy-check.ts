@@ -1,3 +1,4 @@
+import type { AgentError } from '../lib/errors.ts'
 import { pass, warn, type Check, type Outcome } from './doctor-check.ts'
 
 /** A proxy that is named somewhere. */
@@ -25,8 +26,13 @@ export interface ProxyFacts {
   readonly unseen?: UnseenProxies | undefined
   /** Why what is named is no proxy. */
   readonly fault?: Error | undefined
-  /** Answers whether an endpoint goes by it. Throws what keeps the proxy from making tunnels at all. */
-  readonly tryTunnel?: ((signal: AbortSignal) => Promise<boolean>) | undefined
+  /** Answers undefined where no endpoint goes by it. Throws what keeps the proxy from making tunnels at all. */
+  readonly tryTunnel?: ((signal: AbortSignal) => Promise<TriedTunnel | undefined>) | undefined
+}
+
+export interface TriedTunnel {
+  /** What keeps MQTT alone from going by the proxy. */
+  readonly caution?: AgentError | undefined
 }
 
 const shownFiles = 3
@@ -42,13 +48,16 @@ export function proxyCheck(read: (signal: AbortSignal) => Promise<ProxyFacts>): 
       if (fault !== undefined) throw fault
       const unseen = unseenOutcome(facts)
       if (used === undefined) return [unseen ?? directOutcome(facts)]
-      const isOnTheWay = (await tryTunnel?.(signal)) ?? true
-      const found = pass(
-        `${used.proxy}, by ${used.where}${isOnTheWay ? '' : '; every endpoint is an exception from it'}`,
-      )
+      const tried = tryTunnel === undefined ? {} : await tryTunnel(signal)
+      const found = usedOutcome(used, tried)
       return unseen === undefined ? [found] : [found, { ...unseen, about: 'environment' }]
     },
   }
+}
+
+function usedOutcome({ proxy, where }: NamedProxy, tried: TriedTunnel | undefined): Outcome {
+  if (tried?.caution !== undefined) return warn(tried.caution.message, tried.caution.hint)
+  return pass(`${proxy}, by ${where}${tried === undefined ? '; every endpoint is an exception from it' : ''}`)
 }
 
 /** What is said where the way looked at may not be the agent's; undefined where a running agent says that it is. */

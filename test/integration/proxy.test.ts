@@ -10,6 +10,7 @@ import {
   createProxiedSite,
   proxiedNames,
   proxyLogin,
+  proxySecrets,
   secondNames,
   urlWithCredentials,
   type ProxiedSite,
@@ -84,8 +85,9 @@ async function expectMainJob(site: ProxiedSite, env: Readonly<Record<string, str
   const installed = join(appliance.stateFolder, 'artifacts', 'model', 'current', 'a')
   expect(await readFile(installed, 'utf8')).toBe('content')
   expect([...cloud.peers()]).toEqual([squidAddress])
-  expect((await agent.status()).network).toMatchObject({ proxy: `127.0.0.1:${squid.port}` })
-  expect(agent.output).not.toContain(site.password)
+  const status = await agent.status()
+  expect(status.network).toMatchObject({ proxy: `127.0.0.1:${squid.port}` })
+  for (const secret of proxySecrets) expect(agent.output + JSON.stringify(status)).not.toContain(secret)
   expect(await agent.stop()).toEqual({ code: 0, signal: null })
 }
 

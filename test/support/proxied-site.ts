@@ -94,6 +94,13 @@ export function urlWithCredentials({ url, password: current }: Pick<ProxiedSite,
   return url.replace('://', `://${encodeURIComponent(username)}:${encodeURIComponent(current)}@`)
 }
 
+/** The forms in which the proxy's password must be seen nowhere. */
+export const proxySecrets: readonly string[] = [
+  password,
+  encodeURIComponent(password),
+  Buffer.from(`${username}:${password}`).toString('base64'),
+]
+
 /** The endpoints of a cloud by names that the proxy alone resolves. */
 export function secondNames({ endpoints }: IotCloud): Readonly<Record<string, string>> {
   const second = (name: string, address: string): string => `${name}.${secondDomain}:${address.split(':').at(-1) ?? ''}`

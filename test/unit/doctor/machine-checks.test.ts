@@ -10,6 +10,7 @@ import type { Check, Outcome } from '../../../agent/doctor/doctor-check.ts'
 import { groupsCheck, type GroupFacts } from '../../../agent/doctor/group-check.ts'
 import { journalCheck } from '../../../agent/doctor/journal-check.ts'
 import { proxyCheck, proxyPlace, type ProxyFacts } from '../../../agent/doctor/proxy-check.ts'
+import { AgentError } from '../../../agent/lib/errors.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 
 const nowMs = Date.parse('2027-01-01T00:00:00Z')
@@ -184,8 +185,12 @@ test('shows a proxy without its password, and warns of one that is not gone by',
   expect(await look({ used: named })).toMatchObject([
     { level: 'pass', text: 'proxy.local:3128, by HTTPS_PROXY of the unit' },
   ])
-  expect(await look({ used: named, tryTunnel: () => Promise.resolve(false) })).toMatchObject([
+  expect(await look({ used: named, tryTunnel: () => Promise.resolve(undefined) })).toMatchObject([
     { level: 'pass', text: expect.stringContaining('every endpoint is an exception') as unknown },
+  ])
+  const caution = new AgentError('its certificate is not valid now', { hint: 'set the clock' })
+  expect(await look({ used: named, tryTunnel: () => Promise.resolve({ caution }) })).toEqual([
+    { level: 'warn', text: caution.message, hint: caution.hint },
   ])
   expect(await look({ unused: named })).toMatchObject([
     { level: 'warn', text: expect.stringContaining('connects directly') as unknown },

@@ -58,7 +58,7 @@ export async function createControl(options: ControlOptions): Promise<Control | 
     dialer: session.network.dialer,
     serviceTrust: session.network.serviceTrust,
     counter: session.network.counter,
-    onOldProxyCredentials: options.restart,
+    onProxyChanged: options.restart,
     log: log.child({ worker: 'connection' }),
   })
   const rotation = rotationActions({

@@ -8,13 +8,12 @@ import type { ByteCounter } from '../lib/byte-counter.ts'
 import { FailureLog } from '../lib/failure-log.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
-import type { ProxyCredentials } from '../network/proxy-settings.ts'
 import { lookAtConnection } from './connection-check.ts'
 import type { Dialer } from './dialer.ts'
 import { endpointAddress } from './endpoint-address.ts'
 import { connectionError, isWorthALook, type ConnectionContext } from './iot-connection-errors.ts'
 import type { ClientIdentity } from './iot-credential-source.ts'
-import { mqttProxy } from './mqtt-proxy.ts'
+import { mqttProxy, proxyTerms, type ProxyTerms } from './mqtt-proxy.ts'
 import type { Trust } from './trust.ts'
 
 export interface IotConnectionOptions {
@@ -31,8 +30,8 @@ export interface IotConnectionOptions {
   readonly serviceTrust: () => Promise<Trust>
   /** Gets what the connection carries, as far as that can be told from here. */
   readonly counter?: Pick<ByteCounter, 'add'>
-  /** The proxy takes other credentials now than the ones that the connection was begun with: it needs another process. */
-  readonly onOldProxyCredentials?: (() => void) | undefined
+  /** The proxy takes other credentials now, or is vouched for by other roots, than at the start: it needs another process. */
+  readonly onProxyChanged?: (() => void) | undefined
   readonly log: Log
   /** What to do where the server refuses the certificate; default for that of a device. */
   readonly refusedHint?: string | undefined
@@ -69,7 +68,7 @@ export class IotConnection implements AsyncDisposable {
   #client: mqtt5.Mqtt5Client | undefined
   #isClosed = false
   #isLooking = false
-  #toldProxy: ProxyCredentials | undefined
+  #toldProxy: ProxyTerms | undefined
   #pingsCountedMs = 0
   #lookedAtMs = -Infinity
   /** By the last look, since when there was no connection. */
@@ -171,16 +170,20 @@ export class IotConnection implements AsyncDisposable {
     const { endpoint, dialer, serviceTrust } = this.#options
     const proxy = dialer.proxyFor(endpointAddress(endpoint, defaultPort))
     if (proxy === undefined) return undefined
-    const credentials = await proxy.credentials()
-    this.#toldProxy = credentials
-    return await mqttProxy({ proxy, credentials, trust: serviceTrust })
+    const told = await proxyTerms(proxy, serviceTrust)
+    this.#toldProxy = told
+    return mqttProxy(proxy, told)
   }
 
   /** The CRT has been told once; nobody can tell it again. */
-  async #hasOldProxyCredentials(): Promise<boolean> {
-    const { endpoint, dialer } = this.#options
+  async #hasProxyChanged(): Promise<boolean> {
+    const { endpoint, dialer, serviceTrust } = this.#options
     const proxy = dialer.proxyFor(endpointAddress(endpoint, defaultPort))
-    return proxy !== undefined && !isDeepStrictEqual(await proxy.credentials(), this.#toldProxy)
+    if (proxy === undefined) return false
+    const { credentials, trust } = await proxyTerms(proxy, serviceTrust)
+    return (
+      trust?.roots !== this.#toldProxy?.trust?.roots || !isDeepStrictEqual(credentials, this.#toldProxy?.credentials)
+    )
   }
 
   #start(configuration: mqtt5.Mqtt5ClientConfig): mqtt5.Mqtt5Client {
@@ -259,13 +262,15 @@ export class IotConnection implements AsyncDisposable {
       this.#lookedAtMs = monotonicMs()
       this.#found = await lookAtConnection({ ...this.#options, defaultPort })
     }
-    const isOld = this.#found === undefined && (await this.#hasOldProxyCredentials().catch(() => false))
+    const isOld = this.#found === undefined && (await this.#hasProxyChanged().catch(() => false))
     this.#isLooking = false
     const error = this.#found ?? fault
-    if (this.#isClosed || this.#status.state === 'connected' || error === undefined) return
-    this.#enter('down', error)
-    this.#failures.failed('no connection to AWS IoT Core', error)
-    if (isOld) this.#options.onOldProxyCredentials?.()
+    if (this.#isClosed || this.#status.state === 'connected') return
+    if (error !== undefined) {
+      this.#enter('down', error)
+      this.#failures.failed('no connection to AWS IoT Core', error)
+    }
+    if (isOld) this.#options.onProxyChanged?.()
   }
 
   #countPings(): void {

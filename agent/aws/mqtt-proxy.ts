@@ -3,18 +3,22 @@ import { http, io } from 'aws-iot-device-sdk-v2'
 import type { ProxyCredentials, ProxyServer } from '../network/proxy-settings.ts'
 import type { Trust } from './trust.ts'
 
-export interface MqttProxyOptions {
-  readonly proxy: ProxyServer
+/** What the client is told of a proxy at its start, once and for all. */
+export interface ProxyTerms {
   readonly credentials: ProxyCredentials | undefined
-  /** Whom to trust as a proxy that is spoken to by TLS. */
-  readonly trust: () => Promise<Trust>
+  /** Who vouches for it, where it is spoken to by TLS. */
+  readonly trust: Trust | undefined
+}
+
+/** As they are now. Throws what keeps the credentials from being read. */
+export async function proxyTerms(proxy: ProxyServer, trust: () => Promise<Trust>): Promise<ProxyTerms> {
+  return { credentials: await proxy.credentials(), trust: proxy.isTls ? await trust() : undefined }
 }
 
 /**
  * A proxy in the CRT's words: a tunnel by CONNECT. Its name is resolved here, that of the server at the proxy.
  */
-export async function mqttProxy({ proxy, credentials, trust }: MqttProxyOptions): Promise<http.HttpProxyOptions> {
-  const { host, port, isTls } = proxy
+export function mqttProxy({ host, port }: ProxyServer, { credentials, trust }: ProxyTerms): http.HttpProxyOptions {
   const { Basic, None } = http.HttpProxyAuthenticationType
   return new http.HttpProxyOptions(
     host,
@@ -22,7 +26,7 @@ export async function mqttProxy({ proxy, credentials, trust }: MqttProxyOptions)
     credentials === undefined ? None : Basic,
     credentials?.username,
     credentials?.password,
-    isTls ? tlsTo(host, await trust()) : undefined,
+    trust === undefined ? undefined : tlsTo(host, trust),
     http.HttpProxyConnectionType.Tunneling,
   )
 }

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { Dialer } from '../../agent/aws/dialer.ts'
 import { lookAtConnection } from '../../agent/aws/connection-check.ts'
 import { IotConnection, type IotConnectionOptions } from '../../agent/aws/iot-connection.ts'
+import { createTrust } from '../../agent/aws/trust.ts'
 import { composeStatus } from '../../agent/agent-status.ts'
 import { monotonicMs } from '../../agent/lib/monotonic.ts'
 import { startIotCloud } from '../cloud/iot/iot-cloud.ts'
@@ -116,13 +117,38 @@ describe.skipIf(withoutBroker)('MQTT', () => {
     await using connection = new IotConnection({
       ...(await connectionOptions(cloud.endpoints.mqtt, cloud)),
       dialer: new Dialer({ proxyFor: () => server }),
-      onOldProxyCredentials: () => {
+      onProxyChanged: () => {
         resolve(undefined)
       },
     })
     await connection.client()
     await told
     expect(connection.status().error?.message).toContain('the proxy makes no tunnel')
+  })
+})
+
+describe.skipIf(withoutBroker || withoutFaults)('MQTT by a proxy that speaks TLS', () => {
+  it('says when the proxy is vouched for that was not when it was begun', async () => {
+    await using cloud = await startIotCloud()
+    const root = await makeCertificate({ commonName: 'Corp Root', extensions: authorityExtensions() })
+    const extensions = serverExtensions('localhost')
+    const certificate = await makeCertificate({ commonName: 'localhost', issuer: root, extensions })
+    await using proxy = await startScriptedProxy({ certificate })
+    const own = createTrust({ roots: [cloud.rootCaPem] })
+    const both = createTrust({ roots: [cloud.rootCaPem, root.pem] })
+    const trusts = [own]
+    const { promise: told, resolve } = Promise.withResolvers<undefined>()
+    await using connection = new IotConnection({
+      ...(await connectionOptions(cloud.endpoints.mqtt, cloud)),
+      dialer: new Dialer({ proxyFor: () => proxy.server, proxyTrust: () => Promise.resolve(both) }),
+      serviceTrust: () => Promise.resolve(trusts.shift() ?? both),
+      onProxyChanged: () => {
+        resolve(undefined)
+      },
+    })
+    await connection.client()
+    await rejectionOf(connection.expectConnected(never))
+    await told
   })
 })
 

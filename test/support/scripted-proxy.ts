@@ -45,6 +45,7 @@ export async function startScriptedProxy({
   }
   const tls = { cert: certificate?.pem, key: certificate?.privateKey }
   const server: Server = certificate === undefined ? createServer(onConnection) : createTlsServer(tls, onConnection)
+  server.on('connection', (socket: Socket) => sockets.add(socket)) // before a handshake, too
   server.on('tlsClientError', () => undefined)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -51,7 +51,7 @@ export async function doctorWay(options: DoctorWayOptions, signal: AbortSignal):
     const { proxy, noProxy } = config.network
     const isSettled = proxy !== undefined && noProxy.length > 0
     const unseen = isSettled ? undefined : await unseenOf(found.unseen, options.host, signal)
-    return { way, facts: { ...factsOf(way.proxy, { ...found, unused }), unseen } }
+    return { way, facts: { ...factsOf(way.proxy, { ...found, unused }), unusable: way.unusable, unseen } }
   } catch (error) {
     const fault = error instanceof Error ? error : new AgentError(String(error))
     return { way: createWayToCloud({ config, overrides }), facts: { used: undefined, unused: undefined, fault } }

@@ -22,6 +22,8 @@ export interface ProxyFacts {
   readonly used: NamedProxy | undefined
   /** Named in a way that the agent does not go by. */
   readonly unused: NamedProxy | undefined
+  /** Exceptions that mean nothing, and are not followed. */
+  readonly unusable?: readonly string[]
   /** What may name another one, or exceptions. */
   readonly unseen?: UnseenProxies | undefined
   /** Why what is named is no proxy. */
@@ -36,6 +38,7 @@ export interface TriedTunnel {
 }
 
 const shownFiles = 3
+const shownEntries = 5
 
 export function proxyCheck(read: (signal: AbortSignal) => Promise<ProxyFacts>): Check {
   return {
@@ -50,7 +53,11 @@ export function proxyCheck(read: (signal: AbortSignal) => Promise<ProxyFacts>): 
       if (used === undefined) return [unseen ?? directOutcome(facts)]
       const tried = tryTunnel === undefined ? {} : await tryTunnel(signal)
       const found = usedOutcome(used, tried)
-      return unseen === undefined ? [found] : [found, { ...unseen, about: 'environment' }]
+      return [
+        found,
+        ...exceptionOutcomes(facts),
+        ...(unseen === undefined ? [] : [{ ...unseen, about: 'environment' }]),
+      ]
     },
   }
 }
@@ -58,6 +65,14 @@ export function proxyCheck(read: (signal: AbortSignal) => Promise<ProxyFacts>): 
 function usedOutcome({ proxy, where }: NamedProxy, tried: TriedTunnel | undefined): Outcome {
   if (tried?.caution !== undefined) return warn(tried.caution.message, tried.caution.hint)
   return pass(`${proxy}, by ${where}${tried === undefined ? '; every endpoint is an exception from it' : ''}`)
+}
+
+function exceptionOutcomes({ unusable = [] }: ProxyFacts): readonly Outcome[] {
+  if (unusable.length === 0) return []
+  const text = `these mean nothing, and are not followed: ${unusable.slice(0, shownEntries).join(', ')}`
+  const hint =
+    'write hosts, .suffix, addresses or blocks such as 10.0.0.0/8, with commas between, in NO_PROXY or network.noProxy'
+  return [{ ...warn(text, hint), about: 'exceptions' }]
 }
 
 /** What is said where the way looked at may not be the agent's; undefined where a running agent says that it is. */

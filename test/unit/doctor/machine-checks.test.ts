@@ -188,6 +188,10 @@ test('shows a proxy without its password, and warns of one that is not gone by',
   expect(await look({ used: named, tryTunnel: () => Promise.resolve(undefined) })).toMatchObject([
     { level: 'pass', text: expect.stringContaining('every endpoint is an exception') as unknown },
   ])
+  expect(await look({ used: named, unusable: ['http://x', '10.0.0.0/40'] })).toMatchObject([
+    { level: 'pass' },
+    { level: 'warn', about: 'exceptions', text: expect.stringContaining(': http://x, 10.0.0.0/40') as unknown },
+  ])
   const caution = new AgentError('its certificate is not valid now', { hint: 'set the clock' })
   expect(await look({ used: named, tryTunnel: () => Promise.resolve({ caution }) })).toEqual([
     { level: 'warn', text: caution.message, hint: caution.hint },

@@ -95,6 +95,7 @@ async function untilBootIsAt({ appliance }: FieldSite, share: number): Promise<v
 async function cutRotation(site: FieldSite, share: number): Promise<Cut> {
   const { device } = await site.atWork()
   const before = await site.certificateInUse()
+  const known = site.certificatesOf(device.thingName).length
   const jobs = jobsOf(site, device.thingName)
   using _ = slowLink(site)
   const jobId = jobs.create({ operation: 'rotate-certificate', confirmSeconds: 60 })
@@ -104,8 +105,14 @@ async function cutRotation(site: FieldSite, share: number): Promise<Cut> {
   const { status, statusDetails } = await jobs.ended(jobId)
   await site.atWork()
   const certificateId = await site.certificateInUse()
-  const expected = status === 'SUCCEEDED' ? { certificateId, deactivate: before } : { reason: statusDetails['reason'] }
-  expectSame('details of the job', statusDetails, { ...statusDetails, ...expected })
+  const made = site.certificatesOf(device.thingName).slice(known)
+  const [orphan] = made
+  const expected =
+    status === 'SUCCEEDED'
+      ? { certificateId, deactivate: before }
+      : { reason: statusDetails['reason'], ...(orphan && { orphanCertificateId: orphan.certificateId }) }
+  expectSame('details of the job', statusDetails, expected)
+  expectSame('certificates made', made.length <= 1, true)
   expectSame('new certificate', certificateId !== before, status === 'SUCCEEDED')
   await expectOneIdentity(site, certificateId)
   return { kind: 'rotation', afterMs, stage, outcome: status }

@@ -14,7 +14,7 @@ import { configFolderIn, readBase, readCopy, writeBaseCopy, type BaseDocument } 
 import type { Config } from './config/config-schema.ts'
 import type { ConfigDiff } from './config/config-values.ts'
 import { configurationPart } from './configuration-report.ts'
-import type { ConfigFault } from './config/load-config.ts'
+import type { ConfigFault } from './config/config-error.ts'
 import { OverlayVersions, type SettledTrial, type TrialOutcome } from './config/overlay-versions.ts'
 import { isSameJob, type JobExecutionId, type OverlayVersion } from './config/overlay-version.ts'
 import { AgentError, reportError } from './lib/errors.ts'

@@ -1,7 +1,7 @@
 import type { BaseDocument } from './config/base-document.ts'
 import type { Config } from './config/config-schema.ts'
 import { effectiveConfig } from './config/effective-config.ts'
-import { ConfigError, type ConfigFault } from './config/load-config.ts'
+import { ConfigError, type ConfigFault } from './config/config-error.ts'
 import type { OverlayVersions } from './config/overlay-versions.ts'
 import type { OverlayVersion } from './config/overlay-version.ts'
 import { reportError } from './lib/errors.ts'

@@ -2,11 +2,11 @@ import { CommanderError } from 'commander'
 
 import type { TerminalContext } from './commands/command-context.ts'
 import { createProgram } from './commands/command-line.ts'
-import { ConfigError } from './config/load-config.ts'
+import { ConfigError } from './config/config-error.ts'
 import { AgentError, reportError, UsageError } from './lib/errors.ts'
 import { exitNow } from './lib/exit-now.ts'
 import { proxyEnvironment, type ProxyEnvironment } from './network/proxy-settings.ts'
-import { DecommissionedError } from './reset/finish-reset.ts'
+import { DecommissionedError } from './reset/decommissioned-error.ts'
 import type { ServiceEnvironment } from './service.ts'
 
 const stopWithinMs = 4_800

@@ -47,6 +47,7 @@ const longestReloadMs = 120_000
 export class Service implements Disposable {
   readonly #environment: ServiceEnvironment
   readonly #log: Log
+  readonly #onFirstReady: () => void
   readonly #notify: SdNotify | undefined
   readonly #timer: NodeJS.Timeout
   readonly #tickMs: number
@@ -60,9 +61,11 @@ export class Service implements Disposable {
   #untold: readonly string[] | undefined
   #isStopping = false
 
-  constructor(environment: ServiceEnvironment, log: Log) {
+  /** `onFirstReady` is for what had better not hold up the start. */
+  constructor(environment: ServiceEnvironment, log: Log, onFirstReady: () => void = () => undefined) {
     this.#environment = environment
     this.#log = log
+    this.#onFirstReady = onFirstReady
     this.#notify = this.#open()
     const { watchdogMs = Infinity } = environment
     this.#tickMs = Math.min(watchdogMs / kicksPerWatchdog, longestTickMs)
@@ -74,9 +77,11 @@ export class Service implements Disposable {
   /** Everything of one configuration is up; the network need not be. */
   ready(watched: Watched): void {
     if (this.#isStopping) return
+    const isFirst = this.#watched === undefined
     this.#watched = watched
     this.kept()
     this.#tick()
+    if (isFirst) this.#onFirstReady()
   }
 
   /** systemd wants to know when, on the monotonic clock, the reload began. */

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
 
 import { defaultRuntimeFolder } from '../config/config-schema.ts'
-import { ConfigError, loadPaths, namedRuntimeFolder } from '../config/load-config.ts'
+import { ConfigError } from '../config/config-error.ts'
+import { loadPaths, namedRuntimeFolder } from '../config/load-config.ts'
 import { AgentError } from '../lib/errors.ts'
 import { callAgent, socketPathIn, type AgentCall } from '../status/status-client.ts'
 import { renderStatus } from '../status/render-status.ts'

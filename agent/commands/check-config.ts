@@ -1,7 +1,7 @@
 import { identityFolderIn, readUnprovisioned } from '../config/base-document.ts'
 import type { UnprovisionedConfig } from '../config/config-schema.ts'
 import { configWarnings } from '../config/config-warnings.ts'
-import type { ConfigFault } from '../config/load-config.ts'
+import type { ConfigFault } from '../config/config-error.ts'
 import { readConfiguration } from './read-configuration.ts'
 import type { CommandContext } from './command-context.ts'
 

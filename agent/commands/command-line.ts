@@ -1,21 +1,17 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 
 import { agentVersion } from '../build-info.ts'
-import { listReleases, rollBack, verifyArtifact } from './artifacts.ts'
-import { refresh, status, sync } from './ask-agent.ts'
-import { checkConfig } from './check-config.ts'
 import type { CommandContext } from './command-context.ts'
-import { logs } from './logs.ts'
 import type { ProvisionOptions } from './provision.ts'
 import type { PublishCommand } from './publish.ts'
 import type { ResetOptions } from './reset.ts'
-import { run } from './run.ts'
-import { showConfig } from './show-config.ts'
-import { watchStatus } from './watch-status.ts'
 
 const defaultConfig = '/etc/panorama-agent/config.json'
 
-/** The command line: every command with its options. Throws a CommanderError instead of ending the process. */
+/**
+ * The command line: every command with its options. Throws a CommanderError instead of ending the process. What a command
+ * does is loaded only when it is asked for: loading all of it takes longer than most commands.
+ */
 export function createProgram(context: CommandContext): Command {
   const config = new Option('--config <file>', 'the configuration file')
     .default(defaultConfig)
@@ -34,6 +30,7 @@ export function createProgram(context: CommandContext): Command {
     .description('run the agent until SIGTERM or SIGINT')
     .addOption(config)
     .action(async (options: { config: string }) => {
+      const { run } = await import('./run.ts')
       await run({ configFile: options.config }, context)
     })
   program
@@ -44,13 +41,19 @@ export function createProgram(context: CommandContext): Command {
     .addOption(config)
     .addOption(socket)
     .action(async ({ json, watch, ...options }: StatusFlags) => {
-      await (watch ? watchStatus(located(options), context) : status({ ...located(options), json }, context))
+      if (watch) {
+        const { watchStatus } = await import('./watch-status.ts')
+        await watchStatus(located(options), context)
+      } else {
+        const { status } = await import('./ask-agent.ts')
+        await status({ ...located(options), json }, context)
+      }
     })
   addDoctor(program, config, context)
   addLogs(program, { config, socket }, context)
   addConfigCommands(program, { config, socket }, context)
   addArtifactCommands(program, { config, socket }, context)
-  for (const { name, argument, description, ask } of requests) {
+  for (const { name, argument, description, load } of requests) {
     program
       .command(name)
       .description(description)
@@ -58,6 +61,7 @@ export function createProgram(context: CommandContext): Command {
       .addOption(config)
       .addOption(socket)
       .action(async (chosen: string | undefined, options: { config: string; socket?: string }) => {
+        const ask = await load()
         await ask({ ...located(options), ...(chosen === undefined ? {} : { name: chosen }) }, context)
       })
   }
@@ -80,7 +84,6 @@ interface Located {
   readonly socket: Option
 }
 
-/** Loaded only when it is asked for, as `publish` is. */
 function addDoctor(program: Command, config: Option, context: CommandContext): void {
   program
     .command('doctor')
@@ -103,6 +106,7 @@ function addLogs(program: Command, { config, socket }: Located, context: Command
     .addOption(config)
     .addOption(socket)
     .action(async ({ lines, follow, json, ...options }: LogsFlags) => {
+      const { logs } = await import('./logs.ts')
       await logs({ ...located(options), lines, follow, json }, context)
     })
 }
@@ -127,6 +131,7 @@ function addConfigCommands(program: Command, { config, socket }: Located, contex
     .description('check a configuration file, with the remote overlay in force; names every fault')
     .addOption(config)
     .action(async (options: { config: string }) => {
+      const { checkConfig } = await import('./check-config.ts')
       await checkConfig({ configFile: options.config }, context)
     })
   commands
@@ -137,6 +142,7 @@ function addConfigCommands(program: Command, { config, socket }: Located, contex
     .addOption(config)
     .addOption(socket)
     .action(async ({ origin, json, ...options }: ShowOptions) => {
+      const { showConfig } = await import('./show-config.ts')
       await showConfig({ ...located(options), origin, json }, context)
     })
 }
@@ -150,7 +156,7 @@ interface ShowOptions {
 
 function addArtifactCommands(program: Command, { config, socket }: Located, context: CommandContext): void {
   const artifacts = program.command('artifacts').description('look at installed releases, and go back to one')
-  for (const { name, description, ask } of artifactRequests) {
+  for (const { name, description, load } of artifactRequests) {
     artifacts
       .command(name)
       .description(description)
@@ -158,6 +164,7 @@ function addArtifactCommands(program: Command, { config, socket }: Located, cont
       .addOption(config)
       .addOption(socket)
       .action(async (chosen: string, options: { config: string; socket?: string }) => {
+        const ask = await load()
         await ask({ ...located(options), name: chosen }, context)
       })
   }
@@ -169,11 +176,11 @@ function addArtifactCommands(program: Command, { config, socket }: Located, cont
     .addOption(config)
     .addOption(socket)
     .action(async (chosen: string, { to, ...options }: { to?: string; config: string; socket?: string }) => {
+      const { rollBack } = await import('./artifacts.ts')
       await rollBack({ ...located(options), name: chosen, ...(to === undefined ? {} : { to }) }, context)
     })
 }
 
-/** Loaded only when it is asked for: it needs more than the other commands. */
 function addProvision(program: Command, config: Option, context: CommandContext): void {
   program
     .command('provision')
@@ -208,7 +215,6 @@ function addReset(program: Command, config: Option, context: CommandContext): vo
 
 type ResetCommand = Omit<ResetOptions, 'configFile'> & { readonly config: string }
 
-/** Loaded only when it is asked for: an appliance has no use for it, nor for the memory that it takes. */
 function addPublish(program: Command, context: CommandContext): void {
   program
     .command('publish')
@@ -229,7 +235,6 @@ function addPublish(program: Command, context: CommandContext): void {
     })
 }
 
-/** Loaded only when it is asked for, as `publish` is. */
 function addSignUpdate(program: Command, context: CommandContext): void {
   program
     .command('sign-update')
@@ -243,16 +248,30 @@ function addSignUpdate(program: Command, context: CommandContext): void {
 }
 
 const requests = [
-  { name: 'sync', argument: 'name', description: 'sync artifacts now', ask: sync },
-  { name: 'refresh', argument: 'camera', description: 'refresh camera credentials now', ask: refresh },
+  {
+    name: 'sync',
+    argument: 'name',
+    description: 'sync artifacts now',
+    load: async () => (await import('./ask-agent.ts')).sync,
+  },
+  {
+    name: 'refresh',
+    argument: 'camera',
+    description: 'refresh camera credentials now',
+    load: async () => (await import('./ask-agent.ts')).refresh,
+  },
 ]
 
 const artifactRequests = [
-  { name: 'list', description: 'show the releases that are kept', ask: listReleases },
+  {
+    name: 'list',
+    description: 'show the releases that are kept',
+    load: async () => (await import('./artifacts.ts')).listReleases,
+  },
   {
     name: 'verify',
     description: 'read every file of the installed release, and mend what is damaged',
-    ask: verifyArtifact,
+    load: async () => (await import('./artifacts.ts')).verifyArtifact,
   },
 ]
 

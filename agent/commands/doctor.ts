@@ -9,7 +9,7 @@ import {
   type UnprovisionedConfig,
 } from '../config/config-schema.ts'
 import { configWarnings } from '../config/config-warnings.ts'
-import { ConfigError } from '../config/load-config.ts'
+import { ConfigError } from '../config/config-error.ts'
 import type { ConfigurationFacts } from '../doctor/configuration-check.ts'
 import { doctorReport } from '../doctor/doctor-report.ts'
 import { renderDoctor } from '../doctor/render-doctor.ts'

@@ -1,6 +1,6 @@
 import { configFolderIn, readBase } from '../config/base-document.ts'
 import { effectiveConfig } from '../config/effective-config.ts'
-import { ConfigError, type ConfigFault } from '../config/load-config.ts'
+import { ConfigError, type ConfigFault } from '../config/config-error.ts'
 import { readOverlayFiles } from '../config/overlay-store.ts'
 import { versionInForce } from '../config/overlay-version.ts'
 import { reportError } from '../lib/errors.ts'

@@ -6,6 +6,7 @@ import { Configurations } from '../configurations.ts'
 import { linkedAbort } from '../lib/abort.ts'
 import { AgentError } from '../lib/errors.ts'
 import { createLog, streamSink, type Log } from '../lib/log.ts'
+import { settleRuntime } from '../lib/settle-runtime.ts'
 import { LogRing } from '../logs/log-ring.ts'
 import { ConfigReloads } from '../config-reloads.ts'
 import { Service } from '../service.ts'
@@ -33,7 +34,7 @@ export async function run({ configFile }: RunOptions, context: CommandContext): 
   const log = createLog({ level: first.logs.level, sinks: [streamSink(stdout), ring.sink, recent.sink] })
   log.info('agent starts', { version: agentVersion, config: configFile })
   await reportLastRun({ ...environment, runtimeFolder: first.paths.runtime, log })
-  using service = new Service(environment, log)
+  using service = new Service(environment, log, settleRuntime)
   const onAbort = (): void => {
     service.stopping()
   }

@@ -7,8 +7,9 @@ import { isBeingClaimed } from '../identity/pending-identity.ts'
 import { readStoredIdentity } from '../identity/stored-identity.ts'
 import { isJsonObject, ownField } from '../lib/json-object.ts'
 import { writeJsonState } from '../lib/json-state.ts'
+import type { ConfigFault } from './config-error.ts'
 import { defaultStateFolder, type Config, type UnprovisionedConfig } from './config-schema.ts'
-import { parseConfig, parseUnprovisioned, readConfigDocument, type ConfigFault } from './load-config.ts'
+import { parseConfig, parseUnprovisioned, readConfigDocument } from './load-config.ts'
 
 /** A base file that is good by itself. */
 export interface BaseDocument {

@@ -1,7 +1,7 @@
 import { templateParts } from '../lib/text-template.ts'
 import type { UnprovisionedConfig } from './config-schema.ts'
 import { deviceNames } from './device-names.ts'
-import type { ConfigFault } from './load-config.ts'
+import type { ConfigFault } from './config-error.ts'
 
 /** What the role's policy in config/cloud/ lets an appliance write to. */
 const coveredPrefixes = ['/aws/panorama/devices/', '/aws/panorama_device']

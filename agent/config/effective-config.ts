@@ -1,7 +1,8 @@
 import { isJsonObject, ownField, pathText, type JsonObject, type JsonPath } from '../lib/json-object.ts'
 import { mergePatch } from '../lib/merge-patch.ts'
 import type { Config } from './config-schema.ts'
-import { checkConfig, type ConfigFault, type ConfigIssue } from './load-config.ts'
+import type { ConfigFault } from './config-error.ts'
+import { checkConfig, type ConfigIssue } from './load-config.ts'
 
 /** A remote overlay in force: a version's, or one that may become a version. */
 export interface Overlay {

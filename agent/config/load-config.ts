@@ -4,27 +4,8 @@ import * as z from 'zod'
 
 import { AgentError, errorCode } from '../lib/errors.ts'
 import { pathText, type JsonPath } from '../lib/json-object.ts'
+import { ConfigError } from './config-error.ts'
 import { configSchema, unprovisionedSchema, type Config, type UnprovisionedConfig } from './config-schema.ts'
-
-export interface ConfigFault {
-  /** Where in the file: `artifacts[0].prefix`. */
-  readonly path: string
-  readonly message: string
-}
-
-/** The configuration file cannot be used. The message lists every fault at once, each with its path. */
-export class ConfigError extends AgentError {
-  override readonly name = 'ConfigError'
-  readonly faults: readonly ConfigFault[]
-
-  constructor(file: string, faults: readonly ConfigFault[]) {
-    const lines = faults.map(({ path, message }) => `  ${path === '' ? '(whole file)' : path}: ${message}`)
-    super(`${file} has ${faults.length} ${faults.length === 1 ? 'fault' : 'faults'}:\n${lines.join('\n')}`, {
-      hint: 'mend the file; agent.schema.json describes every field (in config/, installed in /usr/share/panorama-agent/)',
-    })
-    this.faults = faults
-  }
-}
 
 /** The system was short of something, or a disk did not answer: another try may go well. */
 const passing = new Set(['EAGAIN', 'EBUSY', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM', 'ESTALE', 'ETIMEDOUT'])
@@ -51,6 +32,9 @@ export async function readConfigDocument(file: string): Promise<unknown> {
   return parseJson(text, file)
 }
 
+/** zod would compile a function for each object of the schema, which takes longer than reading a few configurations. */
+const readOnce = { jitless: true }
+
 /** Where state and runtime folder are, also while there is no identity. Throws as `loadConfig` does. */
 export async function loadPaths(file: string): Promise<Config['paths']> {
   return parseUnprovisioned(await readConfigDocument(file), file).paths
@@ -58,7 +42,7 @@ export async function loadPaths(file: string): Promise<Config['paths']> {
 
 /** Checks a configuration that an appliance without identity may have; `file` names it in the ConfigError. */
 export function parseUnprovisioned(json: unknown, file: string): UnprovisionedConfig {
-  const { success, data, error } = unprovisionedSchema.safeParse(json)
+  const { success, data, error } = unprovisionedSchema.safeParse(json, readOnce)
   if (success) return data
   throw configError(file, error.issues.flatMap(describeIssue))
 }
@@ -89,7 +73,7 @@ export type CheckedConfig =
 
 /** Checks a configuration, and answers with it, completed, or with everything that is wrong in it. */
 export function checkConfig(json: unknown): CheckedConfig {
-  const { success, data, error } = configSchema.safeParse(json)
+  const { success, data, error } = configSchema.safeParse(json, readOnce)
   return success ? { config: data } : { issues: error.issues.flatMap(describeIssue) }
 }
 

@@ -71,6 +71,9 @@ export function errorCode(error: unknown): string | undefined {
 }
 
 const deepestCause = 5
+/** The agent loads some of its parts when it first needs them, and an upgrade removes those of the version before. */
+const replacedHint =
+  'restart the agent (systemctl restart panorama-agent): its program was replaced while it ran; else install it again'
 
 function causes(error: unknown, depth = 0): readonly string[] {
   if (!(error instanceof Error)) return [String(error)]
@@ -82,5 +85,6 @@ function causes(error: unknown, depth = 0): readonly string[] {
 function findHint(error: unknown, depth = 0): string | undefined {
   if (!(error instanceof Error) || depth > deepestCause) return undefined
   if (error instanceof AgentError && error.hint !== undefined) return error.hint
+  if ('code' in error && error.code === 'ERR_MODULE_NOT_FOUND') return replacedHint
   return findHint(error.cause, depth + 1)
 }

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path'
 
-import { AgentError, errorCode } from '../lib/errors.ts'
+import { errorCode } from '../lib/errors.ts'
+import { DecommissionedError } from './decommissioned-error.ts'
 import { keptInRuntime, othersInState, secretsInState } from './kept-entries.ts'
 import { resetMarkerIn, type ResetMarker } from './reset-marker.ts'
 import type { WipeFiles } from './wipe-files.ts'
@@ -9,11 +10,6 @@ import { wipeFolder, type WipeOptions } from './wipe-folder.ts'
 export interface FinishOptions extends WipeOptions {
   /** What remains of the marker's identity files, where that was just tried with more rights. */
   readonly remaining?: readonly RemainingFile[]
-}
-
-/** The appliance was decommissioned, but files with an identity are still there. It must not go on with them. */
-export class DecommissionedError extends AgentError {
-  override readonly name = 'DecommissionedError'
 }
 
 /** A file that could not be removed, and why. */

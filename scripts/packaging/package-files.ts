@@ -22,7 +22,7 @@ export async function listPrograms(sources: PackageSources): Promise<readonly Pa
     copy('usr/bin/panorama-agent', join(root, 'packaging', 'panorama-agent'), 0o755),
     copy(`${lib}/node`, binaries.node, 0o755),
     copy(`${lib}/bin/${platform.crtFolder}/aws-crt-nodejs.node`, binaries.crt, 0o644),
-    ...(await copyFolder(`${lib}/native`, sources.bundles, /\.cjs$/)),
+    ...(await copyFolder(`${lib}/native`, sources.bundles, /\.[cm]js$/)),
     ...(await listUnits(root)),
   ]
 }

@@ -11,11 +11,11 @@ import { tempFolder } from '../support/temp-folder.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 
-it('does the main job from the one bundled file, also where the native part of the MQTT client is missing', async () => {
+it('does the main job from its bundle, also where the native part of the MQTT client is missing', async () => {
   const config = ({ cloud }: { readonly cloud: Cloud }) => ({ endpoints: { ...cloud.endpoints, mqtt: 'localhost:1' } })
   await using site = await createAgentSite({ config })
   await using folder = await tempFolder()
-  const bundle = join(folder.path, 'dist', 'native', 'agent.cjs')
+  const bundle = join(folder.path, 'dist', 'native', 'agent.mjs')
   // the build writes below the folder where it runs, and dist/ of the checkout may be in use
   await symlink(join(root, 'agent'), join(folder.path, 'agent'))
   await runCommand('env', ['-C', folder.path, process.execPath, join(root, 'scripts', 'build.ts')])

@@ -24,7 +24,8 @@ import { pollUntil } from './support/poll-until.ts'
 import { askRoot } from './support/root-request.ts'
 
 /** No connection with TLS can be made. */
-const prefix = `require('node:tls').connect = () => { throw new Error('this version is broken') };`
+const prefix = `import brokenTls from 'node:tls'; import { syncBuiltinESMExports as breakTls } from 'node:module';
+brokenTls.connect = () => { throw new Error('this version is broken') }; breakTls();`
 const version = '8.2.0'
 /** The same package, well signed, by another key, and changed by a byte afterwards. */
 const artifacts = ['silent', 'forged', 'tampered']

@@ -34,7 +34,7 @@ describe.skipIf(!isWanted || noQemu !== undefined)('the package for arm64, built
     file = await packageFile({ platform: 'arm64', folder: folder.path })
     await runCommand('dpkg-deb', ['--extract', file, join(folder.path, 'tree')])
     lib = join(folder.path, 'tree/usr/lib/panorama-agent')
-    const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=1', '--heap-growing-percent=100']
+    const flags = ['--disable-warning=ExperimentalWarning', '--max-semi-space-size=1']
     node = ['qemu-aarch64-static', '-L', await arm64Libraries(), join(lib, 'node'), ...flags]
   })
 
@@ -47,7 +47,7 @@ describe.skipIf(!isWanted || noQemu !== undefined)('the package for arm64, built
     const crt = join(lib, 'bin/linux-arm64-glibc/aws-crt-nodejs.node')
     const load = `console.log(process.arch, process.version, typeof require(${JSON.stringify(crt)}).mqtt5_client_new)`
     expect((await runCommand(qemu, [...args, '-e', load])).stdout).toBe(`arm64 ${process.version} function\n`)
-    const version = await runCommand(qemu, [...args, join(lib, 'native/agent.cjs'), '--version'])
+    const version = await runCommand(qemu, [...args, join(lib, 'native/agent.mjs'), '--version'])
     expect(version.stdout).toBe(`${agentVersion}\n`)
   })
 
@@ -55,7 +55,7 @@ describe.skipIf(!isWanted || noQemu !== undefined)('the package for arm64, built
     await using site = await createAgentSite()
     await site.publish('a', 'content')
     site.setPassword('first')
-    const agent = site.start({ command: [...node, join(lib, 'native/agent.cjs')] })
+    const agent = site.start({ command: [...node, join(lib, 'native/agent.mjs')] })
     await agent.until(
       ({ artifacts, cameras, logs }) => [...artifacts, ...cameras, logs].every(({ state }) => state === 'ok'),
       180_000,
@@ -70,7 +70,7 @@ describe.skipIf(!isWanted || noQemu !== undefined)('the package for arm64, built
     async () => {
       await using site = await createProvisioningSite()
       const { jobs, provisioning } = site.cloud.iot
-      const command = [...node, join(lib, 'native/agent.cjs')]
+      const command = [...node, join(lib, 'native/agent.mjs')]
       const agent = site.start({ command })
       const isConnected = (status: StatusReport): boolean =>
         !isUnprovisioned(status) && status.connection?.state === 'connected'

@@ -60,9 +60,11 @@ describe('the package', () => {
       '/usr/share/doc/panorama-agent/examples/consumers/camera-hook',
       '/usr/share/doc/panorama-agent/examples/consumers/watch-cameras',
     ])
-    expect(pathsOf('-rw-r--r--')).toEqual([
+    const parts = files.filter(({ path = '' }) => isPart(path))
+    expect(parts.length).toBeGreaterThan(20)
+    expect(pathsOf('-rw-r--r--').filter((path = '') => !isPart(path))).toEqual([
       `${lib}/bin/${crtFolder}/aws-crt-nodejs.node`,
-      `${lib}/native/agent.cjs`,
+      `${lib}/native/agent.mjs`,
       `${lib}/native/request-handler.cjs`,
       `${lib}/native/update-runner.cjs`,
       `${lib}/panorama-agent-update.service`,
@@ -86,7 +88,14 @@ describe('the package', () => {
       '/usr/share/man/man8/panorama-agent.8.gz',
       '/usr/share/panorama-agent/agent.schema.json',
     ])
-    expect(files).toHaveLength(31)
+    expect(files).toHaveLength(31 + parts.length)
+  })
+
+  it('puts the parts of the agent in place before what loads them, so that an upgrade that is cut off leaves one that starts', async () => {
+    const listed = await runTool('dpkg-deb', ['--contents', file], { hint: '' })
+    const inOrder = [...listed.matchAll(/ \.(\S+\/native\/agent\S*\.mjs)$/gm)].map(([, path]) => path)
+    expect(inOrder.length).toBeGreaterThan(20)
+    expect(inOrder.at(-1)).toBe(`${lib}/native/agent.mjs`)
   })
 
   it('depends on the libraries that its binaries need, in the versions that Debian has', async () => {
@@ -102,7 +111,7 @@ describe('the package', () => {
 
   it('brings an agent that starts, and an example that it accepts', async () => {
     const agent = (...args: string[]) =>
-      runTool(join(tree, lib, 'node'), [join(tree, lib, 'native', 'agent.cjs'), ...args], { hint: '' })
+      runTool(join(tree, lib, 'node'), [join(tree, lib, 'native', 'agent.mjs'), ...args], { hint: '' })
     const example = join(tree, 'usr/share/doc/panorama-agent/examples/config.json')
     expect(await agent('--version')).toBe(`${agentVersion}\n`)
     await agent('config', 'check', '--config', example)
@@ -122,6 +131,10 @@ describe('the package', () => {
     expect(found).toBe('')
   })
 })
+
+function isPart(path: string): boolean {
+  return path.startsWith(`${lib}/native/agent-`)
+}
 
 async function digest(file: string): Promise<string> {
   return createHash('sha256')

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import promises from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
 
 /**
  * Loaded into the agent under test: while the file `$HANG_TRIGGER` is there, opening a path that holds `$HANG_PATH`
@@ -18,6 +19,7 @@ promises.readFile = (async (...args: Parameters<typeof readFile>) => {
   await hangsFor(args[0])
   return await readFile(...args)
 }) as typeof readFile
+syncBuiltinESMExports()
 
 async function hangsFor(path: unknown): Promise<void> {
   if (String(path).includes(part) && existsSync(trigger)) await new Promise(() => undefined)

@@ -1,5 +1,5 @@
 import { generateKeyPairSync, sign } from 'node:crypto'
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
 import { inject } from 'vitest'
@@ -36,11 +36,15 @@ export interface VersionOptions {
 /** The package under test as another version, which is the agent's own too. */
 export async function otherVersion(version: string, { folder, prefix = '' }: VersionOptions): Promise<string> {
   const change = async (tree: string): Promise<void> => {
-    const file = join(tree, lib, 'native/agent.cjs')
-    const text = await readFile(file, 'utf8')
-    const changed = text.replaceAll(`"${agentVersion}"`, `"${version}"`)
-    if (changed === text) throw new Error('the bundle does not have the version as text')
-    await writeFile(file, changed.replace('"use strict";', `"use strict";${prefix}`))
+    const folder = join(tree, lib, 'native')
+    let isChanged = false
+    for (const name of (await readdir(folder)).filter((each) => each.endsWith('.mjs'))) {
+      const text = await readFile(join(folder, name), 'utf8')
+      const changed = text.replaceAll(`"${agentVersion}"`, `"${version}"`)
+      isChanged ||= changed !== text
+      await writeFile(join(folder, name), `${name === 'agent.mjs' ? prefix : ''}${changed}`)
+    }
+    if (!isChanged) throw new Error('the bundle does not have the version as text')
   }
   return await repack(inject('packageFile'), version, { folder, change })
 }

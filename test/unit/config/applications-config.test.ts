@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 
 import { configWarnings } from '../../../agent/config/config-warnings.ts'
-import { ConfigError, parseConfig } from '../../../agent/config/load-config.ts'
+import { ConfigError } from '../../../agent/config/config-error.ts'
+import { parseConfig } from '../../../agent/config/load-config.ts'
 import { configDocument } from '../../support/config-document.ts'
 
 const counter = { name: 'people-counter', roleAlias: 'people-counter', group: 'counter' }

@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
 import { configWarnings } from '../../../agent/config/config-warnings.ts'
-import { ConfigError, parseConfig } from '../../../agent/config/load-config.ts'
+import { ConfigError } from '../../../agent/config/config-error.ts'
+import { parseConfig } from '../../../agent/config/load-config.ts'
 import { configDocument } from '../../support/config-document.ts'
 
 type Json = Readonly<Record<string, unknown>>

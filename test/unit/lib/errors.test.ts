@@ -22,6 +22,11 @@ test('takes the hint from the nearest error that has one', () => {
   expect(reportError(new AgentError('outer', { cause, hint: 'outer hint' })).hint).toBe('outer hint')
 })
 
+test('says that a part of the agent is missing because it was replaced', () => {
+  const missing = Object.assign(new Error("Cannot find module 'part.mjs'"), { code: 'ERR_MODULE_NOT_FOUND' })
+  expect(reportError(new AgentError('no doctor', { cause: missing })).hint).toMatch(/^restart the agent/)
+})
+
 test.each([['text'], [undefined], [null], [42]])('reports %s when it is thrown', (thrown) => {
   expect(reportError(thrown)).toEqual({ name: 'NonError', message: String(thrown) })
 })

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -12,18 +13,38 @@ import { createApplianceFiles } from '../test/support/appliance-files.ts'
 import { runCommand } from '../test/support/run-command.ts'
 
 /**
- * Measures the bundled agent against a bare Node process in the same run: time to READY, resident memory of an idle
- * agent, and requests at rest. Prints figures and ratios; never fails on them.
+ * Measures the bundled agent against a bare Node process in the same run: wall and CPU time to READY, resident memory of
+ * an idle agent, and requests at rest. `--against` adds another bundle, such as one of an earlier version. Prints figures
+ * and ratios; never fails on them.
  */
 const { values } = parseArgs({
-  options: { runs: { type: 'string', default: '7' }, 'rest-minutes': { type: 'string', default: '2' } },
+  options: {
+    runs: { type: 'string', default: '7' },
+    'rest-minutes': { type: 'string', default: '2' },
+    against: { type: 'string' },
+    'against-options': { type: 'string', default: '--max-semi-space-size=1' },
+  },
 })
 const runs = Number(values.runs)
 const restMinutes = Number(values['rest-minutes'])
 const settleMs = 20_000
-const leanOptions = '--max-semi-space-size=1'
-const bundle = join(import.meta.dirname, '..', 'dist', 'native', 'agent.cjs')
+const leanOptions = '--max-semi-space-size=1' // as the package's wrapper has it
+const bundle = join(import.meta.dirname, '..', 'dist', 'native', 'agent.mjs')
+const lean: Program = { file: bundle, options: [leanOptions] }
+const other: Program | undefined =
+  values.against === undefined ? undefined : { file: values.against, options: values['against-options'].split(' ') }
 const bareScript = "process.stdout.write('agent is ready\\n'); setInterval(() => undefined, 1000)"
+
+interface Program {
+  readonly file: string
+  readonly options: readonly string[]
+  readonly env?: Readonly<Record<string, string>>
+}
+
+interface Start {
+  readonly wallMs: number
+  readonly cpuMs: number
+}
 
 interface Memory {
   readonly vmRssKiB: number
@@ -40,22 +61,29 @@ await compareStart()
 await measureAtRest()
 
 async function compareStart(): Promise<void> {
-  const bare: number[] = []
-  const cold: number[] = []
-  const cached: number[] = []
-  const cacheFolder = await temporaryFolder()
+  const cached = { NODE_COMPILE_CACHE: await temporaryFolder() }
+  const measured = [
+    { name: 'bare node -e', time: timeBare },
+    { name: 'agent', time: () => timeAgent(lean) },
+    { name: 'agent, compile cache', time: () => timeAgent({ ...lean, env: cached }) },
+    ...(other === undefined ? [] : [{ name: 'the other bundle', time: () => timeAgent(other) }]),
+  ].map((each) => ({ ...each, starts: new Array<Start>() }))
   for (let run = 0; run <= runs; run += 1) {
-    const timings = [await timeBare(), await timeAgent({}), await timeAgent({ NODE_COMPILE_CACHE: cacheFolder })]
-    if (run === 0) continue // warms the disk cache and fills the compile cache
-    for (const [index, list] of [bare, cold, cached].entries()) list.push(timings[index] ?? Number.NaN)
+    // there and back again, so that what the machine does besides meets all of them
+    for (const { time, starts } of run % 2 === 0 ? measured : measured.toReversed()) {
+      const start = await time()
+      if (run > 0) starts.push(start) // the first warms the disk cache and fills the compile cache
+    }
   }
-  console.log(`time to READY, median of ${runs} (minimum to maximum), and ratio to bare node`)
-  for (const [name, list] of [
-    ['bare node -e', bare],
-    ['agent', cold],
-    ['agent, compile cache', cached],
-  ] as const) {
-    console.log(`  ${name.padEnd(22)} ${shown(list)}   x ${(median(list) / median(bare)).toFixed(1)}`)
+  const bare = measured[0]?.starts ?? []
+  console.log(`to READY, median of ${runs} (minimum to maximum), and ratio to bare node`)
+  for (const { name, starts } of measured) {
+    const texts = (['wallMs', 'cpuMs'] as const).map((key) => {
+      const list = starts.map((start) => start[key])
+      const base = bare.map((start) => start[key])
+      return `${key === 'wallMs' ? 'time' : 'CPU time'} ${shown(list)} x ${(median(list) / median(base)).toFixed(1)}`
+    })
+    console.log(`  ${name.padEnd(22)} ${texts.join('   ')}`)
   }
 }
 
@@ -64,25 +92,27 @@ async function measureAtRest(): Promise<void> {
   resources.defer(() => {
     bareChild.kill('SIGKILL')
   })
-  const plain = await startAgent({})
-  const lean = resources.use(await startAgent({ NODE_OPTIONS: leanOptions }))
-  for (const agent of [plain, lean]) {
+  const programs = [
+    { name: 'agent', program: { ...lean, options: [] } },
+    { name: `agent, ${leanOptions}`, program: lean },
+    ...(other === undefined ? [] : [{ name: 'the other bundle', program: other }]),
+  ]
+  const running = []
+  for (const { name, program } of programs) running.push({ name, agent: resources.use(await startAgent(program)) })
+  for (const { agent } of running) {
     await agent.until(({ artifacts, cameras }) => [...artifacts, ...cameras].every(({ state }) => state === 'ok'))
   }
   await delay(settleMs)
   const bare = await memoryOf(bareChild.pid ?? 0)
   console.log(`resident memory ${settleMs / 1000} s after the first passes, and ratio to bare node`)
   console.log(`  bare node -e           VmRSS ${mib(bare.vmRssKiB)} MiB, RssAnon ${mib(bare.rssAnonKiB)} MiB`)
-  for (const [name, agent] of [
-    ['agent', plain],
-    [`agent, ${leanOptions}`, lean],
-  ] as const) {
+  for (const { name, agent } of running) {
     const { vmRssKiB, rssAnonKiB } = await memoryOf(agent.pid)
     const ratios = `x ${(vmRssKiB / bare.vmRssKiB).toFixed(1)}, x ${(rssAnonKiB / bare.rssAnonKiB).toFixed(1)}`
     console.log(`  ${name.padEnd(22)} VmRSS ${mib(vmRssKiB)} MiB, RssAnon ${mib(rssAnonKiB)} MiB   ${ratios}`)
   }
-  await plain.stop()
-  await countRequests()
+  for (const { name, agent } of running) if (name !== `agent, ${leanOptions}`) await agent.stop()
+  if (restMinutes > 0) await countRequests()
 }
 
 async function countRequests(): Promise<void> {
@@ -96,39 +126,48 @@ async function countRequests(): Promise<void> {
   )
 }
 
-async function timeBare(): Promise<number> {
+async function timeBare(): Promise<Start> {
   const startMs = performance.now()
   const child = spawn(process.execPath, ['-e', bareScript], { stdio: ['ignore', 'pipe', 'inherit'] })
   await once(child.stdout, 'data')
-  const elapsedMs = performance.now() - startMs
+  const start = { wallMs: performance.now() - startMs, cpuMs: cpuMsOf(child.pid ?? 0) }
   child.kill('SIGKILL')
   await once(child, 'close')
-  return elapsedMs
+  return start
 }
 
-async function timeAgent(env: Readonly<Record<string, string>>): Promise<number> {
-  const startMs = performance.now()
-  let readyMs = Number.NaN
-  const { promise, resolve } = Promise.withResolvers<undefined>()
-  const agent = await startAgent(env, (line) => {
-    if (!line.includes('agent is ready')) return
-    readyMs = performance.now()
-    resolve(undefined)
-  })
-  await promise
-  await agent.stop()
-  return readyMs - startMs - agent.preparationMs
-}
-
-async function startAgent(
-  env: Readonly<Record<string, string>>,
-  onLine: (line: string) => void = () => undefined,
-): Promise<AgentProcess & { readonly preparationMs: number }> {
-  const startMs = performance.now()
+async function timeAgent(program: Program): Promise<Start> {
+  const { promise, resolve } = Promise.withResolvers<Start>()
   const appliance = await createAppliance(cloud)
-  const preparationMs = performance.now() - startMs
-  const command = [process.execPath, '--disable-warning=ExperimentalWarning', bundle]
-  return Object.assign(new AgentProcess({ ...appliance, command, env, onLine }), { preparationMs })
+  const startMs = performance.now()
+  const agent = launch(program, appliance, (line) => {
+    if (line.includes('agent is ready')) resolve({ wallMs: performance.now() - startMs, cpuMs: cpuMsOf(agent.pid) })
+  })
+  const start = await promise
+  await agent.stop()
+  return start
+}
+
+async function startAgent(program: Program): Promise<AgentProcess> {
+  return launch(program, await createAppliance(cloud))
+}
+
+function launch(
+  { file, options, env = {} }: Program,
+  appliance: Awaited<ReturnType<typeof createAppliance>>,
+  onLine: (line: string) => void = () => undefined,
+): AgentProcess {
+  const command = [process.execPath, '--disable-warning=ExperimentalWarning', ...options, file]
+  return new AgentProcess({ ...appliance, command, env, onLine })
+}
+
+/** What all threads of a process have used so far. */
+function cpuMsOf(pid: number): number {
+  const folder = `/proc/${pid}/task`
+  const usedNs = readdirSync(folder).map((task) =>
+    Number(readFileSync(join(folder, task, 'schedstat'), 'utf8').split(' ')[0]),
+  )
+  return usedNs.reduce((sum, ns) => sum + ns, 0) / 1e6
 }
 
 async function fillCloud({ names, s3, secrets }: Cloud): Promise<void> {

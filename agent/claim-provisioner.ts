@@ -5,15 +5,12 @@ import { createIotCredentialSource, type ClientIdentity } from './aws/iot-creden
 import { identityFolderIn } from './config/base-document.ts'
 import type { ProvisioningConfig, UnprovisionedConfig } from './config/config-schema.ts'
 import type { ServerClock } from './credentials/server-clock.ts'
-import {
-  provisionByClaim,
-  type ClaimProvisioningOptions,
-  type ClaimTarget,
-  type Patience,
-} from './identity/claim-provisioning.ts'
+import { provisionByClaim, type ClaimProvisioningOptions, type ClaimTarget } from './identity/claim-provisioning.ts'
+import type { Patience } from './identity/claim-proof.ts'
 import type { IdentityProof, KeyPair } from './identity/fleet-provisioning.ts'
 import { IdentityError, readIdentity, readRootCa } from './identity/identity.ts'
 import { openIdentityStore } from './identity/identity-store.ts'
+import type { LeftOverCertificates } from './identity/left-over-certificates.ts'
 import type { ProvisioningStep } from './identity/provisioning-step.ts'
 import { readSerialNumber } from './identity/serial-number.ts'
 import type { StoredIdentity } from './identity/stored-identity.ts'
@@ -27,6 +24,8 @@ export interface ProvisionerOptions {
   readonly clock: ServerClock
   readonly log: Log
   readonly way: Pick<WayToCloud, 'dialer' | 'serviceTrust' | 'counter'>
+  /** Of the same identity folder. */
+  readonly leftOver: LeftOverCertificates
   readonly patience?: Patience | undefined
 }
 
@@ -40,7 +39,7 @@ export class NotReadyError extends AgentError {
 
 /** Joins provisioning by claim to AWS IoT and to the disk. */
 export function createProvisioner(options: ProvisionerOptions): Provisioner {
-  const { config, clock, log, patience } = options
+  const { config, clock, log, leftOver, patience } = options
   const settings = config.provisioning
   if (settings === undefined) throw new AgentError('the configuration has no section "provisioning"')
   const store = openIdentityStore({ folder: identityFolderIn(config.paths.state), log, now: () => clock.now() })
@@ -49,6 +48,7 @@ export function createProvisioner(options: ProvisionerOptions): Provisioner {
     target: () => readTarget(config, settings),
     connect: (clientId, signal) => connectWithClaim({ ...options, settings, clientId }, signal),
     proof: proofOf(options),
+    leftOver,
     log,
     ...(settings.deleteClaim ? { deleteClaim: () => deleteClaim(settings) } : {}),
     ...(patience === undefined ? {} : { patience }),

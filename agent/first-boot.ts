@@ -1,8 +1,10 @@
 import { agentVersion } from './build-info.ts'
 import { createProvisioner } from './claim-provisioner.ts'
+import { identityFolderIn } from './config/base-document.ts'
 import type { UnprovisionedConfig } from './config/config-schema.ts'
 import { ConsoleMessage } from './console-message.ts'
-import type { Patience } from './identity/claim-provisioning.ts'
+import type { Patience } from './identity/claim-proof.ts'
+import { LeftOverCertificates } from './identity/left-over-certificates.ts'
 import { linkedAbort } from './lib/abort.ts'
 import type { Backoff } from './lib/backoff.ts'
 import { AgentError } from './lib/errors.ts'
@@ -50,8 +52,13 @@ export async function runFirstBoot(options: FirstBootOptions, signal: AbortSigna
   using end = linkedAbort(signal)
   const provisioningLog = log.child({ worker: 'provisioning' })
   const { patience, backoff } = overrides
+  const leftOver = new LeftOverCertificates({
+    folder: identityFolderIn(paths.state),
+    log: provisioningLog,
+    now: () => time.clock.now(),
+  })
   const provisioning = createProvisioningWorker({
-    provision: createProvisioner({ config, clock: time.clock, log: provisioningLog, way, patience }),
+    provision: createProvisioner({ config, clock: time.clock, log: provisioningLog, way, leftOver, patience }),
     console: new ConsoleMessage({ runtimeFolder: paths.runtime, log: provisioningLog }),
     log: provisioningLog,
     backoff,

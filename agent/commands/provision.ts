@@ -8,6 +8,8 @@ import type { ProvisioningConfig, UnprovisionedConfig } from '../config/config-s
 import { parseUnprovisioned, readConfigDocument } from '../config/load-config.ts'
 import type { KeyPair } from '../identity/fleet-provisioning.ts'
 import { openIdentityStore } from '../identity/identity-store.ts'
+import { LeftOverCertificates } from '../identity/left-over-certificates.ts'
+import { orphanOf } from '../identity/pending-identity.ts'
 import { isPair, thingNameSchema } from '../identity/stored-identity.ts'
 import { writeFileAtomic } from '../lib/atomic-file.ts'
 import { AgentError, errorCode } from '../lib/errors.ts'
@@ -144,10 +146,21 @@ async function keepDevice(target: DeviceTarget, pair: KeyPair, { stdout }: Comma
   const folder = identityFolderIn(config.paths.state)
   const store = openIdentityStore({ folder, log, now: Date.now })
   const certificateId = createHash('sha256').update(new X509Certificate(pair.certificate).raw).digest('hex')
+  const leftOver = leftOverOf(config, log)
+  const orphan = orphanOf(await store.pending())
+  if (orphan !== undefined) await leftOver.note({ certificateId: orphan, why: 'orphan' }, certificateId)
+  const before = await store.current()
   await store.dropPending() // or it would be gone on with
   await store.adopt({ ...pair, kind: 'files', certificateId }, thingName)
   await store.settle('new')
+  if (before !== undefined && before.certificateId !== certificateId) {
+    await leftOver.note({ certificateId: before.certificateId, why: 'deactivate' }, certificateId)
+  }
   stdout.write(`${thingName} has certificate ${certificateId}; start the agent to use it\n`)
+}
+
+function leftOverOf({ paths }: UnprovisionedConfig, log: Log): LeftOverCertificates {
+  return new LeftOverCertificates({ folder: identityFolderIn(paths.state), log, now: Date.now })
 }
 
 async function provisionNow(configFile: string, log: Log, { stdout, signal, service }: CommandContext): Promise<void> {
@@ -155,7 +168,8 @@ async function provisionNow(configFile: string, log: Log, { stdout, signal, serv
   if (config === undefined) throw new AgentError('this appliance has an identity already')
   const { clock } = await createSessionClock({ paths: config.paths, log })
   const way = createWayToCloud({ config, proxyEnvironment: service.proxy })
-  const provisionOnce = createProvisioner({ config, clock, log, way })
+  const leftOver = leftOverOf(config, log)
+  const provisionOnce = createProvisioner({ config, clock, log, way, leftOver })
   const { thingName, certificateId } = await provisionOnce(signal, (step) => {
     log.info('provisioning', { step })
   })

@@ -1,10 +1,12 @@
-import { AgentError } from '../lib/errors.ts'
+import { AgentError, reportError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { sleep } from '../lib/sleep.ts'
+import { nextTryMs, proveInTime, refusalsBeforeAnother, usualPatience, type Patience } from './claim-proof.ts'
 import { hadNoEffect, isTokenRefused, type FleetProvisioning, type IdentityProof } from './fleet-provisioning.ts'
 import type { IdentityStore } from './identity-store.ts'
-import type { PendingCertificate, PendingIdentity } from './pending-identity.ts'
+import type { LeftOverCertificates } from './left-over-certificates.ts'
+import { orphanOf, type PendingCertificate, type PendingIdentity } from './pending-identity.ts'
 import { nextStep, type ProvisioningStep, type WantedIdentity } from './provisioning-step.ts'
 import { makePrivateKey, makeSigningRequest } from './signing-request.ts'
 import { isPair, type StoredIdentity } from './stored-identity.ts'
@@ -23,16 +25,13 @@ export interface ClaimProvisioningOptions {
   /** Connects with the claim. Throws an AgentError that says why not. */
   readonly connect: (clientId: string, signal: AbortSignal) => Promise<FleetProvisioning>
   readonly proof: IdentityProof
+  /** Told of certificates that are given up, before they are. */
+  readonly leftOver: Pick<LeftOverCertificates, 'note' | 'forget'>
   /** Called once the identity is proven, before anybody is told; undefined where the claim stays. */
   readonly deleteClaim?: (() => Promise<void>) | undefined
   readonly log: Log
-  /** How long AWS IoT may take to know a new certificate everywhere, and the first wait of the tries; less in tests. */
+  /** Less in tests. */
   readonly patience?: Patience
-}
-
-export interface Patience {
-  readonly withinMs: number
-  readonly everyMs: number
 }
 
 export interface ProvisioningPass {
@@ -41,9 +40,6 @@ export interface ProvisioningPass {
   readonly onStep: (step: ProvisioningStep) => void
 }
 
-const defaultPatience: Patience = { withinMs: 300_000, everyMs: 1_000 }
-/** The wait before each try is twice the one before, up to this many times the first. */
-const longestWait = 10
 /** No way leads through more, unless something undoes every one of them. */
 const maxSteps = 20
 
@@ -103,6 +99,7 @@ class ClaimRun implements AsyncDisposable {
   ): Promise<void> {
     const { store } = this.#options
     if (step === 'begin-anew') {
+      await this.#noteOrphan(pending)
       await store.dropPending()
       return
     }
@@ -132,7 +129,7 @@ class ClaimRun implements AsyncDisposable {
   }
 
   async #getCertificate(pending: PendingIdentity): Promise<void> {
-    const { kind, template, clientId, privateKey } = pending
+    const { kind, template, clientId, privateKey, replaced } = pending
     const connection = await this.#connected(clientId)
     const issued = await connection.createCertificateFromCsr(makeSigningRequest(privateKey, clientId), this.#signal)
     if (!isPair(issued.certificate, privateKey)) {
@@ -141,7 +138,7 @@ class ClaimRun implements AsyncDisposable {
       })
     }
     const { certificateId, certificate, token } = issued
-    const base = { kind, template, clientId, privateKey }
+    const base = { kind, template, clientId, privateKey, replaced }
     await this.#options.store.savePending({ ...base, step: 'certificate', certificateId, certificate, token })
   }
 
@@ -180,29 +177,30 @@ class ClaimRun implements AsyncDisposable {
   }
 
   async #isTakenInTime(pending: PendingCertificate, thingName: string): Promise<boolean> {
-    const { withinMs, everyMs } = this.#options.patience ?? defaultPatience
-    const endMs = monotonicMs() + withinMs
+    const { patience = usualPatience } = this.#options
+    const endMs = monotonicMs() + patience.withinMs
     for (let tries = 0; ; tries += 1) {
       this.#onStep('settle')
       const attempt = await this.#options.proof.connect(pending, thingName, this.#signal)
       if (attempt.kind === 'connected') return true
       if (monotonicMs() >= endMs) return false
-      await sleep(everyMs * Math.min(2 ** tries, longestWait), this.#signal)
+      await sleep(nextTryMs(tries, patience), this.#signal)
     }
   }
 
   async #prove(pending: PendingCertificate, thingName: string): Promise<void> {
-    const { store, deleteClaim, log, patience } = this.#options
+    const { store, proof, deleteClaim, log, leftOver, patience = usualPatience } = this.#options
     await this.#hangUp()
-    const { withinMs, everyMs } = patience ?? defaultPatience
-    const endMs = monotonicMs() + withinMs
-    for (let tries = 0; ; tries += 1) {
+    const onTry = (): void => {
       this.#onStep('prove')
-      const error = await this.#tryOut(pending, thingName)
-      if (error === undefined) break
-      if (monotonicMs() >= endMs) throw unproven(thingName, error)
-      await sleep(everyMs * Math.min(2 ** tries, longestWait), this.#signal)
     }
+    const outcome = await proveInTime(proof, { pair: pending, thingName, patience, signal: this.#signal, onTry })
+    if (outcome.kind === 'unproven') throw unproven(thingName, outcome.error)
+    if (outcome.kind === 'refused') {
+      await this.#replace(await this.#countRefusal(pending), outcome.error)
+      return
+    }
+    await leftOver.forget([pending.certificateId]) // where it had been given up, and a power cut kept it
     await store.settle('new')
     await deleteClaim?.().catch((error: unknown) => {
       log.error('the claim cannot be deleted', { error })
@@ -210,17 +208,49 @@ class ClaimRun implements AsyncDisposable {
     await store.dropPending()
   }
 
-  async #tryOut(pending: PendingCertificate, thingName: string): Promise<unknown> {
-    const { proof } = this.#options
+  async #countRefusal(pending: PendingCertificate): Promise<PendingCertificate> {
+    const counted = { ...pending, refusals: (pending.refusals ?? 0) + 1 }
+    await this.#options.store.savePending(counted)
+    return counted
+  }
+
+  /**
+   * A certificate that is deleted in AWS IoT is refused like one under a policy that is wrong. So another one is asked for, but rarely, and
+   * only where the claim gets through at that very time: else it may be the way there that is at fault.
+   */
+  async #replace(pending: PendingCertificate, refusal: unknown): Promise<void> {
+    const { store, proof, log } = this.#options
+    const { certificateId, refusals = 0, replaced = 0 } = pending
+    const thingName = needed(pending.thingName)
+    if (refusals < refusalsBeforeAnother(replaced)) throw unproven(thingName, refusal)
+    const { template, clientId } = await this.#wantedByClaim(thingName, refusal)
+    if ((await proof.connect(pending, thingName, this.#signal)).kind === 'connected') return
+    await this.#noteOrphan(pending)
+    const privateKey = await makePrivateKey()
+    await store.settle('previous')
+    await store.savePending({ kind: 'claim', step: 'key', template, clientId, privateKey, replaced: replaced + 1 })
+    log.error('AWS IoT refuses the new certificate for good: another one is asked for', {
+      error: refusal,
+      orphan: certificateId,
+      replaced: replaced + 1,
+    })
+  }
+
+  async #wantedByClaim(thingName: string, refusal: unknown): Promise<WantedIdentity> {
     try {
-      const attempt = await proof.connect(pending, thingName, this.#signal)
-      if (attempt.kind === 'refused') return attempt.error
-      await proof.getCredentials(pending, thingName, this.#signal)
-      return undefined
+      const target = await this.#options.target()
+      await this.#connected(target.clientId)
+      return target
     } catch (error) {
       this.#signal.throwIfAborted()
-      return error
+      const { message } = reportError(error)
+      throw unproven(thingName, refusal, `where its certificate is deleted, another one needs the claim: ${message}`)
     }
+  }
+
+  async #noteOrphan(pending: PendingIdentity | undefined): Promise<void> {
+    const certificateId = orphanOf(pending)
+    if (certificateId !== undefined) await this.#options.leftOver.note({ certificateId, why: 'orphan' })
   }
 
   async #ask(connection: FleetProvisioning, { token }: PendingCertificate, target: ClaimTarget): Promise<string> {
@@ -233,12 +263,13 @@ class ClaimRun implements AsyncDisposable {
     await this.#options.store.savePending({ ...pending, step: 'registered', thingName })
   }
 
-  async #beginAnew({ certificateId, isAsked }: PendingCertificate, error: unknown): Promise<void> {
+  async #beginAnew(pending: PendingCertificate, error: unknown): Promise<void> {
     // the template may have made another thing of it than the configuration expects
-    const orphan = isAsked === true ? { orphan: certificateId } : {}
+    const orphan = orphanOf(pending)
+    await this.#noteOrphan(pending)
     this.#options.log.warn('AWS IoT does not take the ownership token any more: a new certificate is asked for', {
       error,
-      ...orphan,
+      ...(orphan === undefined ? {} : { orphan }),
     })
     await this.#options.store.dropPending()
   }
@@ -255,8 +286,9 @@ class ClaimRun implements AsyncDisposable {
   }
 }
 
-function unproven(thingName: string, cause: unknown): AgentError {
-  return new AgentError(`the new identity of ${thingName} cannot be used`, { retryable: true, cause })
+function unproven(thingName: string, cause: unknown, hint?: string): AgentError {
+  const text = `the new identity of ${thingName} cannot be used`
+  return new AgentError(text, { retryable: true, cause, ...(hint === undefined ? {} : { hint }) })
 }
 
 function needed<T>(value: T | undefined): T {

@@ -17,6 +17,8 @@ interface PendingBase {
   readonly clientId: string
   /** In PEM, PKCS #8. */
   readonly privateKey: string
+  /** How many that were registered before it were refused for so long that it was asked for in their place. */
+  readonly replaced?: number | undefined
 }
 
 /** There is a key, and no certificate for it that we know of. */
@@ -35,12 +37,21 @@ export interface PendingCertificate extends PendingBase {
   readonly isAsked?: boolean | undefined
   /** Of a registered one. */
   readonly thingName?: string | undefined
+  /** Of a registered one: how many times in a row AWS IoT refused it for as long as it may take to know it. */
+  readonly refusals?: number | undefined
 }
 
 export const pendingFiles = { note: 'pending.json', privateKey: 'private.key', certificate: 'certificate.pem' } as const
 
 const name = z.string().min(1).max(128)
-const base = { version: z.literal(1), kind: z.enum(['claim', 'rotation']), template: name, clientId: name }
+const count = z.int().min(0).optional()
+const base = {
+  version: z.literal(1),
+  kind: z.enum(['claim', 'rotation']),
+  template: name,
+  clientId: name,
+  replaced: count,
+}
 
 /** `pending.json`: what is known of it beside the PEM files. */
 const noteSchema = z.discriminatedUnion('step', [
@@ -52,6 +63,7 @@ const noteSchema = z.discriminatedUnion('step', [
     token: z.string().max(8192),
     isAsked: z.boolean().optional(),
     thingName: thingNameSchema.optional(),
+    refusals: count,
   }),
 ])
 
@@ -76,12 +88,19 @@ export async function isBeingClaimed(identityFolder: string): Promise<boolean> {
   }
 }
 
+/** The certificate that stays in AWS IoT if this is given up: any other is deleted there after an hour. */
+export function orphanOf(pending: PendingIdentity | undefined): string | undefined {
+  if (pending === undefined || pending.step === 'key') return undefined
+  return pending.step === 'registered' || pending.isAsked === true ? pending.certificateId : undefined
+}
+
 /** What goes into `pending.json`. */
 export function pendingNote(pending: PendingIdentity): PendingNote {
-  const { kind, template, clientId } = pending
-  if (pending.step === 'key') return { version: 1, kind, template, clientId, step: pending.step }
-  const { certificateId, token, isAsked, thingName } = pending
-  return { version: 1, kind, template, clientId, step: pending.step, certificateId, token, isAsked, thingName }
+  const { kind, template, clientId, replaced } = pending
+  const shared = { version: 1, kind, template, clientId, replaced } as const
+  if (pending.step === 'key') return { ...shared, step: pending.step }
+  const { step, certificateId, token, isAsked, thingName, refusals } = pending
+  return { ...shared, step, certificateId, token, isAsked, thingName, refusals }
 }
 
 /** Joins the files; undefined when one is missing or damaged, or when they do not belong together. */
@@ -89,13 +108,13 @@ export function joinPending(
   note: PendingNote,
   { privateKey, certificate }: { readonly privateKey: string; readonly certificate: string },
 ): PendingIdentity | undefined {
-  const { kind, template, clientId } = note
-  const base = { kind, template, clientId, privateKey }
+  const { kind, template, clientId, replaced } = note
+  const base = { kind, template, clientId, privateKey, replaced }
   if (note.step === 'key') return isKey(privateKey) ? { ...base, step: note.step } : undefined
-  const { step, certificateId, token, isAsked, thingName } = note
+  const { step, certificateId, token, isAsked, thingName, refusals } = note
   if (step === 'registered' && thingName === undefined) return undefined
   if (!isPair(certificate, privateKey)) return undefined
-  return { ...base, step, certificateId, certificate, token, isAsked, thingName }
+  return { ...base, step, certificateId, certificate, token, isAsked, thingName, refusals }
 }
 
 function isKey(pem: string): boolean {

@@ -19,7 +19,7 @@ export const secretsInState: readonly KeptEntry[] = [
       // links, or whatever folder an operator put in their place
       ...['current', 'previous', 'versions', 'pending'].map((name) => ({ name, holds: 'anything' }) as const),
       { name: 'sealing-key' },
-      ...json('rotation'),
+      ...json('(rotation|left-over)'),
     ],
   },
   { name: 'cameras', holds: [{ name: /\.sealed$/ }, ...json('refusals')] },

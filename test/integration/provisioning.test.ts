@@ -10,12 +10,14 @@ import type { CommandContext } from '../../agent/commands/command-context.ts'
 import { logs } from '../../agent/commands/logs.ts'
 import { watchStatus } from '../../agent/commands/watch-status.ts'
 import { readUnprovisioned } from '../../agent/config/base-document.ts'
+import { refusalsBeforeAnother } from '../../agent/identity/claim-proof.ts'
+import { LeftOverCertificates } from '../../agent/identity/left-over-certificates.ts'
 import { createSessionClock } from '../../agent/session-clock.ts'
 import { isUnprovisioned } from '../../agent/status/render-unprovisioned.ts'
 import type { StatusReport } from '../../agent/status/status-document.ts'
 import { createWayToCloud } from '../../agent/way-to-cloud.ts'
 import { lacksMosquitto } from '../support/mosquitto.ts'
-import { createProvisioningSite } from '../support/provisioning-site.ts'
+import { createProvisioningSite, type ProvisioningSite } from '../support/provisioning-site.ts'
 import { RecordingLog } from '../support/recording-log.ts'
 import { until, waitUntil } from '../support/wait-until.ts'
 
@@ -115,22 +117,48 @@ describe.skipIf(await lacksMosquitto('provisioning by claim'))('an image that wa
   })
 })
 
-it.skipIf(await lacksMosquitto('the time by claim'))(
-  'learns the time with the claim, where the clock may keep it from connecting',
-  async () => {
+describe.skipIf(await lacksMosquitto('the steps of a claim'))('an attempt to get an identity', () => {
+  it('learns the time with the claim, where the clock may keep it from connecting', async () => {
     await using site = await createProvisioningSite()
-    const config = await readUnprovisioned(site.configFile)
-    if (config === undefined) throw new Error('it is provisioned')
-    await mkdir(join(site.stateFolder, 'identity'), { recursive: true })
-    const log = new RecordingLog()
-    const { clock } = await createSessionClock({ paths: config.paths, log })
-    const endpoints = { ...config.endpoints, mqtt: 'localhost:1' }
-    const way = createWayToCloud({ config })
-    const provision = createProvisioner({ config: { ...config, endpoints }, clock, log, way })
+    const { provision, clock } = await provisionerOf(site, { mqtt: 'localhost:1' })
     await expect(provision(new AbortController().signal, () => undefined)).rejects.toThrow('there is no connection')
     expect(clock.lastKnownMs()).toBeDefined()
-  },
-)
+  })
+
+  it('is made with another certificate where the first was deleted in the cloud before it was proven', async () => {
+    await using site = await createProvisioningSite()
+    const { provisioning } = site.cloud.iot
+    provisioning.activationDelayMs = 3_600_000
+    const { provision, leftOver } = await provisionerOf(site)
+    const attempt = (): ReturnType<typeof provision> => provision(new AbortController().signal, () => undefined)
+    await expect(attempt()).rejects.toThrow('cannot be used')
+    const gone = provisioning.certificates().at(-1)?.certificateId ?? ''
+    site.cloud.appliances.deleteCertificate(gone)
+    provisioning.activationDelayMs = 0
+    for (let refusals = 2; refusals < refusalsBeforeAnother(0); refusals += 1) {
+      await expect(attempt()).rejects.toThrow('cannot be used')
+    }
+    const { certificateId, thingName } = await attempt()
+    expect(thingName).toBe(site.thingName)
+    expect(certificateId).not.toBe(gone)
+    expect(leftOver.certificates.map((each) => each.certificateId)).toEqual([gone])
+  })
+})
+
+/** With no patience, so that each attempt is refused once. */
+async function provisionerOf(site: ProvisioningSite, endpoints: Readonly<Record<string, string>> = {}) {
+  const read = await readUnprovisioned(site.configFile)
+  if (read === undefined) throw new Error('it is provisioned')
+  const config = { ...read, endpoints: { ...read.endpoints, ...endpoints } }
+  const folder = join(site.stateFolder, 'identity')
+  await mkdir(folder, { recursive: true })
+  const log = new RecordingLog()
+  const { clock } = await createSessionClock({ paths: config.paths, log })
+  const leftOver = new LeftOverCertificates({ folder, log, now: Date.now })
+  const way = createWayToCloud({ config })
+  const patience = { withinMs: 0, everyMs: 1 }
+  return { provision: createProvisioner({ config, clock, log, way, leftOver, patience }), clock, leftOver }
+}
 
 async function shownStatus(configFile: string): Promise<string> {
   const stdout = new PassThrough({ encoding: 'utf8' })

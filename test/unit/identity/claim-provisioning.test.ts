@@ -2,7 +2,9 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
 import { provisionByClaim, type ClaimProvisioningOptions } from '../../../agent/identity/claim-provisioning.ts'
-import { openIdentityStore } from '../../../agent/identity/identity-store.ts'
+import { openIdentityStore, type StoreFiles } from '../../../agent/identity/identity-store.ts'
+import { LeftOverCertificates } from '../../../agent/identity/left-over-certificates.ts'
+import { refusalsBeforeAnother } from '../../../agent/identity/claim-proof.ts'
 import { nextStep, type ProvisioningStep } from '../../../agent/identity/provisioning-step.ts'
 import type { PendingIdentity } from '../../../agent/identity/pending-identity.ts'
 import type { StoredIdentity } from '../../../agent/identity/stored-identity.ts'
@@ -26,6 +28,8 @@ interface Bench extends AsyncDisposable {
   /** One attempt; with `cutAt`, the power is cut at that change of the disk. */
   readonly attempt: (options?: Partial<ClaimProvisioningOptions>, cutAt?: number) => Promise<StoredIdentity>
   readonly steps: ProvisioningStep[]
+  /** Ids that somebody has to deactivate, as they are on the disk. */
+  readonly leftOver: () => Promise<readonly string[]>
 }
 
 async function bench(): Promise<Bench> {
@@ -33,14 +37,20 @@ async function bench(): Promise<Bench> {
   const fleet = await FakeFleetProvisioning.create()
   const log = new RecordingLog()
   const steps: ProvisioningStep[] = []
+  const leftOverIn = (disk: StoreFiles): LeftOverCertificates => {
+    const write = (path: string, list: unknown): Promise<void> => disk.write(path, JSON.stringify(list))
+    return new LeftOverCertificates({ folder: folder.path, log, now: () => 0, write })
+  }
   const attempt: Bench['attempt'] = async (options = {}, cutAt = Infinity) => {
-    const store = openIdentityStore({ folder: folder.path, log, now: () => 0, files: diskUntil(cutAt) })
+    const disk = diskUntil(cutAt)
+    const store = openIdentityStore({ folder: folder.path, log, now: () => 0, files: disk })
     return await provisionByClaim(
       {
         store,
         target: () => Promise.resolve(target),
         connect: fleet.connect,
         proof: fleet.proof,
+        leftOver: leftOverIn(disk),
         log,
         patience: { withinMs: 20, everyMs: 1 },
         ...options,
@@ -53,7 +63,12 @@ async function bench(): Promise<Bench> {
       },
     )
   }
-  return { fleet, log, steps, attempt, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() }
+  const leftOver: Bench['leftOver'] = async () => {
+    const list = leftOverIn(diskUntil(0))
+    await list.load()
+    return list.certificates.map(({ certificateId }) => certificateId)
+  }
+  return { fleet, log, steps, attempt, leftOver, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() }
 }
 
 describe('an identity by claim', () => {
@@ -250,6 +265,102 @@ describe('the proof', () => {
     await using site = await bench()
     await site.attempt({ deleteClaim: () => Promise.reject(new Error('EROFS')) })
     expect(site.log.messages('error')).toEqual(['the claim cannot be deleted'])
+  })
+})
+
+describe('a certificate that is gone in AWS IoT before it is proven', () => {
+  const patience = { withinMs: 0, everyMs: 1 }
+
+  /** Registered, adopted and never taken: attempts until something else than a refusal is seen. */
+  async function refusedFor(site: Bench, attempts: number): Promise<void> {
+    for (let count = 0; count < attempts; count += 1) {
+      await expect(site.attempt({ patience })).rejects.toThrow('cannot be used')
+    }
+  }
+
+  test('is replaced once it was refused for long, while the claim gets through, and is named', async () => {
+    await using site = await bench()
+    site.fleet.refusedAttempts = Infinity
+    await refusedFor(site, refusalsBeforeAnother(0) - 1)
+    const [gone = ''] = site.fleet.certificates.keys()
+    expect(await site.leftOver()).toEqual([])
+    site.fleet.certificates.delete(gone)
+    site.fleet.refusedAttempts = 0
+    const identity = await site.attempt({ patience })
+    expect(identity.certificateId).not.toBe(gone)
+    expect(await site.leftOver()).toEqual([gone])
+    const told = site.log.entries.filter(({ level }) => level === 'error')
+    expect(told.map(({ fields }) => fields['orphan'])).toEqual([gone])
+  })
+
+  test('is replaced ever more rarely where every other is refused as well, as under a policy that is wrong', async () => {
+    await using site = await bench()
+    site.fleet.refusedAttempts = Infinity
+    await refusedFor(site, refusalsBeforeAnother(0))
+    expect(site.fleet.certificates.size).toBe(2)
+    await refusedFor(site, refusalsBeforeAnother(1) - 2)
+    expect(site.fleet.certificates.size).toBe(2)
+    await refusedFor(site, 1)
+    expect(site.fleet.certificates.size).toBe(3)
+    expect(await site.leftOver()).toHaveLength(2)
+    const usualMs = 300_000
+    const fastestDayMs = [0, 1, 2].reduce((sum, replaced) => sum + refusalsBeforeAnother(replaced) * usualMs, 0)
+    expect(fastestDayMs).toBeGreaterThan(10 * 3_600_000)
+    expect(refusalsBeforeAnother(50) * usualMs).toBeGreaterThan(24 * 3_600_000)
+  })
+
+  test('is kept while the claim does not get through either, which is said', async () => {
+    await using site = await bench()
+    site.fleet.refusedAttempts = Infinity
+    await refusedFor(site, refusalsBeforeAnother(0) - 1)
+    const connect = (): Promise<never> => Promise.reject(new AgentError('the claim is refused'))
+    const failed = site.attempt({ patience, connect })
+    await expect(failed).rejects.toMatchObject({ hint: expect.stringContaining('the claim is refused') as string })
+    expect(site.fleet.certificates.size).toBe(1)
+    site.fleet.refusedAttempts = 0
+    await site.attempt({ patience })
+    expect(site.fleet.certificates.size).toBe(1)
+  })
+
+  test('is used after all where it is taken once the claim was', async () => {
+    await using site = await bench()
+    site.fleet.refusedAttempts = Infinity
+    await refusedFor(site, refusalsBeforeAnother(0) - 1)
+    const connect: typeof site.fleet.connect = async (clientId) => {
+      site.fleet.refusedAttempts = 0
+      return await site.fleet.connect(clientId)
+    }
+    await site.attempt({ patience, connect })
+    expect(site.fleet.certificates.size).toBe(1)
+    expect(await site.leftOver()).toEqual([])
+  })
+
+  test('is not given up for what is no refusal: a network, or a role, that is not there', async () => {
+    await using site = await bench()
+    site.fleet.credentialsError = new AgentError('the role alias is not there')
+    await refusedFor(site, refusalsBeforeAnother(0) + 1)
+    site.fleet.isOffline = true
+    await refusedFor(site, refusalsBeforeAnother(0) + 1)
+    expect(site.fleet.certificates.size).toBe(1)
+  })
+
+  test('is replaced by one, and used or named, wherever the power is cut', async () => {
+    for (let cutAt = 0; ; cutAt += 1) {
+      await using site = await bench()
+      site.fleet.refusedAttempts = Infinity
+      await refusedFor(site, refusalsBeforeAnother(0) - 1)
+      const [gone = ''] = site.fleet.certificates.keys()
+      const isCut = await site.attempt({ patience }, cutAt).then(
+        () => false,
+        (error: unknown) => error instanceof Error && error.message === 'power cut',
+      )
+      site.fleet.refusedAttempts = 0
+      const identity = await site.attempt({ patience })
+      const isNamed = identity.certificateId !== gone
+      expect(await site.leftOver(), `cut at ${cutAt}`).toEqual(isNamed ? [gone] : [])
+      expect(site.fleet.registered().length, `cut at ${cutAt}`).toBe(isNamed ? 2 : 1)
+      if (!isCut) break
+    }
   })
 })
 

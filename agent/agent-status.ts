@@ -4,12 +4,12 @@ import type { SealingStatus } from './cameras/last-known-good.ts'
 import type { Config } from './config/config-schema.ts'
 import { deviceNames } from './config/device-names.ts'
 import type { Control } from './control.ts'
-import type { RotationRecord } from './identity/rotation-record.ts'
 import type { RoleCredentials } from './credentials/role-credentials.ts'
 import type { Generation } from './generation.ts'
 import { reportError, type ErrorReport } from './lib/errors.ts'
 import type { WorkerHealth } from './lib/worker.ts'
 import { shownProxy } from './network/proxy-settings.ts'
+import { rotationParts, type RotationSources } from './rotation-status.ts'
 import type { Session } from './session.ts'
 import type {
   ApplicationPart,
@@ -21,7 +21,6 @@ import type {
   JobPart,
   LogsPart,
   PartStatus,
-  RotationPart,
   StatusDocument,
 } from './status/status-document.ts'
 
@@ -33,8 +32,7 @@ export interface StatusSources {
   readonly startedMs: number
   readonly configuration?: ConfigurationPart | undefined
   readonly control?: Control | undefined
-  /** The last one, under way or over. */
-  readonly rotation?: RotationRecord | undefined
+  readonly rotation?: RotationSources | undefined
 }
 
 /** Turns a moment on the monotonic clock into an instant in cloud time. */
@@ -58,7 +56,7 @@ export function composeStatus(sources: StatusSources): StatusDocument {
     ...(configuration === undefined ? {} : { configuration }),
     clock: clockPart(session, at),
     network: networkPart(session),
-    identity: { ...identityPart(session, at), ...rotationPart(sources.rotation) },
+    identity: { ...identityPart(session, at), ...rotationParts(sources.rotation) },
     credentials: credentials.map((each) => credentialsPart(each, at)),
     artifacts: artifactParts(generation, at),
     cameras: cameraParts(generation, at),
@@ -103,22 +101,6 @@ function identityPart({ identity, credentials }: Session, at: ToInstant): Status
   const { sinceMs, ...status } = identity.status()
   const nextPassMs = credentials[0]?.worker.health().nextPassMs
   return { ...status, since: at(sinceMs), ...(nextPassMs === undefined ? {} : { nextAttemptAt: at(nextPassMs) }) }
-}
-
-function rotationPart(record: RotationRecord | undefined): { readonly rotation?: RotationPart } {
-  if (record === undefined) return {}
-  const { state, at } = record
-  switch (state) {
-    case 'under-way':
-    case 'trial':
-      return { rotation: { state, at } }
-    case 'rotated':
-      return { rotation: { state, at, deactivate: record.previousCertificateId } }
-    case 'failed': {
-      const { reason, orphanCertificateId: orphan } = record
-      return { rotation: { state, at, reason, ...(orphan === undefined ? {} : { orphan }) } }
-    }
-  }
 }
 
 function credentialsPart(credentials: RoleCredentials, at: ToInstant): CredentialsPart {

@@ -120,7 +120,7 @@ async function start(options: AgentRun, owned: AsyncDisposableStack): Promise<St
     session,
     evidence,
     control: () => control,
-    rotation: () => identity.rotation.record,
+    rotation: () => ({ record: identity.rotation.record, leftOver: identity.leftOver.certificates }),
   })
   const operator = operatorActions({ session, generations })
   const control = await startControl({ ...options, session, generations, operator, identity })

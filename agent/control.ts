@@ -32,7 +32,7 @@ export interface Control extends AsyncDisposable {
 }
 
 export interface ControlOptions extends Omit<ControlActionsOptions, 'rotation'> {
-  readonly identities: Pick<RotationActionsOptions, 'rotation' | 'store'>
+  readonly identities: Pick<RotationActionsOptions, 'rotation' | 'store' | 'leftOver'>
   readonly renewSession: () => void
 }
 

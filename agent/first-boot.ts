@@ -57,6 +57,9 @@ export async function runFirstBoot(options: FirstBootOptions, signal: AbortSigna
     log: provisioningLog,
     now: () => time.clock.now(),
   })
+  await leftOver.load().catch((error: unknown) => {
+    provisioningLog.warn('which certificates are left over cannot be told', { error })
+  })
   const provisioning = createProvisioningWorker({
     provision: createProvisioner({ config, clock: time.clock, log: provisioningLog, way, leftOver, patience }),
     console: new ConsoleMessage({ runtimeFolder: paths.runtime, log: provisioningLog }),
@@ -67,7 +70,8 @@ export async function runFirstBoot(options: FirstBootOptions, signal: AbortSigna
     },
   })
   const workers = [provisioning.worker, ...time.workers, way.traffic.worker]
-  const status = (): UnprovisionedStatus => composeUnprovisioned({ config, time, provisioning, workers, startedMs })
+  const status = (): UnprovisionedStatus =>
+    composeUnprovisioned({ config, time, provisioning, leftOver, workers, startedMs })
   const requests = requestsWith({
     status,
     recentLogs: (after) => recentLogs({ recent, streams: undefined, clock: time.clock }, after),
@@ -82,12 +86,13 @@ interface UnprovisionedSources {
   readonly config: UnprovisionedConfig
   readonly time: SessionClock
   readonly provisioning: ProvisioningWorker
+  readonly leftOver: LeftOverCertificates
   readonly workers: readonly Worker[]
   readonly startedMs: number
 }
 
 function composeUnprovisioned(sources: UnprovisionedSources): UnprovisionedStatus {
-  const { config, time, provisioning, workers, startedMs } = sources
+  const { config, time, provisioning, leftOver, workers, startedMs } = sources
   const at = (moment: number): string => new Date(time.clock.timeOf(moment)).toISOString()
   const { template = '', claimCertificate: claim = '' } = config.provisioning ?? {}
   return {
@@ -95,7 +100,13 @@ function composeUnprovisioned(sources: UnprovisionedSources): UnprovisionedStatu
     agent: { version: agentVersion, pid: process.pid, startedAt: at(startedMs) },
     device: { region: config.device.region },
     clock: clockPart(time, at),
-    provisioning: { ...workerPart(provisioning.worker.health(), at), step: provisioning.step(), template, claim },
+    provisioning: {
+      ...workerPart(provisioning.worker.health(), at),
+      step: provisioning.step(),
+      template,
+      claim,
+      ...(leftOver.certificates.length === 0 ? {} : { leftOver: leftOver.certificates }),
+    },
     overdue: workers.filter((worker) => worker.overdueMs() > 0).map(({ name }) => name),
   }
 }

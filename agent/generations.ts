@@ -8,10 +8,10 @@ import type { Control } from './control.ts'
 import type { CredentialsServer } from './credentials/credentials-server.ts'
 import { createGeneration, type Generation, type KeptParts } from './generation.ts'
 import { GenerationWorkers, keptParts } from './generation-workers.ts'
-import type { RotationRecord } from './identity/rotation-record.ts'
 import { linkedAbort, withDeadline } from './lib/abort.ts'
 import type { RootLog } from './lib/log.ts'
 import type { LogRing } from './logs/log-ring.ts'
+import type { RotationSources } from './rotation-status.ts'
 import type { Service, Watched } from './service.ts'
 import type { Session } from './session.ts'
 import type { StatusDocument } from './status/status-document.ts'
@@ -39,8 +39,8 @@ export interface GenerationsOptions {
   readonly configurations?: Pick<Configurations, 'running' | 'startFailed' | 'status'> | undefined
   /** Of this session; see ConfigTrial. */
   readonly evidence: TrialEvidence
-  /** Of the certificate: the last one, under way or over. */
-  readonly rotation?: (() => RotationRecord | undefined) | undefined
+  /** Of the certificate. */
+  readonly rotation?: (() => RotationSources) | undefined
   /** What the session has of AWS IoT Core, once that is there. */
   readonly control?: (() => Control | undefined) | undefined
   /** How long workers may take to end at a reload. Default 30 s; at a stop main.ts cuts off earlier. */

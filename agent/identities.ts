@@ -2,11 +2,13 @@ import { join } from 'node:path'
 
 import { CertificateRotation } from './identity/certificate-rotation.ts'
 import { openIdentityStore, type IdentityStore } from './identity/identity-store.ts'
+import { LeftOverCertificates } from './identity/left-over-certificates.ts'
 import type { Log } from './lib/log.ts'
 
 export interface IdentityParts {
   readonly store: IdentityStore
   readonly rotation: CertificateRotation
+  readonly leftOver: LeftOverCertificates
 }
 
 /** What one run of the agent has of its identity, whatever its sessions are: a start of the process counts once. */
@@ -25,11 +27,12 @@ export class Identities {
     const log = this.#log
     const now = (): number => Date.now()
     const store = openIdentityStore({ folder, log, now })
-    const rotation = new CertificateRotation({ folder, store, log, now })
+    const leftOver = new LeftOverCertificates({ folder, log, now })
+    const rotation = new CertificateRotation({ folder, store, leftOver, log, now })
     await rotation.load().catch((error: unknown) => {
       log.error('whether a new certificate is on trial cannot be told', { error })
     })
-    this.#open = { folder, parts: { store, rotation } }
+    this.#open = { folder, parts: { store, rotation, leftOver } }
     return this.#open.parts
   }
 }

@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto'
 import type { CertificateRotation } from './identity/certificate-rotation.ts'
 import type { FleetProvisioning } from './identity/fleet-provisioning.ts'
 import type { IdentityStore } from './identity/identity-store.ts'
+import type { LeftOverCertificates } from './identity/left-over-certificates.ts'
 import { requestRotation } from './identity/request-rotation.ts'
 import type { RotationActions, WantedRotation } from './jobs/job-actions.ts'
 import { AgentError } from './lib/errors.ts'
@@ -12,6 +13,7 @@ import type { Log } from './lib/log.ts'
 export interface RotationActionsOptions {
   readonly rotation: CertificateRotation
   readonly store: IdentityStore
+  readonly leftOver: LeftOverCertificates
   /** Undefined where the configuration has no provisioning. */
   readonly template: string | undefined
   readonly thingName: string
@@ -24,7 +26,7 @@ export interface RotationActionsOptions {
 }
 
 export function rotationActions(options: RotationActionsOptions): RotationActions {
-  const { rotation, renewSession } = options
+  const { rotation, leftOver, renewSession, log } = options
   return {
     begin: async (wanted, signal) => {
       if (await begin(options, wanted, signal)) renewSession()
@@ -37,11 +39,18 @@ export function rotationActions(options: RotationActionsOptions): RotationAction
     giveUp: async (id, reason) => {
       if (await rotation.giveUp(reason, id)) renewSession()
     },
+    forget: async (certificateIds, signal) => {
+      signal.throwIfAborted()
+      const forgotten = await leftOver.forget(certificateIds)
+      if (forgotten.length > 0)
+        log.info('certificates that were to be deactivated are taken off the list', { forgotten })
+      return forgotten
+    },
   }
 }
 
 async function begin(options: RotationActionsOptions, wanted: WantedRotation, signal: AbortSignal): Promise<boolean> {
-  const { rotation, store, template, thingName, log } = options
+  const { rotation, store, leftOver, template, thingName, log } = options
   if (template === undefined) {
     throw new AgentError('the certificate cannot be rotated: the configuration has no provisioning', {
       hint: 'name the rotation template in provisioning.rotationTemplate: see config/cloud/provisioning',
@@ -50,7 +59,7 @@ async function begin(options: RotationActionsOptions, wanted: WantedRotation, si
   const certificateId = certificateIdOf(await options.certificate())
   const request = async (end: AbortSignal): ReturnType<typeof requestRotation> => {
     await using provisioning = await options.provisioning(template)
-    return await requestRotation({ store, provisioning, template, thingName, log }, end)
+    return await requestRotation({ store, leftOver, provisioning, template, thingName, log }, end)
   }
   return await rotation.begin({ ...wanted, thingName, certificateId, request }, signal)
 }

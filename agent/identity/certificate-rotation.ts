@@ -6,13 +6,16 @@ import { readJsonState, writeJsonState } from '../lib/json-state.ts'
 import type { Log } from '../lib/log.ts'
 import { OneAtATime } from '../lib/one-at-a-time.ts'
 import type { IdentityStore } from './identity-store.ts'
-import type { PendingCertificate } from './pending-identity.ts'
+import type { LeftOverCertificates } from './left-over-certificates.ts'
+import { orphanOf, type PendingCertificate } from './pending-identity.ts'
 import { isOver, parseRotationRecord, type RotationOutcome, type RotationRecord } from './rotation-record.ts'
 
 export interface CertificateRotationOptions {
   /** `<state>/identity`. */
   readonly folder: string
   readonly store: IdentityStore
+  /** Of the same folder. */
+  readonly leftOver: Pick<LeftOverCertificates, 'load' | 'note'>
   readonly log: Log
   /** Milliseconds since 1970. */
   readonly now: () => number
@@ -153,6 +156,9 @@ export class CertificateRotation {
     const read = await readJsonState({ path: this.#path, log, parse: parseRotationRecord, isVital: () => true })
     const record = read ?? (await this.#unrecorded())
     this.#record = record
+    // an earlier version of the agent kept no list
+    const hasList = await this.#options.leftOver.load()
+    if (!hasList && record !== undefined && isOver(record)) await this.#noteLeftOver(record)
     if (record?.state === 'trial') await this.#resumeTrial(record)
     else if (record !== undefined && isOver(record)) await this.#finish(record)
     this.#isLoaded = true
@@ -239,9 +245,21 @@ export class CertificateRotation {
 
   /** Once it is on the disk, it stands, whatever becomes of the rest: a power cut would end in it, too. */
   async #decide(outcome: RotationOutcome): Promise<void> {
+    await this.#noteLeftOver(outcome)
     await this.#write(outcome)
     this.#decided = outcome
     await this.#carryOut(outcome)
+  }
+
+  /** Before it is recorded: what is recorded is not listed again. */
+  async #noteLeftOver(outcome: RotationOutcome): Promise<void> {
+    const { leftOver } = this.#options
+    const { previousCertificateId } = outcome
+    if (outcome.state === 'rotated') {
+      await leftOver.note({ certificateId: previousCertificateId, why: 'deactivate' }, outcome.certificateId)
+    } else if (outcome.orphanCertificateId !== undefined) {
+      await leftOver.note({ certificateId: outcome.orphanCertificateId, why: 'orphan' }, previousCertificateId)
+    }
   }
 
   async #carryOut(outcome: RotationOutcome): Promise<void> {
@@ -255,8 +273,7 @@ export class CertificateRotation {
   async #orphan(record: RotationRecord): Promise<string | undefined> {
     if (record.state === 'trial') return record.certificateId
     const pending = await this.#options.store.pending()
-    if (pending?.kind !== 'rotation' || pending.step === 'key') return undefined
-    return pending.step === 'registered' || pending.isAsked === true ? pending.certificateId : undefined
+    return pending?.kind === 'rotation' ? orphanOf(pending) : undefined
   }
 
   async #finish({ state }: RotationOutcome): Promise<void> {

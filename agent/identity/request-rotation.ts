@@ -4,13 +4,16 @@ import type { Log } from '../lib/log.ts'
 import { sleep } from '../lib/sleep.ts'
 import { hadNoEffect, isTokenRefused, type FleetProvisioning } from './fleet-provisioning.ts'
 import type { IdentityStore } from './identity-store.ts'
-import type { PendingCertificate, PendingKey } from './pending-identity.ts'
+import type { LeftOverCertificates } from './left-over-certificates.ts'
+import { orphanOf, type PendingCertificate, type PendingIdentity, type PendingKey } from './pending-identity.ts'
 import { rotationStep } from './rotation-step.ts'
 import { makePrivateKey, makeSigningRequest } from './signing-request.ts'
 import { isPair } from './stored-identity.ts'
 
 export interface RequestRotationOptions {
   readonly store: IdentityStore
+  /** Told of a certificate that is given up, before it is. */
+  readonly leftOver: Pick<LeftOverCertificates, 'note'>
   /** Over the connection of the appliance, which is connected as its thing. */
   readonly provisioning: Pick<FleetProvisioning, 'createCertificateFromCsr' | 'registerThing'>
   readonly template: string
@@ -60,6 +63,7 @@ class RequestRun {
     const wanted = { template, clientId: thingName }
     switch (rotationStep(pending, wanted)) {
       case 'begin-anew':
+        await this.#noteOrphan(pending)
         await store.dropPending()
         return undefined
       case 'make-key':
@@ -74,6 +78,12 @@ class RequestRun {
       case 'try':
         return pending?.step === 'registered' ? pending : undefined
     }
+  }
+
+  /** Such as of another template; what is pending of a claim may be what is in use. */
+  async #noteOrphan(pending: PendingIdentity | undefined): Promise<void> {
+    const certificateId = pending?.kind === 'rotation' ? orphanOf(pending) : undefined
+    if (certificateId !== undefined) await this.#options.leftOver.note({ certificateId, why: 'orphan' })
   }
 
   async #getCertificate(pending: PendingKey): Promise<void> {

@@ -69,6 +69,8 @@ export interface RotationActions {
   readonly settled: (id: string, signal: AbortSignal) => Promise<RotationResult>
   /** Goes back to the certificate before, if it is not over. */
   readonly giveUp: (id: string, reason: string) => Promise<void>
+  /** Lists certificates as left over no more, since they are deactivated; resolves with those that were listed. */
+  readonly forget: (certificateIds: readonly string[], signal: AbortSignal) => Promise<readonly string[]>
 }
 
 /** What came of the update that root was asked for under an id; `none` while root knows nothing of it. */

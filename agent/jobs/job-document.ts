@@ -9,6 +9,10 @@ const unitName = z
     /^[A-Za-z0-9][A-Za-z0-9@._:-]{0,127}$/,
     'must be the name of a unit, 1 to 128 characters of A-Z a-z 0-9 @ . _ : -',
   )
+/** As DescribeCertificate has it (AWS IoT API Reference). */
+const certificateId = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/, 'must be the id of a certificate: 64 digits, 0 to 9 and a to f')
 const name = z.string().min(1).max(64)
 const version = z.literal('1.0', { error: 'must be "1.0"' })
 const names = z.array(name).min(1).max(100)
@@ -51,6 +55,12 @@ const operations = [
     version,
     operation: z.literal('rotate-certificate'),
     confirmSeconds: z.int().min(30).max(3_600).default(300),
+  }),
+  z.strictObject({
+    version,
+    operation: z.literal('forget-certificates'),
+    /** Of a whole fleet: each appliance finds its own among them. */
+    certificateIds: z.array(certificateId).min(1).max(400),
   }),
   z.strictObject({ version, operation: z.literal('restart-agent') }),
   z.strictObject({ version, operation: z.literal('reboot') }),

@@ -50,6 +50,10 @@ export async function runOperation(operation: JobOperation, job: RunningJob): Pr
       return succeeded(await job.actions.collectDiagnostics({ jobId: job.jobId, ...operation }, job.signal))
     case 'rotate-certificate':
       return await rotateCertificate(operation, job)
+    case 'forget-certificates': {
+      const forgotten = await job.actions.rotation.forget(operation.certificateIds, job.signal)
+      return succeeded({ forgotten: String(forgotten.length) })
+    }
     case 'restart-agent':
       return await restartAgent(job)
     case 'reboot':

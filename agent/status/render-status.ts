@@ -2,7 +2,7 @@ import { bytesText, countText } from '../lib/quantity-text.ts'
 import { clockRow } from './clock-row.ts'
 import { logRows } from './log-rows.ts'
 import { isUnprovisioned, unprovisionedRows } from './render-unprovisioned.ts'
-import { rotationNotes } from './rotation-text.ts'
+import { leftOverNotes, rotationNote } from './rotation-text.ts'
 import type { ArtifactPart, PartStatus, StatusDocument, StatusReport } from './status-document.ts'
 import { layOut, type Layout } from './status-layout.ts'
 import { agentRow, overdueRows, PartRows, row, summedUp, withDetails, type StatusRow } from './status-rows.ts'
@@ -84,8 +84,8 @@ function configurationRows(configuration: StatusDocument['configuration']): read
 }
 
 function identityRow(identity: StatusDocument['identity'], rows: PartRows): StatusRow {
-  const { rotation } = identity
-  const notes = rotation === undefined ? [] : rotationNotes(rotation, rows)
+  const { rotation, leftOver } = identity
+  const notes = [...(rotation === undefined ? [] : [rotationNote(rotation, rows)]), ...leftOverNotes(leftOver)]
   const shown = rows.part('identity', identity, [certificateText(identity, rows), ...notes].join(', '))
   if (rotation?.state !== 'failed' || rotation.reason === undefined) return shown
   return withDetails(shown, [...shown.details, { label: 'error', text: `rotation: ${rotation.reason}` }])

@@ -1,4 +1,5 @@
 import { clockRow } from './clock-row.ts'
+import { leftOverNotes } from './rotation-text.ts'
 import type { StatusReport, UnprovisionedStatus } from './status-document.ts'
 import { agentRow, overdueRows, PartRows, row, type StatusRow } from './status-rows.ts'
 
@@ -16,12 +17,13 @@ export function unprovisionedRows({
   overdue,
 }: UnprovisionedStatus): readonly StatusRow[] {
   const rows = new PartRows(clock.now)
-  const { step, template, claim } = provisioning
+  const { step, template, claim, leftOver } = provisioning
+  const text = [`step ${step}, template ${template}, claim ${claim}`, ...leftOverNotes(leftOver)].join(', ')
   return [
     agentRow(agent, rows),
     row('device', '', `no identity yet, region ${device.region}`),
     clockRow(clock, rows),
-    rows.part('provisioning', provisioning, `step ${step}, template ${template}, claim ${claim}`),
+    rows.part('provisioning', provisioning, text),
     ...overdueRows(overdue),
   ]
 }

@@ -80,14 +80,23 @@ function withDetails(status: StatusDocument, most: number): ReportedState {
   }
 }
 
-/** `deactivate` and `orphan` are certificates that somebody has to deactivate, by the ids that AWS IoT has for them. */
-function certificateOf({ certificateExpiresAt, rotation }: StatusDocument['identity']): object {
+/**
+ * `leftOver` are the certificates that somebody has to deactivate, by the ids that AWS IoT has for them; `deactivate` and `orphan` those
+ * of the last rotation alone. They are few, and nobody else knows them: they stay whatever else has to go.
+ */
+function certificateOf({ certificateExpiresAt, rotation, leftOver = [] }: StatusDocument['identity']): object {
   const { state, at, deactivate, orphan } = rotation ?? {}
   return {
     ...(certificateExpiresAt === undefined ? {} : { expiresAt: certificateExpiresAt }),
     ...(state === undefined ? {} : { rotation: state, rotationAt: at }),
     ...(deactivate === undefined ? {} : { deactivate }),
     ...(orphan === undefined ? {} : { orphan }),
+    ...(leftOver.length === 0
+      ? {}
+      : {
+          leftOverCount: leftOver.length,
+          leftOver: Object.fromEntries(leftOver.map(({ certificateId, why }) => [certificateId, why])),
+        }),
   }
 }
 

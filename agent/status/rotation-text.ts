@@ -1,4 +1,4 @@
-import type { RotationPart } from './status-document.ts'
+import type { LeftOverPart, RotationPart } from './status-document.ts'
 import type { PartRows } from './status-rows.ts'
 
 const maxReasonLength = 160
@@ -17,23 +17,29 @@ export function rotationCaution(rotation: RotationPart | undefined): readonly st
   }
 }
 
-/** How the last rotation of the certificate went, in short, and which one nobody uses any more. */
-export function rotationNotes({ state, at, deactivate, orphan }: RotationPart, rows: PartRows): readonly string[] {
+/** How the last rotation of the certificate went, in short. */
+export function rotationNote({ state, at }: RotationPart, rows: PartRows): string {
   const since = rows.age(at)
   switch (state) {
     case 'under-way':
-      return [`its rotation is under way for ${since}`]
+      return `its rotation is under way for ${since}`
     case 'trial':
-      return [`on trial for ${since}`]
+      return `on trial for ${since}`
     case 'rotated':
-      return [`rotated ${since} ago`, ...leftOver('the one before', deactivate)]
+      return `rotated ${since} ago`
     case 'failed':
-      return [`a rotation failed ${since} ago`, ...leftOver('the one that was given up', orphan)]
+      return `a rotation failed ${since} ago`
   }
 }
 
-function leftOver(what: string, id: string | undefined): readonly string[] {
-  return id === undefined ? [] : [`${what}, ${id.slice(0, shownIdLength)}, can be deactivated in AWS IoT`]
+/** Which certificates nobody uses any more, the newest first. */
+export function leftOverNotes(leftOver: readonly LeftOverPart[] = []): readonly string[] {
+  if (leftOver.length === 0) return []
+  const [newest, ...others] = leftOver.toReversed()
+  const id = newest?.certificateId.slice(0, shownIdLength) ?? ''
+  const what = newest?.why === 'orphan' ? 'the one that was given up' : 'the one before'
+  const more = others.length === 0 ? '' : ` and ${others.length} more`
+  return [`${what}, ${id},${more} can be deactivated in AWS IoT`]
 }
 
 function cut(text: string): string {

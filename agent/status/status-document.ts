@@ -241,6 +241,15 @@ export interface RotationPart {
   readonly orphan?: string
 }
 
+/** A certificate that somebody has to deactivate in AWS IoT, and has not said that it is done. */
+export interface LeftOverPart {
+  readonly certificateId: string
+  /** It was in use before (`deactivate`); or it was registered, or may have been, and was given up (`orphan`). */
+  readonly why: 'deactivate' | 'orphan'
+  /** By the clock of the appliance. */
+  readonly at: string
+}
+
 /** What `panorama-agent status --json` prints. Fields are only ever added; `version` changes when one must go. */
 export interface StatusDocument {
   readonly version: 1
@@ -253,6 +262,8 @@ export interface StatusDocument {
     readonly origin?: string
     readonly certificateExpiresAt?: string
     readonly rotation?: RotationPart
+    /** None where there is none. */
+    readonly leftOver?: readonly LeftOverPart[]
   }
   readonly credentials: readonly CredentialsPart[]
   readonly artifacts: readonly ArtifactPart[]
@@ -279,7 +290,13 @@ export interface UnprovisionedStatus {
   readonly device: { readonly region: string }
   readonly clock: ClockPart
   /** `claim` is where its certificate is looked for. */
-  readonly provisioning: PartStatus & { readonly step: string; readonly template: string; readonly claim: string }
+  readonly provisioning: PartStatus & {
+    readonly step: string
+    readonly template: string
+    readonly claim: string
+    /** Certificates that were registered and given up. None where there is none. */
+    readonly leftOver?: readonly LeftOverPart[]
+  }
   readonly overdue: readonly string[]
 }
 

@@ -24,6 +24,10 @@ export class FakeJobActions implements JobActions {
       this.calls.push(`give up ${id}: ${reason}`)
       return Promise.resolve()
     },
+    forget: (certificateIds) => {
+      this.calls.push(`forget ${certificateIds.join()}`)
+      return Promise.resolve(certificateIds.slice(0, 1))
+    },
   }
   update: UpdateActions = {
     version: '1.0.0',

@@ -52,6 +52,7 @@ function appliance(
         await Promise.resolve()
         givenUp.push(id)
       },
+      forget: () => Promise.reject(new Error('nobody asks for it')),
     },
     rotateBeforeDays: 30,
     isUndisturbed,

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 
 import { CertificateRotation } from '../../../agent/identity/certificate-rotation.ts'
 import { openIdentityStore, type IdentityStore } from '../../../agent/identity/identity-store.ts'
+import { LeftOverCertificates } from '../../../agent/identity/left-over-certificates.ts'
 import { requestRotation } from '../../../agent/identity/request-rotation.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
 import { authorityExtensions, makeCertificate } from '../../support/certificates.ts'
@@ -21,7 +22,8 @@ const never = new AbortController().signal
 interface Device {
   readonly store: IdentityStore
   readonly rotation: CertificateRotation
-  readonly begin: (id: string, signal?: AbortSignal) => Promise<boolean>
+  readonly leftOver: LeftOverCertificates
+  readonly begin: (id: string, signal?: AbortSignal, template?: string) => Promise<boolean>
   readonly loseRecord: () => Promise<void>
 }
 
@@ -31,6 +33,7 @@ interface Bench extends AsyncDisposable {
   /** A start of the process; with `cutAt`, the power is cut at that change of the disk. */
   readonly start: (cutAt?: number) => Promise<Device>
   readonly disk: DiskFaults
+  readonly loseList: () => Promise<void>
   /** How many files hold a private key. */
   readonly privateKeys: () => Promise<number>
 }
@@ -44,25 +47,25 @@ async function bench({ isSeed = false } = {}): Promise<Bench> {
     const disk = diskUntil(cutAt, faults)
     const store = openIdentityStore({ folder: folder.path, log, now: () => 0, files: disk })
     const write = (path: string, record: unknown): Promise<void> => disk.write(path, JSON.stringify(record))
-    const rotation = new CertificateRotation({ folder: folder.path, store, log, now: () => 0, write })
+    const leftOver = new LeftOverCertificates({ folder: folder.path, log, now: () => 0, write })
+    const rotation = new CertificateRotation({ folder: folder.path, store, leftOver, log, now: () => 0, write })
     await rotation.load()
-    const begin: Device['begin'] = async (id, signal = never) => {
+    const begin: Device['begin'] = async (id, signal = never, template = 'rotation') => {
       const provisioning = await fleet.connect(thingName)
       const backoff = { baseMs: 1, capMs: 2 }
       return await rotation.begin(
         {
           id,
           thingName,
-          certificateId: oldId,
+          certificateId: (await store.current())?.certificateId ?? oldId,
           confirmSeconds: 300,
-          request: (end) =>
-            requestRotation({ store, provisioning, template: 'rotation', thingName, log, backoff }, end),
+          request: (end) => requestRotation({ store, leftOver, provisioning, template, thingName, log, backoff }, end),
         },
         signal,
       )
     }
     const loseRecord = (): Promise<void> => rm(join(folder.path, 'rotation.json'))
-    return { store, rotation, begin, loseRecord }
+    return { store, rotation, leftOver, begin, loseRecord }
   }
   const { store } = await start()
   if (!isSeed) {
@@ -75,7 +78,16 @@ async function bench({ isSeed = false } = {}): Promise<Bench> {
     const texts = [...new Set(await Promise.all(files))].map((path) => readFile(path, 'utf8'))
     return (await Promise.all(texts)).filter((text) => text.includes('PRIVATE KEY')).length
   }
-  return { fleet, log, start, disk: faults, privateKeys, [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose]() }
+  const loseList = (): Promise<void> => rm(join(folder.path, 'left-over.json'))
+  return {
+    fleet,
+    log,
+    start,
+    disk: faults,
+    loseList,
+    privateKeys,
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  }
 }
 
 async function oldPair(): Promise<{ readonly certificate: string; readonly privateKey: string }> {
@@ -234,12 +246,14 @@ describe('the rotation of a certificate', () => {
             return device
           }
           for (const cut of cuts) await run(cut).catch(() => undefined)
-          const { rotation, store } = await run()
+          const { rotation, store, leftOver } = await run()
 
           const ids = site.fleet.registered()
           expect(ids).toHaveLength(1)
           const outcome = await rotation.settled('job-1', never)
           const current = await store.current()
+          const unused = outcome?.state === 'rotated' ? oldId : ids[0]
+          expect(leftOver.certificates.map(({ certificateId }) => certificateId)).toEqual([unused])
           if (outcome?.state === 'rotated') expect(current?.certificateId).toBe(ids[0])
           else {
             expect(current?.certificateId).toBe(isSeed ? undefined : oldId)
@@ -256,7 +270,7 @@ describe('the rotation of a certificate', () => {
 
   test('is ended whole once the disk takes it again, without a restart', async () => {
     for (const isAccepted of [true, false]) {
-      for (let failAt = 0; failAt < 8; failAt += 1) {
+      for (let failAt = 0; failAt < 9; failAt += 1) {
         await using site = await bench()
         const { rotation, store, begin } = await site.start()
         await begin('job-1')
@@ -284,7 +298,7 @@ describe('the rotation of a certificate', () => {
     const { rotation, store, begin } = await site.start()
     await begin('job-1')
     const [newId] = site.fleet.registered()
-    Object.assign(site.disk, { failAt: 1, failures: 1 })
+    Object.assign(site.disk, { failAt: 2, failures: 1 })
     await expect(rotation.accept()).rejects.toThrow('the disk is full')
     expect(await rotation.giveUp('its time is over')).toBe(false)
     expect(rotation.record).toMatchObject({ state: 'rotated' })
@@ -339,6 +353,52 @@ describe('the rotation of a certificate', () => {
     await begin('job-1')
     expect(site.fleet.registered()).toHaveLength(1)
     expect(rotation.trial()).toBeDefined()
+  })
+
+  test('lists every certificate that it leaves, whatever came after, until somebody says that it is deactivated', async () => {
+    await using site = await bench()
+    const { begin, rotation, leftOver } = await site.start()
+    await begin('job-1')
+    await rotation.accept()
+    await begin('job-2')
+    await rotation.giveUp('not proven')
+    await begin('job-3')
+    await rotation.accept()
+
+    const [first, orphan] = site.fleet.registered()
+    const listed = [
+      { certificateId: oldId, why: 'deactivate' },
+      { certificateId: orphan, why: 'orphan' },
+      { certificateId: first, why: 'deactivate' },
+    ]
+    expect(leftOver.certificates).toMatchObject(listed)
+    expect(await leftOver.forget([oldId, 'f'.repeat(64)])).toEqual([oldId])
+    expect((await site.start()).leftOver.certificates).toMatchObject(listed.slice(1))
+  })
+
+  test('lists what an earlier version of the agent rotated away, and not again once that is said to be done', async () => {
+    await using site = await bench()
+    const { begin, rotation } = await site.start()
+    await begin('job-1')
+    await rotation.accept()
+    await site.loseList()
+    const { leftOver } = await site.start()
+    expect(leftOver.certificates).toMatchObject([{ certificateId: oldId, why: 'deactivate' }])
+    await leftOver.forget([oldId])
+    expect((await site.start()).leftOver.certificates).toEqual([])
+  })
+
+  test('lists a certificate that another template got, and that is given up for the one of this template', async () => {
+    await using site = await bench()
+    site.fleet.onRegister = () => {
+      throw new AgentError('there is no network', { retryable: true })
+    }
+    const { begin, leftOver } = await site.start()
+    await expect(begin('job-1', AbortSignal.timeout(50))).rejects.toThrow('timeout')
+    site.fleet.onRegister = undefined
+    const [asked] = site.fleet.certificates.keys()
+    await begin('job-1', never, 'other')
+    expect(leftOver.certificates).toMatchObject([{ certificateId: asked, why: 'orphan' }])
   })
 
   test('is on trial also where its record was lost meanwhile', async () => {

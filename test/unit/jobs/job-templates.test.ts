@@ -67,6 +67,7 @@ test('there is a job template for each operation', () => {
   expect(names.sort()).toEqual([
     'collect-diagnostics',
     'configure',
+    'forget-certificates',
     'reboot',
     'refresh-cameras',
     'restart-agent',

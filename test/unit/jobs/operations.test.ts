@@ -236,6 +236,16 @@ test('rotates the certificate, and names the one to deactivate', async () => {
   expect(appliance.service.details(key)).toMatchObject({ certificateId: 'new', deactivate: 'old' })
 })
 
+test('takes certificates off the list of those that are to be deactivated, and says how many were on it', async () => {
+  await using appliance = await JobsAppliance.open()
+  const certificateIds = ['a'.repeat(64), 'b'.repeat(64)]
+  const key = appliance.service.queue('job-1', document('forget-certificates', { certificateIds }))
+  appliance.start()
+  expect(await appliance.ended(key)).toBe('SUCCEEDED')
+  expect(appliance.actions.calls).toEqual([`forget ${certificateIds.join()}`])
+  expect(appliance.service.details(key)).toMatchObject({ forgotten: '1' })
+})
+
 test('fails a rotation whose certificate was given up, and names the orphan', async () => {
   await using appliance = await JobsAppliance.open()
   const outcome = { kind: 'failed', reason: 'not proven', orphanCertificateId: 'orphan' } as const

@@ -78,8 +78,9 @@ test('shows agent, device and identity, and ends with a line break', () => {
 })
 
 test('shows the last rotation of the certificate where somebody has to know of it', () => {
-  const shown = (rotation: NonNullable<StatusDocument['identity']['rotation']>) => {
-    const change = { identity: { ...statusDocument().identity, rotation } }
+  type Identity = StatusDocument['identity']
+  const shown = (rotation: NonNullable<Identity['rotation']>, leftOver: NonNullable<Identity['leftOver']> = []) => {
+    const change = { identity: { ...statusDocument().identity, rotation, leftOver } }
     const lines = linesOf(change)
     const at = lines.findIndex((line) => line.startsWith('identity'))
     return { notes: head(change).slice(1), lines: lines.slice(at, at + 2).filter((line) => !line.startsWith('logs')) }
@@ -94,17 +95,22 @@ test('shows the last rotation of the certificate where somebody has to know of i
     notes: ['Note: a new certificate is on trial, and the one before comes back unless it proves itself'],
     lines: [`${valid}, on trial for 30 min`],
   })
-  expect(shown({ state: 'rotated', at: since, deactivate: id })).toEqual({
+  const before = { certificateId: id, why: 'deactivate', at: since } as const
+  const orphan = { ...before, why: 'orphan' } as const
+  expect(shown({ state: 'rotated', at: since, deactivate: id }, [before])).toEqual({
     notes: [],
     lines: [`${valid}, rotated 30 min ago, the one before, 0123456789ab, can be deactivated in AWS IoT`],
   })
-  expect(shown({ state: 'failed', at: since, reason: 'no\u001b[2J connection', orphan: id })).toEqual({
+  expect(shown({ state: 'failed', at: since, reason: 'no\u001b[2J connection', orphan: id }, [orphan])).toEqual({
     notes: ['Note: the last rotation of the certificate failed: no\\x1b[2J connection'],
     lines: [
       `${valid}, a rotation failed 30 min ago, the one that was given up, 0123456789ab, can be deactivated in AWS IoT`,
       'error rotation: no\\x1b[2J connection',
     ],
   })
+  expect(shown({ state: 'rotated', at: since }, [orphan, orphan, before]).lines).toEqual([
+    `${valid}, rotated 30 min ago, the one before, 0123456789ab, and 2 more can be deactivated in AWS IoT`,
+  ])
   expect(shown({ state: 'failed', at: since, reason: 'x'.repeat(900) }).notes).toEqual([
     `Note: the last rotation of the certificate failed: ${'x'.repeat(160)}...`,
   ])

@@ -76,6 +76,13 @@ test('names certificates that somebody has to deactivate', () => {
   expect(reportedState(statusDocument({ identity: { ...identity, rotation: failed } }))).toMatchObject({
     certificate: { rotation: 'failed', orphan: 'new' },
   })
+  const leftOver = [
+    { certificateId: 'old', why: 'deactivate', at },
+    { certificateId: 'older', why: 'orphan', at },
+  ] as const
+  expect(reportedState(statusDocument({ identity: { ...identity, leftOver } }))).toMatchObject({
+    certificate: { leftOverCount: 2, leftOver: { old: 'deactivate', older: 'orphan' } },
+  })
 })
 
 test('says since when an artifact is not well', () => {
@@ -118,15 +125,22 @@ test('holds instants, never ages', () => {
 
 test('keeps within a shadow with 100 artifacts and 1,000 cameras that all fail', () => {
   const version = 'vé'.repeat(40)
+  const why = 'deactivate' as const
   const manifest = { sequence: 1, version, createdAt: since, verified: true }
+  const leftOver = many(20, (index) => ({ certificateId: String(index).padEnd(64, 'a'), why, at: since }))
   const status = statusDocument({
+    identity: { ...statusDocument().identity, leftOver },
     artifacts: many(100, (index) =>
       artifact({ name: `artifact-${index}`.padEnd(64, 'x'), state: 'failing', manifest }),
     ),
     cameras: many(1_000, (index) => camera({ name: `camera-${index}`.padEnd(64, 'x'), state: 'failing' })),
   })
   expect(bytesOf(status)).toBeLessThan(shadowBytes)
-  expect(reportedState(status)).toMatchObject({ artifactCount: 100, cameras: { total: 1_000, notWell: 1_000 } })
+  expect(reportedState(status)).toMatchObject({
+    artifactCount: 100,
+    cameras: { total: 1_000, notWell: 1_000 },
+    certificate: { leftOverCount: 20 },
+  })
 })
 
 test('drops no more details than it has to', () => {
@@ -177,7 +191,7 @@ test('has every field that the queries of the README ask for', async () => {
   const { identity } = statusDocument({})
   const state: unknown = reportedState(
     statusDocument({
-      identity: { ...identity, rotation: { state: 'rotated', at: since, deactivate: 'old' } },
+      identity: { ...identity, leftOver: [{ certificateId: 'old', why: 'deactivate', at: since }] },
       configuration: { version: 3, digest: releaseId, state: 'accepted', faults: [] },
       artifacts: [artifact({ name: 'people-counter' })],
     }),

@@ -1,0 +1,48 @@
+import type { LeftOverCertificate } from './identity/left-over-certificates.ts'
+import type { RotationRecord } from './identity/rotation-record.ts'
+import type { RotationPart, StatusDocument } from './status/status-document.ts'
+
+export interface RotationSources {
+  /** The last one, under way or over. */
+  readonly record: RotationRecord | undefined
+  readonly leftOver: readonly LeftOverCertificate[]
+}
+
+type RotationParts = Pick<StatusDocument['identity'], 'rotation' | 'leftOver'>
+
+/** The last rotation of the certificate, and which certificates somebody has to deactivate. */
+export function rotationParts(sources: RotationSources | undefined): RotationParts {
+  if (sources === undefined) return {}
+  const { record } = sources
+  const inUse = inUseOf(record)
+  const leftOver = sources.leftOver.filter(({ certificateId }) => !inUse.includes(certificateId))
+  return {
+    ...(record === undefined ? {} : { rotation: rotationPart(record, leftOver) }),
+    ...(leftOver.length === 0 ? {} : { leftOver }),
+  }
+}
+
+/** What is decided is listed before it is recorded, so that after a power cut in between it can be otherwise. */
+function inUseOf(record: RotationRecord | undefined): readonly string[] {
+  if (record?.state === 'trial') return [record.certificateId, record.previousCertificateId]
+  return record?.state === 'under-way' ? [record.previousCertificateId] : []
+}
+
+function rotationPart(record: RotationRecord, leftOver: readonly LeftOverCertificate[]): RotationPart {
+  const listed = (id: string | undefined): string | undefined =>
+    leftOver.some(({ certificateId }) => certificateId === id) ? id : undefined
+  const { state, at } = record
+  switch (state) {
+    case 'under-way':
+    case 'trial':
+      return { state, at }
+    case 'rotated': {
+      const deactivate = listed(record.previousCertificateId)
+      return { state, at, ...(deactivate === undefined ? {} : { deactivate }) }
+    }
+    case 'failed': {
+      const orphan = listed(record.orphanCertificateId)
+      return { state, at, reason: record.reason, ...(orphan === undefined ? {} : { orphan }) }
+    }
+  }
+}

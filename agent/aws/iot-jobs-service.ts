@@ -62,11 +62,35 @@ export class IotJobsService implements JobsService, Disposable {
     }
   }
 
-  readonly next = async (signal: AbortSignal): Promise<JobExecution | undefined> => {
+  readonly next = async (
+    signal: AbortSignal,
+    without: readonly ExecutionKey[] = [],
+  ): Promise<JobExecution | undefined> => {
     const { thingName } = this.#options
     await this.#untilSubscribed(signal)
     const { execution } = await this.#call('DescribeJobExecution', signal, async (client) =>
       client.describeJobExecution({ thingName, jobId: next }),
+    )
+    const found = execution === undefined ? undefined : toExecution(execution)
+    const isWanted = found === undefined || !without.some((each) => isSameExecution(each, found))
+    return isWanted ? found : await this.#nextBut(without, signal)
+  }
+
+  /** The service says which are pending without their documents, each kind in no order that it promises. */
+  async #nextBut(without: readonly ExecutionKey[], signal: AbortSignal): Promise<JobExecution | undefined> {
+    const { thingName } = this.#options
+    const { inProgressJobs = [], queuedJobs = [] } = await this.#call(
+      'GetPendingJobExecutions',
+      signal,
+      async (client) => client.getPendingJobExecutions({ thingName }),
+    )
+    const [key] = [...oldestFirst(inProgressJobs), ...oldestFirst(queuedJobs)].filter(
+      (each) => !without.some((other) => isSameExecution(other, each)),
+    )
+    if (key === undefined) return undefined
+    const { jobId, executionNumber } = key
+    const { execution } = await this.#call('DescribeJobExecution', signal, async (client) =>
+      client.describeJobExecution({ thingName, jobId, executionNumber }),
     )
     return execution === undefined ? undefined : toExecution(execution)
   }
@@ -263,7 +287,17 @@ function codeOf(error: unknown): string | undefined {
   return error instanceof JobsServiceError ? error.answer.code : undefined
 }
 
-/** Which refusals say that there is nothing left to report; any other is for the caller to try again. */
+function oldestFirst(summaries: readonly iotjobs.model.JobExecutionSummary[]): readonly ExecutionKey[] {
+  return summaries
+    .map(({ jobId = '', executionNumber = 0, queuedAt }) => ({ jobId, executionNumber, queuedAt: Number(queuedAt) }))
+    .sort((one, other) => one.queuedAt - other.queuedAt)
+}
+
+function isSameExecution(one: ExecutionKey, other: ExecutionKey): boolean {
+  return one.jobId === other.jobId && one.executionNumber === other.executionNumber && one.queuedAt === other.queuedAt
+}
+
+/** Which refusals say that there is nothing left to report, or that it is not taken; any other is for the caller to try again. */
 function settledBy(error: unknown): UpdateOutcome {
   if (!(error instanceof JobsServiceError)) throw error
   const { code, executionState } = error.answer
@@ -271,11 +305,15 @@ function settledBy(error: unknown): UpdateOutcome {
     case iotjobs.model.RejectedErrorCode.RESOURCE_NOT_FOUND:
       return { kind: 'gone' }
     case iotjobs.model.RejectedErrorCode.TERMINAL_STATE_REACHED:
-    case iotjobs.model.RejectedErrorCode.INVALID_STATE_TRANSITION:
-      return {
-        kind: 'ended',
-        status: executionState?.status === undefined ? undefined : toStatus(executionState.status),
-      }
+    case iotjobs.model.RejectedErrorCode.INVALID_STATE_TRANSITION: {
+      const status = executionState?.status === undefined ? undefined : toStatus(executionState.status)
+      return status !== undefined && pending.has(status) ? { kind: 'refused', error } : { kind: 'ended', status }
+    }
+    case iotjobs.model.RejectedErrorCode.INVALID_REQUEST:
+    case iotjobs.model.RejectedErrorCode.INVALID_JSON:
+    case iotjobs.model.RejectedErrorCode.INVALID_TOPIC:
+    case iotjobs.model.RejectedErrorCode.VERSION_MISMATCH:
+      return { kind: 'refused', error }
     default:
       throw error
   }

@@ -60,7 +60,7 @@ export class JobRun {
 
   /**
    * Tells the cloud that the job is in progress, and for how long to wait for more. Anything but `accepted` means that the
-   * job is not to be done, or not any more.
+   * job is not to be done, or not any more; where it is `refused`, it may go on without.
    */
   async renew(signal: AbortSignal): Promise<UpdateOutcome> {
     const { service, execution } = this.#options
@@ -76,7 +76,7 @@ export class JobRun {
       signal,
     )
     this.#renewedMs = monotonicMs()
-    if (outcome.kind !== 'accepted') this.#withdraw()
+    if (outcome.kind === 'ended' || outcome.kind === 'gone') this.#withdraw()
     return outcome
   }
 

@@ -1,3 +1,5 @@
+import type { AgentError } from '../lib/errors.ts'
+
 /** The statuses of a job execution (AWS IoT Core developer guide, "Jobs and job execution states"). */
 export type JobStatus =
   'QUEUED' | 'IN_PROGRESS' | 'SUCCEEDED' | 'FAILED' | 'REJECTED' | 'TIMED_OUT' | 'CANCELED' | 'REMOVED'
@@ -27,13 +29,15 @@ export interface JobUpdate {
   readonly stepTimeoutMinutes?: number
 }
 
-/** What came of an update. The last two mean that nothing more is to be said of this execution. */
+/** What came of an update. `ended` and `gone` mean that nothing more is to be said of this execution. */
 export type UpdateOutcome =
   | { readonly kind: 'accepted' }
   /** It has ended already, by an update before or by the service: cancelled, timed out, removed. */
   | { readonly kind: 'ended'; readonly status: JobStatus | undefined }
   /** The service does not know it (any more): deleted. */
   | { readonly kind: 'gone' }
+  /** The service has understood it and does not take it: the same update again is hardly taken. */
+  | { readonly kind: 'refused'; readonly error: AgentError }
 
 /**
  * The jobs of this appliance in the cloud. Every method has a deadline of its own, may be called again after a failure, and
@@ -47,8 +51,8 @@ export interface JobsService {
    * there is one. What is asked then may still be answered as it was before. Disposing ends that.
    */
   readonly onChanged: (listener: (jobId?: string) => void) => Disposable
-  /** The one in progress, else the oldest that is queued; undefined when there is none. */
-  readonly next: (signal: AbortSignal) => Promise<JobExecution | undefined>
+  /** The one in progress, else the oldest that is queued, none of `without`; undefined when there is none. */
+  readonly next: (signal: AbortSignal, without?: readonly ExecutionKey[]) => Promise<JobExecution | undefined>
   /** Whether an execution is queued or in progress: not once it has ended in whatever way, or was deleted. */
   readonly isOpen: (execution: ExecutionKey, signal: AbortSignal) => Promise<boolean>
   /** Idempotent: an update that was made already, and whose answer was lost, may be made again. */

@@ -1,15 +1,17 @@
-import { untilAborted, withDeadline } from '../lib/abort.ts'
-import { AgentError, DeadlineError } from '../lib/errors.ts'
+import { untilAborted } from '../lib/abort.ts'
+import { AgentError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
-import { faultsText, giveUpConfigure } from './configure-operation.ts'
+import { faultsText } from './configure-operation.ts'
+import { giveUp, takeBack, type GivingUp } from './given-up-job.ts'
 import type { JobActions, JobName } from './job-actions.ts'
 import { jobDetails } from './job-details.ts'
 import { parseJobDocument, type JobOperation } from './job-document.ts'
 import { isSameExecution, type JobLedger, type JobOutcome, type JobStep, type LedgerEntry } from './job-ledger.ts'
 import { JobRun } from './job-run.ts'
 import type { JobExecution, JobsService, UpdateOutcome } from './jobs-service.ts'
+import { maxTries, RefusedEnds } from './refused-ends.ts'
 import { failed, failedBy, WithdrawnError, type OperationOutcome } from './running-job.ts'
 import { ended, entryOf, isRun, whyNotAgain, withdrawn, type RunName, type TakenJob } from './taken-job.ts'
 
@@ -20,6 +22,8 @@ export interface JobsWorkerDeps {
   readonly log: Log
   /** How long an operation that ignores its end is waited for. Default 10 s. */
   readonly endWithinMs?: number
+  /** After which the service is asked again what it may not know yet. Default 2 s; less in tests. */
+  readonly askAgainMs?: number
 }
 
 /** `atMs` is on the monotonic clock: since when it runs, or when it ended. */
@@ -30,6 +34,8 @@ export interface JobPart {
   readonly atMs: number
   /** How the cloud had ended it already, where that is not how it ended here. */
   readonly cloudStatus?: string
+  /** Why the cloud does not take its end. */
+  readonly endRefused?: string
 }
 
 export interface JobsStatus {
@@ -48,6 +54,8 @@ interface Running {
 const stepMs = 120_000
 /** Notifications tell of new jobs; this only bounds what one that got lost can cost. */
 const askEveryMs = 6 * 3_600_000
+/** While there are jobs that it does not take the end of, it may tell of no other. */
+const askHeldUpMs = 300_000
 /** The service may still name a job that has just ended, and not yet one that it has told of. */
 const askAgainMs = 2_000
 const announcedAsks = 5
@@ -66,6 +74,7 @@ export class JobsWorker implements Disposable {
   #nextBegun = Promise.withResolvers<undefined>()
   #last: JobPart | undefined
   #unreported = 0
+  readonly #refused = new RefusedEnds()
   #announced: { readonly jobId: string; asksLeft: number } | undefined
 
   constructor(deps: JobsWorkerDeps) {
@@ -96,8 +105,9 @@ export class JobsWorker implements Disposable {
   async proveControl(signal: AbortSignal, job?: RunName): Promise<void> {
     const running = this.#running
     if (running === undefined || !isRun(running.name, job)) throw new AgentError('no job runs', { retryable: true })
-    const { kind } = await running.run.renew(signal)
-    if (kind !== 'accepted') throw new WithdrawnError('the job was withdrawn in the cloud')
+    const answer = await running.run.renew(signal)
+    if (answer.kind === 'refused') throw answer.error
+    if (answer.kind !== 'accepted') throw new WithdrawnError('the job was withdrawn in the cloud')
   }
 
   /** A pass that is at work asks again by itself when it is through. */
@@ -110,20 +120,35 @@ export class JobsWorker implements Disposable {
   async #pass(pass: Pass): Promise<PassOutcome> {
     const { service, ledger } = this.#deps
     for (const entry of await ledger.unreported()) await this.#report(entry, pass.signal)
+    const { askAgainMs: againMs = askAgainMs } = this.#deps
+    await this.#lookAtRefused(pass.signal)
     for (;;) {
-      const execution = await service.next(pass.signal)
+      const execution = await service.next(pass.signal, this.#refused.givenUp)
       pass.beat(stepMs)
       await this.#endWithdrawn(execution, pass.signal)
-      if (execution === undefined) return { nextInMs: this.#isAnnounced() ? askAgainMs : askEveryMs }
+      if (execution === undefined) return { nextInMs: this.#isAnnounced() ? againMs : this.#restMs() }
       if (execution.jobId === this.#announced?.jobId) this.#announced = undefined
       const known = await ledger.find(execution)
       if (known?.outcome !== undefined) {
         if (known.outcome.status === 'WITHDRAWN') await this.#refuse(execution, notFound, pass.signal)
         await this.#report(known, pass.signal)
-        return { nextInMs: askAgainMs }
+        const tries = this.#refused.count(execution)
+        if (tries === maxTries) this.#tellRefused(known, 'it gives the job out again')
+        return { nextInMs: againMs * Math.min(tries, maxTries) }
       }
       await this.#take(execution, known, pass)
       pass.signal.throwIfAborted()
+    }
+  }
+
+  #restMs(): number {
+    return this.#refused.givenUp.length === 0 ? askEveryMs : askHeldUpMs
+  }
+
+  async #lookAtRefused(signal: AbortSignal): Promise<void> {
+    for (const key of this.#refused.givenUp) {
+      const isOpen = await this.#deps.service.isOpen(key, signal).catch(() => true) // what is next is asked for all the same
+      if (!isOpen) this.#refused.drop(key)
     }
   }
 
@@ -140,26 +165,10 @@ export class JobsWorker implements Disposable {
     for (const entry of await ledger.running()) {
       if (next !== undefined && isSameExecution(entry, next)) continue
       if (await service.isOpen(entry, signal)) continue
-      const done = { ...entry, outcome: await this.#takeBack(entry, signal) }
+      const done = { ...entry, outcome: await takeBack(entry, this.#givingUp(signal)) }
       await ledger.put(done)
       this.#tellEnd(done)
       await this.#report(done, signal)
-    }
-  }
-
-  /** A configuration on trial goes with its job. One that was confirmed before has shown that it works, and stays. */
-  async #takeBack(entry: LedgerEntry, signal: AbortSignal): Promise<JobOutcome> {
-    if (entry.operation !== 'configure') return withdrawn
-    const { actions, endWithinMs: withinMs = endWithinMs } = this.#deps
-    try {
-      const outcome = await withDeadline(
-        { signal, withinMs, what: 'the end of the trial' },
-        async (inner) => await giveUpConfigure(entry, 'the job was withdrawn', { actions, signal: inner }),
-      )
-      return outcome?.status === 'SUCCEEDED' ? ended(outcome) : withdrawn
-    } catch (error) {
-      if (error instanceof DeadlineError) return withdrawn // a disk that does not take the revert yet holds up no job
-      throw error
     }
   }
 
@@ -181,7 +190,7 @@ export class JobsWorker implements Disposable {
       throw unsaved
     }
     const found = await this.#outcomeOf({ execution, known, entry, parsed }, pass)
-    const outcome = found === withdrawn ? await this.#takeBack(entry, pass.signal) : found
+    const outcome = found === withdrawn ? await takeBack(entry, this.#givingUp(pass.signal)) : found
     const done = { ...((await ledger.find(execution)) ?? entry), outcome }
     await ledger.put(done)
     this.#tellEnd(done)
@@ -197,7 +206,7 @@ export class JobsWorker implements Disposable {
     const { entry, parsed } = job
     if (parsed.kind === 'rejected') return ended({ status: 'REJECTED', details: { faults: faultsText(parsed.faults) } })
     const why = whyNotAgain(job)
-    if (why !== undefined) return await this.#giveUp(entry, why, pass.signal)
+    if (why !== undefined) return await giveUp(entry, why, this.#givingUp(pass.signal))
     const run = this.#runOf(job, parsed.operation)
     const part = { jobId: entry.jobId, operation: entry.operation, status: 'IN_PROGRESS', atMs: monotonicMs() }
     this.#running = { name: entry, part, run }
@@ -205,22 +214,23 @@ export class JobsWorker implements Disposable {
     this.#nextBegun = Promise.withResolvers<undefined>()
     try {
       // without a connection nothing is begun, and the next pass takes the job up again
-      const { kind } = await run.renew(pass.signal)
-      return kind === 'accepted' ? await this.#run(run, entry, pass) : withdrawn
+      const answer = await run.renew(pass.signal)
+      if (answer.kind === 'refused') return this.#notBegun(entry, answer.error)
+      return answer.kind === 'accepted' ? await this.#run(run, entry, pass) : withdrawn
     } finally {
       this.#running = undefined
     }
   }
 
-  /** The status must be the one of the configuration that is in force afterwards. */
-  async #giveUp(entry: LedgerEntry, reason: string, signal: AbortSignal): Promise<JobOutcome> {
-    if (entry.operation !== 'configure') return ended(failed(reason))
+  #notBegun(entry: LedgerEntry, error: AgentError): JobOutcome {
+    this.#refused.count(entry)
+    if (!this.#refused.isGivenUp(entry)) throw error
+    return ended(failed(`AWS IoT does not take that it is begun: ${error.message}`))
+  }
+
+  #givingUp(signal: AbortSignal): GivingUp {
     const { actions, endWithinMs: withinMs = endWithinMs } = this.#deps
-    const outcome = await withDeadline(
-      { signal, withinMs, what: 'the end of the trial' },
-      async (inner) => await giveUpConfigure(entry, reason, { actions, signal: inner }),
-    )
-    return ended(outcome ?? failed(reason))
+    return { actions, withinMs, signal }
   }
 
   async #run(run: JobRun, entry: LedgerEntry, pass: Pass): Promise<JobOutcome> {
@@ -264,10 +274,24 @@ export class JobsWorker implements Disposable {
         { execution: { jobId, executionNumber, queuedAt }, status: outcome.status, details: outcome.details },
         signal,
       )
-      if (!entry.reported) this.#compare(entry, outcome.status, answer)
+      if (answer.kind === 'refused') this.#refusedEnd(entry, answer.error)
+      else if (!entry.reported) this.#compare(entry, outcome.status, answer)
     }
     this.#unreported = 0
     if (!entry.reported) await ledger.put({ ...entry, reported: true })
+  }
+
+  /** Throws where it is tried again. */
+  #refusedEnd(entry: LedgerEntry, error: AgentError): void {
+    this.#refused.count(entry)
+    if (!this.#refused.isGivenUp(entry)) throw error
+    this.#tellRefused(entry, error.message)
+  }
+
+  #tellRefused({ jobId, operation, outcome }: LedgerEntry, why: string): void {
+    const fields = { jobId, operation, status: outcome?.status, why }
+    this.#deps.log.error('AWS IoT does not take the end of a job: it is reported no more', fields)
+    if (this.#last?.jobId === jobId) this.#last = { ...this.#last, endRefused: why }
   }
 
   /** Whoever looks at the job in the cloud sees another end of it than the one that it had here. */

@@ -107,8 +107,12 @@ function connectionText({ state, since }: PartStatus, rows: PartRows): string {
 }
 
 function jobsText({ current, last, unreported }: NonNullable<StatusDocument['jobs']>, rows: PartRows): string {
-  const shown = ({ operation, jobId, status, at, cloudStatus }: NonNullable<typeof last>): string =>
-    `${operation} ${jobId} ${status}, ${rows.age(at)} ago${cloudStatus === undefined ? '' : ` (${cloudStatus} in AWS)`}`
+  const shown = ({ operation, jobId, status, at, cloudStatus, endRefused }: NonNullable<typeof last>): string =>
+    [
+      `${operation} ${jobId} ${status}, ${rows.age(at)} ago`,
+      ...(cloudStatus === undefined ? [] : [`(${cloudStatus} in AWS)`]),
+      ...(endRefused === undefined ? [] : [`(AWS does not take its end: ${endRefused})`]),
+    ].join(' ')
   return [
     current === undefined ? 'none runs' : shown(current),
     ...(last === undefined ? [] : [`last: ${shown(last)}`]),

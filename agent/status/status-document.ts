@@ -103,6 +103,8 @@ export interface JobPart {
   readonly at: string
   /** How AWS had ended it already, where that is not how it ended here: cancelled too late, or deleted. */
   readonly cloudStatus?: string
+  /** Why AWS does not take its end. */
+  readonly endRefused?: string
 }
 
 /** The jobs of AWS IoT. */

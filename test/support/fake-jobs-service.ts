@@ -24,6 +24,8 @@ export class FakeJobsService implements JobsService {
   isOnline = true
   /** Runs before each update is looked at; may throw. */
   beforeUpdate: (update: JobUpdate) => void = () => undefined
+  /** What the service says of an update in the place of looking at it; undefined where it does look. */
+  answer: (update: JobUpdate) => UpdateOutcome | undefined = () => undefined
   /** Runs after an update was taken and before its answer; may throw, as when the answer gets lost. */
   afterUpdate: (update: JobUpdate) => void = () => undefined
   readonly #executions: StoredExecution[] = []
@@ -80,9 +82,12 @@ export class FakeJobsService implements JobsService {
     }
   }
 
-  readonly next = async (signal: AbortSignal): Promise<JobExecution | undefined> => {
+  readonly next = async (
+    signal: AbortSignal,
+    without: readonly ExecutionKey[] = [],
+  ): Promise<JobExecution | undefined> => {
     await this.#reach(signal)
-    const found = this.#next()
+    const found = this.#next(without)
     if (found === undefined) return undefined
     const { key, status, versionNumber, document } = found
     return { ...key, status, versionNumber, document }
@@ -97,6 +102,8 @@ export class FakeJobsService implements JobsService {
   readonly update = async (update: JobUpdate, signal: AbortSignal): Promise<UpdateOutcome> => {
     await this.#reach(signal)
     this.beforeUpdate(update)
+    const given = this.answer(update)
+    if (given !== undefined) return given
     const found = this.#find(update.execution)
     if (found === undefined) return { kind: 'gone' }
     const mayBe = found.status === 'IN_PROGRESS' || ['IN_PROGRESS', 'REJECTED'].includes(update.status)
@@ -109,8 +116,9 @@ export class FakeJobsService implements JobsService {
     return { kind: 'accepted' }
   }
 
-  #next(): StoredExecution | undefined {
-    const pending = this.#executions.filter(({ status }) => !ended.has(status))
+  #next(without: readonly ExecutionKey[] = []): StoredExecution | undefined {
+    const isWanted = ({ jobId }: ExecutionKey): boolean => !without.some((each) => each.jobId === jobId)
+    const pending = this.#executions.filter(({ status, key }) => !ended.has(status) && isWanted(key))
     return pending.find(({ status }) => status === 'IN_PROGRESS') ?? pending[0]
   }
 

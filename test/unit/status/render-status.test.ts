@@ -314,6 +314,10 @@ test('shows the job that runs, the last one, and an end that the cloud does not 
   expect(linesOf({ jobs: { state: 'ok', last: late, unreported: 0 } })).toContain(
     'jobs ok none runs; last: configure job-1 SUCCEEDED, 30 min ago (CANCELED in AWS)',
   )
+  const refused = { ...last, endRefused: 'InvalidRequest' }
+  expect(linesOf({ jobs: { state: 'ok', last: refused, unreported: 0 } })).toContain(
+    'jobs ok none runs; last: configure job-1 FAILED, 30 min ago (AWS does not take its end: InvalidRequest)',
+  )
   expect(linesOf({ jobs: { state: 'failing', last, unreported: 1 } })).toContain(
     'jobs failing none runs; last: configure job-1 FAILED, 30 min ago; its end is not reported yet',
   )

@@ -3,7 +3,7 @@ import { agentVersion } from './build-info.ts'
 import type { SealingStatus } from './cameras/last-known-good.ts'
 import type { Config } from './config/config-schema.ts'
 import { deviceNames } from './config/device-names.ts'
-import type { Control } from './control.ts'
+import type { Control, ControlFault } from './control.ts'
 import type { RoleCredentials } from './credentials/role-credentials.ts'
 import type { Generation } from './generation.ts'
 import { reportError, type ErrorReport } from './lib/errors.ts'
@@ -32,6 +32,8 @@ export interface StatusSources {
   readonly startedMs: number
   readonly configuration?: ConfigurationPart | undefined
   readonly control?: Control | undefined
+  /** Why there is none, where there should be one. */
+  readonly controlFault?: ControlFault | undefined
   readonly rotation?: RotationSources | undefined
 }
 
@@ -63,7 +65,7 @@ export function composeStatus(sources: StatusSources): StatusDocument {
     applications: applicationParts(generation, at),
     ...cameraSecretsPart(generation, at),
     ...cameraStoreParts({ config, session, generation, at }),
-    ...(control === undefined ? {} : controlParts(control, at)),
+    ...(control === undefined ? faultParts(sources.controlFault, at) : controlParts(control, at)),
     logs: logsPart(generation, at),
     overdue: workers.filter((worker) => worker.overdueMs() > 0).map(({ name }) => name),
   }
@@ -219,6 +221,12 @@ function cameraStoreParts({
 function sealingState({ key, fault }: SealingStatus): CameraSealingPart['state'] {
   if (fault !== undefined) return 'failing'
   return key === 'none' ? 'starting' : 'ok'
+}
+
+function faultParts(fault: ControlFault | undefined, at: ToInstant): Pick<StatusDocument, 'connection' | 'jobs'> {
+  if (fault === undefined) return {}
+  const part = { since: at(fault.sinceMs), lastError: reportError(fault.error) }
+  return { connection: { state: 'down', ...part }, jobs: { state: 'failing', ...part, unreported: 0 } }
 }
 
 function controlParts(

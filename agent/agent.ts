@@ -1,8 +1,7 @@
 import { agentVersion } from './build-info.ts'
 import type { Config } from './config/config-schema.ts'
 import type { Configurations } from './configurations.ts'
-import type { ControlActionsOptions } from './control-actions.ts'
-import { createControl, type Control } from './control.ts'
+import { createControl, type Control, type ControlFault, type ControlOptions } from './control.ts'
 import { CredentialsServer } from './credentials/credentials-server.ts'
 import { Generations, type GenerationsOptions } from './generations.ts'
 import { monotonicMs } from './lib/monotonic.ts'
@@ -114,16 +113,24 @@ async function start(options: AgentRun, owned: AsyncDisposableStack): Promise<St
   const { credentialsFolder } = options.service ?? {}
   const session = owned.use(await createSession({ config, log, overrides, credentialsFolder, proxyEnvironment }))
   const evidence = sessionEvidence(session, () => options.control?.(session) ?? control?.evidence)
+  const fault: { control?: ControlFault } = {}
   const generations: Generations = new Generations({
     ...options,
     config,
     session,
     evidence,
     control: () => control,
+    controlFault: () => fault.control,
     rotation: () => ({ record: identity.rotation.record, leftOver: identity.leftOver.certificates }),
   })
   const operator = operatorActions({ session, generations })
-  const control = await startControl({ ...options, session, generations, operator, identity })
+  const control = await startControl({
+    ...options,
+    ...{ session, generations, operator, identity },
+    onFault: (found) => {
+      fault.control = found
+    },
+  })
   owned.use(control)
   const requests = localRequests({
     operator,
@@ -161,16 +168,16 @@ async function start(options: AgentRun, owned: AsyncDisposableStack): Promise<St
 async function startControl(options: AgentRun & ControlParts): Promise<Control | undefined> {
   const { configurations, recent, restart, service, log } = options
   if (configurations === undefined || recent === undefined) return undefined
-  const { session, generations, operator, identity: identities } = options
+  const { session, generations, operator, identity: identities, onFault } = options
   const { bootId } = service ?? {}
   const renewSession = (): void => {
     generations.renewSession()
   }
-  const of = { session, generations, configurations, operator, identities, renewSession }
+  const of = { session, generations, configurations, operator, identities, renewSession, onFault }
   return await createControl({ ...of, recent, restart, bootId, log })
 }
 
-type ControlParts = Pick<ControlActionsOptions, 'session' | 'operator'> & {
+type ControlParts = Pick<ControlOptions, 'session' | 'operator' | 'onFault'> & {
   readonly generations: Generations
   readonly identity: IdentityParts
 }

@@ -17,6 +17,7 @@ import type { StoredIdentity } from './identity/stored-identity.ts'
 import { syncFolder } from './lib/atomic-file.ts'
 import { AgentError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
+import { loadMqttClient } from './mqtt-client.ts'
 import type { WayToCloud } from './way-to-cloud.ts'
 
 export interface ProvisionerOptions {
@@ -83,7 +84,7 @@ async function connectWithClaim({ settings, clientId, ...options }: ClaimConnect
     const isMissing = cause instanceof IdentityError && cause.fault === 'missing'
     throw new NotReadyError('there is no claim', { cause, ...(isMissing ? { hint } : {}) })
   })
-  const { connectFleetProvisioning } = await import('./aws/iot-fleet-provisioning.ts')
+  const { connectFleetProvisioning } = await loadMqttClient(() => import('./aws/iot-fleet-provisioning.ts'))
   const { template } = settings
   const connection = {
     endpoint: endpointOf(config),
@@ -139,7 +140,7 @@ function proofOf({ config, clock, way }: ProvisionerOptions): IdentityProof {
   return {
     connect: async (pair, thingName, signal) => {
       const identity = await identityOf(pair)
-      const { attemptConnection } = await import('./aws/iot-fleet-provisioning.ts')
+      const { attemptConnection } = await loadMqttClient(() => import('./aws/iot-fleet-provisioning.ts'))
       const clockOffsetMs = (): number => clock.offsetMs()
       return await attemptConnection(
         { endpoint: endpointOf(config), clientId: thingName, identity, clockOffsetMs, ...wayOf(way) },

@@ -6,11 +6,12 @@ import { controlActions, type ControlActionsOptions } from './control-actions.ts
 import type { RotationActions } from './jobs/job-actions.ts'
 import { JobLedger } from './jobs/job-ledger.ts'
 import { JobsWorker } from './jobs/jobs-worker.ts'
-import { reportError } from './lib/errors.ts'
-import type { Log } from './lib/log.ts'
+import { AgentError, reportError } from './lib/errors.ts'
 import { patchBetween } from './lib/merge-patch.ts'
+import { monotonicMs } from './lib/monotonic.ts'
 import { sleep } from './lib/sleep.ts'
 import type { Worker } from './lib/worker.ts'
+import { loadMqttClient } from './mqtt-client.ts'
 import { rotationActions, type RotationActionsOptions } from './rotation-actions.ts'
 import { createRotationWorker } from './rotation-worker.ts'
 import { createShadowWorker } from './status/shadow-worker.ts'
@@ -31,9 +32,17 @@ export interface Control extends AsyncDisposable {
   readonly connection: () => { readonly state: string; readonly sinceMs: number; readonly error?: unknown }
 }
 
+/** Why there is none, and since when, on the monotonic clock. */
+export interface ControlFault {
+  readonly error: AgentError
+  readonly sinceMs: number
+}
+
 export interface ControlOptions extends Omit<ControlActionsOptions, 'rotation'> {
   readonly identities: Pick<RotationActionsOptions, 'rotation' | 'store' | 'leftOver'>
   readonly renewSession: () => void
+  /** Called where the native client cannot be loaded. */
+  readonly onFault: (fault: ControlFault) => void
 }
 
 /** After an update that failed. */
@@ -41,13 +50,13 @@ const proveAgainMs = 500
 
 /**
  * Undefined where the configuration names no MQTT endpoint. The native client is loaded only where it does: it takes some
- * twenty megabytes. Undefined too where it cannot be loaded, which is logged: nothing else depends on it.
+ * twenty megabytes. Undefined too where it cannot be loaded, which is logged and told: nothing else depends on it.
  */
 export async function createControl(options: ControlOptions): Promise<Control | undefined> {
   const { session, generations, log } = options
   const { device, endpoints, paths, jobs: settings } = generations.config
   if (endpoints.mqtt === undefined) return undefined
-  const createIotCore = await loadIotCore(log)
+  const createIotCore = await loadIotCore(options)
   if (createIotCore === undefined) return undefined
   const core = createIotCore({
     endpoint: endpoints.mqtt,
@@ -102,12 +111,14 @@ export async function createControl(options: ControlOptions): Promise<Control | 
   }
 }
 
-async function loadIotCore(log: Log): Promise<typeof IotCoreModule.createIotCore | undefined> {
+async function loadIotCore({ log, onFault }: ControlOptions): Promise<typeof IotCoreModule.createIotCore | undefined> {
   try {
-    const { createIotCore } = await import('./aws/iot-core.ts')
+    const { createIotCore } = await loadMqttClient(() => import('./aws/iot-core.ts'))
     return createIotCore
   } catch (error) {
-    log.error('there are no jobs and no reported state: the MQTT client cannot be loaded', { error })
+    if (!(error instanceof AgentError)) throw error
+    log.error('there are no jobs and no reported state', { error })
+    onFault({ error, sinceMs: monotonicMs() })
     return undefined
   }
 }

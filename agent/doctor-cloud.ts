@@ -28,6 +28,7 @@ import { readRootCa, type Identity } from './identity/identity.ts'
 import { errorCode } from './lib/errors.ts'
 import { createLog, type Log } from './lib/log.ts'
 import { monotonicMs } from './lib/monotonic.ts'
+import { loadMqttClient } from './mqtt-client.ts'
 import { shownProxy } from './network/proxy-settings.ts'
 import type { WayToCloud } from './way-to-cloud.ts'
 
@@ -90,7 +91,7 @@ export function doctorCloud({ config, identity, way, lookup = loopbackLookup }: 
     endpoints: () => neededEndpoints(config, clients),
     s3Endpoint: (accessPoint) => s3Endpoint(serviceUrls(clients, config), accessPoint),
     connectMqtt: async (client, signal) => {
-      const { tryConnection } = await import('./aws/try-connection.ts')
+      const { tryConnection } = await loadMqttClient(() => import('./aws/try-connection.ts'))
       const clockOffsetMs = (): number => clock.offsetMs()
       const { keepAliveSeconds } = config.jobs
       const own = { keepAliveSeconds, loadIdentity: identity, clockOffsetMs, dialer, serviceTrust, log }

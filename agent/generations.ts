@@ -4,7 +4,7 @@ import { composeStatus } from './agent-status.ts'
 import type { Config } from './config/config-schema.ts'
 import type { TrialEvidence } from './config-trial.ts'
 import type { Configurations } from './configurations.ts'
-import type { Control } from './control.ts'
+import type { Control, ControlFault } from './control.ts'
 import type { CredentialsServer } from './credentials/credentials-server.ts'
 import { createGeneration, type Generation, type KeptParts } from './generation.ts'
 import { GenerationWorkers, keptParts } from './generation-workers.ts'
@@ -43,6 +43,7 @@ export interface GenerationsOptions {
   readonly rotation?: (() => RotationSources) | undefined
   /** What the session has of AWS IoT Core, once that is there. */
   readonly control?: (() => Control | undefined) | undefined
+  readonly controlFault?: (() => ControlFault | undefined) | undefined
   /** How long workers may take to end at a reload. Default 30 s; at a stop main.ts cuts off earlier. */
   readonly endWithinMs?: number | undefined
 }
@@ -89,7 +90,7 @@ export class Generations implements Watched {
   }
 
   status(): StatusDocument {
-    const { session, startedMs, configurations, control, rotation } = this.#options
+    const { session, startedMs, configurations, control, controlFault, rotation } = this.#options
     return composeStatus({
       config: this.#config,
       session,
@@ -97,6 +98,7 @@ export class Generations implements Watched {
       startedMs,
       configuration: configurations?.status(),
       control: control?.(),
+      controlFault: controlFault?.(),
       rotation: rotation?.(),
     })
   }

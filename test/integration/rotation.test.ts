@@ -39,22 +39,46 @@ describe.skipIf(lacksBroker)('a rotation by a job', { timeout: 120_000 }, () => 
     await dock.startConnected()
   })
 
-  test.concurrent('goes back when the new certificate may not do what is needed, and names the orphan', async () => {
-    await using dock = await site()
-    const { cloud } = dock
-    const { rotation } = cloud.iot.provisioning.templateNames
-    cloud.iot.provisioning.setTemplate(rotation, { body: await withoutPolicies() })
-    const agent = await dock.startConnected()
-    dock.createJob('job-1', rotate)
-    const { status, statusDetails } = await dock.ended('job-1', 90_000)
+  test.concurrent.each(['', ', also when it is killed meanwhile'])(
+    'goes back when the new certificate may not do what is needed%s, and names the orphan',
+    async (killed) => {
+      await using dock = await site()
+      const { cloud } = dock
+      const { rotation } = cloud.iot.provisioning.templateNames
+      const [before] = cloud.iot.provisioning.certificates()
+      cloud.iot.provisioning.setTemplate(rotation, { body: await withoutPolicies() })
+      let agent = await dock.startConnected()
+      dock.createJob('job-1', rotate)
+      if (killed !== '') {
+        await agent.until(
+          ({ identity, connection }) => identity.rotation?.state === 'trial' && connection?.state === 'down',
+        )
+        agent.kill('SIGKILL')
+        await agent.exited()
+        agent = dock.start()
+      }
+      const { status, statusDetails } = await dock.ended('job-1', 90_000)
 
-    expect(status).toBe('FAILED')
-    expect(statusDetails['orphanCertificateId']).toBe(cloud.iot.provisioning.certificates().at(-1)?.certificateId)
-    expect(statusDetails['reason']).toContain('not proven within 30 s')
-    await agent.until(
-      ({ connection, credentials: [held] }) => connection?.state === 'connected' && held?.state === 'ok',
-    )
-  })
+      const orphan = cloud.iot.provisioning.certificates().at(-1)?.certificateId ?? ''
+      expect(orphan).not.toBe(before?.certificateId)
+      expect(status).toBe('FAILED')
+      expect(statusDetails['orphanCertificateId']).toBe(orphan)
+      expect(statusDetails['reason']).toContain('not proven within 30 s')
+      const { identity } = await agent.until(
+        ({ connection, credentials: [held] }) => connection?.state === 'connected' && held?.state === 'ok',
+      )
+      expect(identity).toMatchObject({
+        rotation: { state: 'failed', orphan },
+        leftOver: [{ certificateId: orphan, why: 'orphan' }],
+      })
+      const isReported = (): boolean => JSON.stringify(reportedBy(dock)).includes(orphan)
+      await waitUntil('the orphan in the shadow', isReported)
+      expect(reportedBy(dock)).toMatchObject({
+        certificate: { rotation: 'failed', orphan, leftOverCount: 1, leftOver: { [orphan]: 'orphan' } },
+      })
+      expect(cloud.iot.provisioning.certificates()).toHaveLength(2)
+    },
+  )
 
   test.concurrent.each(['before', 'after'])(
     'settles a registration whose answer got lost %s a kill of the agent',
@@ -107,4 +131,8 @@ async function withoutPolicies(): Promise<unknown> {
   return JSON.parse(
     JSON.stringify(template, (key, value: unknown) => (/policy/i.test(key) ? undefined : value)),
   ) as unknown
+}
+
+function reportedBy({ cloud }: JobsSite): unknown {
+  return cloud.iot.shadows.get('panorama_dock-1', 'panorama-agent')?.state.reported ?? {}
 }

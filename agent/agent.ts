@@ -7,6 +7,7 @@ import { Generations, type GenerationsOptions } from './generations.ts'
 import { monotonicMs } from './lib/monotonic.ts'
 import { superviseAll, type Worker } from './lib/worker.ts'
 import { LogRing } from './logs/log-ring.ts'
+import { LogCounts } from './logs/log-tally.ts'
 import { localRequests } from './local-requests.ts'
 import type { ProxyEnvironment } from './network/proxy-settings.ts'
 import { operatorActions } from './operator-actions.ts'
@@ -54,7 +55,8 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
   const log = options.log.child({ worker: 'applications' })
   await using credentialsServer = new CredentialsServer({ log })
   const identities = new Identities(options.log.child({ worker: 'identity' }))
-  const shared = { startedMs: monotonicMs(), nextNumber: counter(), credentialsServer, identities }
+  const logCounts = new LogCounts()
+  const shared = { startedMs: monotonicMs(), nextNumber: counter(), credentialsServer, identities, logCounts }
   let config: Config | undefined = options.config
   let last: Config | undefined
   while (config !== undefined) {
@@ -73,7 +75,9 @@ export async function runAgent(options: AgentOptions, signal: AbortSignal): Prom
 
 /** Of one run of the agent, whatever its sessions are. */
 type AgentRun = AgentOptions &
-  Pick<GenerationsOptions, 'startedMs' | 'nextNumber' | 'credentialsServer'> & { readonly identities: Identities }
+  Pick<GenerationsOptions, 'startedMs' | 'nextNumber' | 'credentialsServer' | 'logCounts'> & {
+    readonly identities: Identities
+  }
 
 async function runSession(options: AgentRun, signal: AbortSignal): Promise<SessionRun> {
   await using owned = new AsyncDisposableStack()

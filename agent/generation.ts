@@ -22,6 +22,7 @@ import { withDeadline } from './lib/abort.ts'
 import type { Log } from './lib/log.ts'
 import type { Worker } from './lib/worker.ts'
 import type { LogRing } from './logs/log-ring.ts'
+import type { LogCounts } from './logs/log-tally.ts'
 import { createLogWorker, type LogWorker } from './logs/log-worker.ts'
 import { waitingDestination } from './logs/waiting-destination.ts'
 import { createLogSources } from './logs/log-sources.ts'
@@ -34,6 +35,8 @@ export interface GenerationOptions {
   readonly session: Session
   readonly log: Log
   readonly ring: LogRing
+  /** Since the start of the agent. */
+  readonly logCounts?: LogCounts | undefined
   readonly credentialsServer: CredentialsServer
   /** Of this boot, where systemd tells it. */
   readonly bootId?: string | undefined
@@ -98,6 +101,7 @@ export function createGeneration(options: GenerationOptions): Generation {
       },
     ),
     ring,
+    counts: options.logCounts,
     folder: join(config.paths.state, 'logs'),
     cursorCopy: join(config.paths.runtime, 'log-cursors.json'),
     cloudNow,

@@ -11,6 +11,7 @@ import { GenerationWorkers, keptParts } from './generation-workers.ts'
 import { linkedAbort, withDeadline } from './lib/abort.ts'
 import type { RootLog } from './lib/log.ts'
 import type { LogRing } from './logs/log-ring.ts'
+import type { LogCounts } from './logs/log-tally.ts'
 import type { RotationSources } from './rotation-status.ts'
 import type { Service, Watched } from './service.ts'
 import type { Session } from './session.ts'
@@ -29,6 +30,8 @@ export interface GenerationsOptions {
   readonly ring: LogRing
   /** Serves applications through changes of generation and session. */
   readonly credentialsServer: CredentialsServer
+  /** Of what became of log events, since then. */
+  readonly logCounts?: LogCounts | undefined
   /** When the agent started, on the monotonic clock. */
   readonly startedMs: number
   /** Numbers the generations of all sessions. */
@@ -228,7 +231,7 @@ export class Generations implements Watched {
   }
 
   #create(kept: Partial<KeptParts> = {}): Generation {
-    const { session, log, ring, credentialsServer, service, nextNumber } = this.#options
+    const { session, log, ring, logCounts, credentialsServer, service, nextNumber } = this.#options
     log.setLevel(this.#config.logs.level)
     const status = (): StatusDocument => this.status()
     return createGeneration({
@@ -236,6 +239,7 @@ export class Generations implements Watched {
       session,
       log,
       ring,
+      logCounts,
       credentialsServer,
       bootId: service?.bootId,
       number: nextNumber(),

@@ -25,36 +25,53 @@ export interface LogLoss {
   readonly removedBytes?: number
 }
 
+/** What was counted since the start of the agent, whatever workers did: each reload makes another one. */
+export class LogCounts {
+  #totals: LogTotals = { accepted: 0, lost: 0, lostBytes: 0, leftOut: 0, leftOutBytes: 0 }
+
+  get totals(): LogTotals {
+    return this.#totals
+  }
+
+  add(counted: Partial<LogTotals>): void {
+    const { accepted, lost, lostBytes, leftOut, leftOutBytes } = this.#totals
+    this.#totals = {
+      accepted: accepted + (counted.accepted ?? 0),
+      lost: lost + (counted.lost ?? 0),
+      lostBytes: lostBytes + (counted.lostBytes ?? 0),
+      leftOut: leftOut + (counted.leftOut ?? 0),
+      leftOutBytes: leftOutBytes + (counted.leftOutBytes ?? 0),
+    }
+  }
+}
+
 const reportEveryMs = 600_000
 const droppedMessages = 'droppedMetrics'
 
 /** Counts what arrived and what did not, and reports losses at once, then at most every 10 minutes. */
 export class LogTally {
   readonly #log: Log
-  #totals: LogTotals = { accepted: 0, lost: 0, lostBytes: 0, leftOut: 0, leftOutBytes: 0 }
+  readonly #counts: LogCounts
   #unreported: Record<string, number> = {}
   #reportedAtMs = -Infinity
 
-  constructor(log: Log) {
+  constructor(log: Log, counts = new LogCounts()) {
     this.#log = log
+    this.#counts = counts
   }
 
   get totals(): LogTotals {
-    return this.#totals
+    return this.#counts.totals
   }
 
   accepted(events: number): void {
-    this.#totals = { ...this.#totals, accepted: this.#totals.accepted + events }
+    this.#counts.add({ accepted: events })
   }
 
   lost(loss: LogLoss): void {
     const { removedBytes = 0, ...events } = loss
     const lost = Object.values(events).reduce((sum, count) => sum + count, 0)
-    this.#totals = {
-      ...this.#totals,
-      lost: this.#totals.lost + lost,
-      lostBytes: this.#totals.lostBytes + removedBytes,
-    }
+    this.#counts.add({ lost, lostBytes: removedBytes })
     for (const [reason, count] of Object.entries({ ...events, removedBytes })) this.#toReport(reason, count)
   }
 
@@ -65,11 +82,7 @@ export class LogTally {
 
   /** What the configuration asks to leave out. Events that were read, or bytes that were not. */
   leftOut({ events = 0, bytes = 0 }: { readonly events?: number; readonly bytes?: number }): void {
-    this.#totals = {
-      ...this.#totals,
-      leftOut: this.#totals.leftOut + events,
-      leftOutBytes: this.#totals.leftOutBytes + bytes,
-    }
+    this.#counts.add({ leftOut: events, leftOutBytes: bytes })
     this.#toReport('leftOutEvents', events)
     this.#toReport('leftOutBytes', bytes)
   }

@@ -16,7 +16,7 @@ import type { LogRing } from './log-ring.ts'
 import { LogSenders } from './log-senders.ts'
 import type { GapRecord } from './log-source.ts'
 import { describeLogs, describeStreams, type LogStatus, type LogStreamStatus, type WaitingParts } from './log-status.ts'
-import { LogTally } from './log-tally.ts'
+import { LogTally, type LogCounts } from './log-tally.ts'
 import { OwnLog } from './own-log.ts'
 import { SendPace } from './send-pace.ts'
 import { targetKey } from './target-key.ts'
@@ -40,6 +40,8 @@ export interface LogWorkerDeps extends EventClockDeps {
   /** Of their copy in memory: a file in a folder that is there. */
   readonly cursorCopy: string
   readonly log: Log
+  /** Of all log workers of this run of the agent. Default: of this one alone. */
+  readonly counts?: LogCounts | undefined
 }
 
 export interface LogWorker extends AsyncDisposable {
@@ -102,7 +104,7 @@ class DeliveringWorker implements LogWorker {
     this.#deps = deps
     this.#own = { group, stream: ownStream }
     this.#metrics = { group, stream: metricsStream }
-    this.#tally = new LogTally(log)
+    this.#tally = new LogTally(log, deps.counts)
     this.#clock = new EventClock(deps)
     this.#maxAgeMs = deps.config.maxBacklogHours * hourMs
     this.#failures = new FailureLogs(log)

@@ -106,6 +106,21 @@ describe('a reload', () => {
     expect(status.agent.pid).toBe(agent.pid)
   })
 
+  it('goes on counting what became of log events, over generations and sessions', async () => {
+    await using running = await runningSite()
+    const { site, agent } = running
+    const accepted = async (): Promise<number> => (await agent.until((now) => isWell(now))).logs.accepted
+    await agent.until(({ logs }) => logs.accepted > 0)
+    const atFirst = await accepted()
+    await reload(site, agent, bothCameras)
+    await agent.until((now) => now.cameras.length === 2)
+    const afterReload = await accepted()
+    expect(afterReload).toBeGreaterThanOrEqual(atFirst)
+    await reload(site, agent, { role: { alias: 'unknown-alias' } })
+    const { logs } = await agent.until((now) => now.credentials[0]?.state === 'failing')
+    expect(logs.accepted).toBeGreaterThanOrEqual(afterReload)
+  })
+
   it.each([
     { why: 'its folders cannot be made', paths: { state: 'a-file/state', runtime: 'run' } },
     { why: 'its socket cannot be made', paths: { state: 'state', runtime: 'taken' } },

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 
 import { AgentError } from '../lib/errors.ts'
+import { schemaWords } from '../lib/schema-words.ts'
 import { parseStrictJson } from '../lib/strict-json.ts'
 import { checkPaths, RefusedKeyError } from './release-path.ts'
 import type { WantedFile } from './wanted-release.ts'
@@ -101,7 +102,7 @@ function checkSchemaVersion(json: unknown): void {
 
 /** Stops at the first fault: a list of all could be as long as the manifest. */
 function checked<T>(schema: z.ZodType<T>, value: unknown, where: string): T {
-  const result = schema.safeParse(value)
+  const result = schema.safeParse(value, { error: schemaWords })
   if (result.success) return result.data
   const [issue] = result.error.issues
   const path = `${where}${issue?.path.join('.') ?? ''}`.replace(/\.$/, '')

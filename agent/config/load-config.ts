@@ -4,6 +4,7 @@ import * as z from 'zod'
 
 import { AgentError, errorCode } from '../lib/errors.ts'
 import { pathText, type JsonPath } from '../lib/json-object.ts'
+import { schemaWords } from '../lib/schema-words.ts'
 import { ConfigError } from './config-error.ts'
 import { configSchema, unprovisionedSchema, type Config, type UnprovisionedConfig } from './config-schema.ts'
 
@@ -33,7 +34,7 @@ export async function readConfigDocument(file: string): Promise<unknown> {
 }
 
 /** zod would compile a function for each object of the schema, which takes longer than reading a few configurations. */
-const readOnce = { jitless: true }
+const readOnce = { jitless: true, error: schemaWords }
 
 /** Where state and runtime folder are, also while there is no identity. Throws as `loadConfig` does. */
 export async function loadPaths(file: string): Promise<Config['paths']> {
@@ -97,9 +98,5 @@ function describeIssue(issue: z.core.$ZodIssue): readonly ConfigIssue[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'is not a known field' }))
   }
-  return [{ path: issue.path, message: isMissing(issue) ? 'is missing' : issue.message }]
-}
-
-function isMissing(issue: z.core.$ZodIssue): boolean {
-  return issue.code === 'invalid_type' && issue.message.endsWith('received undefined')
+  return [{ path: issue.path, message: issue.message }]
 }

@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto'
 
 import * as z from 'zod'
 
+import { schemaWords } from '../lib/schema-words.ts'
+
 /** The name of a unit that systemd could know, as root's lists have it; see "Requests to root" in panorama-agent(8). */
 const unitName = z
   .string()
@@ -124,7 +126,7 @@ type Read =
   | Omit<Extract<ParsedDocument, { kind: 'rejected' }>, 'digest'>
 
 function readOurs(document: unknown): Read {
-  const { success, data, error } = operationSchema.safeParse(document)
+  const { success, data, error } = operationSchema.safeParse(document, { error: schemaWords })
   if (success) return { kind: 'operation', operation: data }
   return { kind: 'rejected', faults: error.issues.flatMap(describeIssue), named: namedIn(document) }
 }
@@ -142,8 +144,7 @@ function describeIssue(issue: z.core.$ZodIssue): readonly DocumentFault[] {
     const known = operations.map(({ shape }) => shape.operation.value).join(', ')
     return [{ path: 'operation', message: `must be one of ${known}` }]
   }
-  const isMissing = issue.code === 'invalid_type' && issue.message.endsWith('received undefined')
-  return [{ path: pathText(issue.path), message: isMissing ? 'is missing' : issue.message }]
+  return [{ path: pathText(issue.path), message: issue.message }]
 }
 
 function pathText(path: readonly PropertyKey[]): string {
@@ -215,7 +216,7 @@ function isManagedTemplate(document: unknown): boolean {
 }
 
 function readManagedTemplate(document: unknown): Read {
-  const { success, data, error } = managedTemplate.safeParse(document)
+  const { success, data, error } = managedTemplate.safeParse(document, { error: schemaWords })
   if (!success) return { kind: 'rejected', faults: error.issues.flatMap(describeTemplateIssue) }
   if (data.steps.length > 1)
     return rejected('steps', 'has more than one step; an appliance takes one operation at a time')

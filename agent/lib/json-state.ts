@@ -3,6 +3,7 @@ import { readFile, rename } from 'node:fs/promises'
 import { AgentError, errorCode } from './errors.ts'
 import { writeFileAtomic } from './atomic-file.ts'
 import type { Log } from './log.ts'
+import { schemaFault } from './schema-words.ts'
 
 export interface JsonState<T> {
   readonly path: string
@@ -30,7 +31,11 @@ export async function readJsonState<T>({ path, log, parse, isVital }: JsonState<
     if (code !== undefined && code !== 'EISDIR' && isVital?.(code) === true) {
       throw new AgentError(`${path} cannot be read at the moment`, { retryable: true, cause: error })
     }
-    log.warn('state file cannot be read and is set aside', { path, aside: `${path}.unreadable`, error })
+    log.warn('state file cannot be read and is set aside', {
+      path,
+      aside: `${path}.unreadable`,
+      error: schemaFault(error),
+    })
     await rename(path, `${path}.unreadable`).catch((cause: unknown) => {
       log.warn('state file cannot be set aside', { path, error: cause })
     })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import * as z from 'zod'
 
 import { AgentError, errorCode } from '../lib/errors.ts'
+import { schemaFault } from '../lib/schema-words.ts'
 import { describeFiles, listFiles, type LocalFile } from './release-folder.ts'
 
 const implementation = z.object({ assetUri: z.string().optional(), descriptorUri: z.string().optional() })
@@ -54,7 +55,10 @@ async function readPackage(file: string): Promise<z.infer<typeof packageFile>> {
     return packageFile.parse(JSON.parse(await readFile(file, 'utf8')))
   } catch (error) {
     const why = errorCode(error) === 'ENOENT' ? 'is not there' : 'is no package.json of Panorama'
-    throw new AgentError(`${file} ${why}`, { cause: error, hint: 'look at it with panorama-cli build-container' })
+    throw new AgentError(`${file} ${why}`, {
+      cause: schemaFault(error),
+      hint: 'look at it with panorama-cli build-container',
+    })
   }
 }
 

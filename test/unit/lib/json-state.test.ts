@@ -1,6 +1,7 @@
 import { readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import * as z from 'zod'
 
 import { readJsonState, writeJsonState } from '../../../agent/lib/json-state.ts'
 import { RecordingLog } from '../../support/recording-log.ts'
@@ -41,6 +42,21 @@ test.each([
   expect(await readFile(`${path}.unreadable`, 'utf8')).toBe(content)
   expect(await readdir(folder.path)).toEqual(['count.json.unreadable'])
   expect(log.messages('warn')).toEqual(['state file cannot be read and is set aside'])
+})
+
+test('says in short where a file is at fault', async () => {
+  await using folder = await tempFolder()
+  const path = join(folder.path, 'count.json')
+  const schema = z.object({ entries: z.array(z.object({ at: z.string() })) })
+  const faults: string[] = []
+  for (const content of ['{"entries":[{}]}', '7']) {
+    const log = new RecordingLog()
+    await writeFile(path, content)
+    await readJsonState({ path, log, parse: (json) => schema.parse(json) })
+    const error = log.entries[0]?.fields['error']
+    faults.push(error instanceof Error ? error.message : '')
+  }
+  expect(faults).toEqual(['it is at fault at entries[0].at', 'it is at fault at the whole of it'])
 })
 
 test('starts from nothing when the file can neither be read nor set aside', async () => {

@@ -51,10 +51,10 @@ export function controlActions(options: ControlActionsOptions): JobActions {
     rollbackTarget: (name, to) => Promise.resolve(rollbackTarget(operator, name, to)),
     currentRelease: (name) => operator.artifact(name).status().releaseId,
     rollBack: async (name, to, signal) => {
-      await untilAborted(operator.artifact(name).rollBack(to), signal)
+      await untilAborted(operator.artifact(name).rollBack(to, signal), signal)
     },
     refreshCameras: async (names, signal) => {
-      await untilAborted(operator.refresh(names), signal)
+      await untilAborted(operator.refresh(names, signal), signal)
     },
     collectDiagnostics: (request, signal) => collectDiagnostics(options, request, signal),
     requestRoot: (request, signal) => session.rootRequests.request(request, signal),

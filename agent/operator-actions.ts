@@ -11,7 +11,8 @@ export interface OperatorActions {
    * keep to their windows again.
    */
   readonly sync: (names: readonly string[] | undefined, signal?: AbortSignal) => Promise<readonly ArtifactWorker[]>
-  readonly refresh: (names: readonly string[] | undefined) => Promise<void>
+  /** Once `signal` aborts, cameras that are not due are not begun any more. */
+  readonly refresh: (names: readonly string[] | undefined, signal?: AbortSignal) => Promise<void>
 }
 
 export interface OperatorActionsOptions {
@@ -37,14 +38,14 @@ export function operatorActions({ session, generations }: OperatorActionsOptions
       await Promise.all(chosen.map((each) => each.syncNow(signal)))
       return chosen
     },
-    refresh: async (names) => {
+    refresh: async (names, signal) => {
       const { cameras } = generations.current
       const known = new Set(cameras.status().map(({ name }) => name))
       if (known.size === 0) throw unknownName('camera', undefined)
       const unknown = names?.find((name) => !known.has(name))
       if (unknown !== undefined) throw unknownName('camera', unknown)
       await renewCredentials()
-      await Promise.all((names ?? [undefined]).map((name) => cameras.refreshNow(name)))
+      await Promise.all((names ?? [undefined]).map((name) => cameras.refreshNow(name, signal)))
     },
   }
 }

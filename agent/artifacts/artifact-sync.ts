@@ -113,8 +113,8 @@ export class ArtifactSync {
   }
 
   /** Goes to a kept release, the one before if none is named; see ReleaseActivation. May be called during a pass. */
-  async rollBack(to: string | undefined): Promise<void> {
-    await this.#activation.rollBack(to)
+  async rollBack(to: string | undefined, signal?: AbortSignal): Promise<void> {
+    await this.#activation.rollBack(to, signal)
   }
 
   /**

@@ -41,7 +41,7 @@ export interface ArtifactWorker {
   readonly releases: () => readonly ReleaseSummary[]
   /** See ArtifactSync. Damage is mended by a pass that begins at once. */
   readonly verify: (signal: AbortSignal) => Promise<Verification>
-  readonly rollBack: (to: string | undefined) => Promise<void>
+  readonly rollBack: (to: string | undefined, signal?: AbortSignal) => Promise<void>
   /**
    * A pass that a person asks for: it settles as that does, and does not wait for a download window. Once `signal` aborts it
    * keeps to the windows again: what no other pass would download now is not begun any more.
@@ -113,7 +113,7 @@ export function createArtifactWorker(deps: ArtifactWorkerDeps): ArtifactWorker {
       if (found.damaged.length > 0) worker.requestPass().catch(() => undefined) // the worker reports it itself
       return found
     },
-    rollBack: (to) => sync.rollBack(to),
+    rollBack: (to, signal) => sync.rollBack(to, signal),
   }
 }
 

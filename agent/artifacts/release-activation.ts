@@ -139,11 +139,13 @@ export class ReleaseActivation {
 
   /**
    * Makes a kept release current, `to` or else the one before, and stays there until the source wishes something else.
-   * An open question about health is dropped. Throws an AgentError when there is no such release.
+   * An open question about health is dropped. Throws an AgentError when there is no such release, and the reason of `signal` where
+   * that aborts before it is decided; then it is done, whoever gives up.
    */
-  async rollBack(to: string | undefined): Promise<void> {
+  async rollBack(to: string | undefined, signal?: AbortSignal): Promise<void> {
     await this.#turn.run(async () => {
       if (this.#state === undefined) await this.#open()
+      signal?.throwIfAborted()
       const from = this.#installed?.record.releaseId
       const target = rollbackTarget(this.#installed, to)
       await this.#save(wentTo(this.#stateNow, target))

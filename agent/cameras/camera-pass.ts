@@ -31,6 +31,8 @@ export interface CameraPassOptions {
   readonly signal: AbortSignal
   /** See `CameraStates.failed`. */
   readonly spread: number
+  /** Whether a camera is to be begun; asked before its file is looked at, and before it is asked itself. */
+  readonly isWanted: (name: string) => boolean
   /** Called when a camera is done with for this pass, well or not. */
   readonly onSettled: (name: string) => void
   readonly beat: () => void
@@ -100,7 +102,7 @@ class PassRun {
 
   /** A fault of one camera, such as its group's, is none of another with the same secret. */
   async #guarded({ name }: CameraConfig, work: () => Promise<void>): Promise<void> {
-    if (this.#isStopped()) return
+    if (this.#isStopped() || !this.#options.isWanted(name)) return
     try {
       await work()
     } catch (error) {

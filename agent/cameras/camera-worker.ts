@@ -51,8 +51,7 @@ export class CameraWorker {
   readonly #reads: SecretReads
   readonly #ledger: RefusalLedger
   readonly #pass: CameraPass
-  /** Cameras that somebody asked for; undefined: all. */
-  readonly #asked = new Set<string | undefined>()
+  #asked: readonly Ask[] = []
   #waiting: Waiter[] = []
   #fullDueMs = 0
   #prepared = false
@@ -89,10 +88,12 @@ export class CameraWorker {
   /**
    * Reads secrets now, and settles as soon as that came to something: for the camera named, or for all when none is.
    * Throws unless each of them has its secret's version in its file. Asks no camera about what it refused before it is
-   * time for that. Expects a name that is configured.
+   * time for that. Expects a name that is configured. Once `signal` aborts, cameras that nobody else asked for, and that are
+   * not due, are not begun any more.
    */
-  async refreshNow(name: string | undefined): Promise<void> {
-    this.#asked.add(name)
+  async refreshNow(name: string | undefined, signal?: AbortSignal): Promise<void> {
+    signal?.throwIfAborted()
+    this.#asked = [...this.#asked, { name, signal }]
     const waiter = { name, settled: Promise.withResolvers<undefined>() }
     this.#waiting.push(waiter)
     const ended = this.worker.requestPass().catch((error: unknown) => {
@@ -109,7 +110,7 @@ export class CameraWorker {
     const { cameras, thingName } = this.#deps
     const { streams, refreshSeconds } = cameras
     const startedMs = monotonicMs()
-    const chosen = this.#choose(startedMs)
+    const { chosen, isWanted } = this.#choose(startedMs)
     const waiting = this.#waiting.splice(0)
     await this.#prepare()
     const onSettled = (name: string): void => {
@@ -119,13 +120,15 @@ export class CameraWorker {
     await this.#pass.run(chosen, {
       signal,
       spread,
+      isWanted,
       onSettled,
       beat: () => {
         beat(stepMs)
       },
     })
     signal.throwIfAborted()
-    if (chosen.length === streams.length) this.#fullDueMs = startedMs + refreshIntervalMs(refreshSeconds, thingName)
+    const isFull = chosen.length === streams.length && streams.every(({ name }) => isWanted(name))
+    if (isFull) this.#fullDueMs = startedMs + refreshIntervalMs(refreshSeconds, thingName)
     const failing = this.status().filter(({ state }) => state === 'failing')
     const nextInMs = Math.max(leastRestMs, this.#nextMs() - monotonicMs())
     return failing.length === 0 ? { nextInMs } : { nextInMs, fault: this.#notAll(failing) }
@@ -135,16 +138,20 @@ export class CameraWorker {
    * The cameras of a pass: all when their refresh is due or asked for; otherwise those that are asked for or due. A pass
    * that comes although nothing is due is one for what fails.
    */
-  #choose(nowMs: number): readonly CameraConfig[] {
+  #choose(nowMs: number): Chosen {
     const { streams } = this.#deps.cameras
-    const asked = [...this.#asked]
-    this.#asked.clear()
-    if (asked.includes(undefined) || this.#fullDueMs <= nowMs + slackMs) return streams
+    const asks = this.#asked
+    this.#asked = []
+    if (this.#fullDueMs <= nowMs + slackMs) return { chosen: streams, isWanted: always }
     const due = this.#camerasWith(({ dueMs }) => dueMs !== undefined && dueMs <= nowMs + slackMs)
-    const chosen = streams.filter((camera) => due.includes(camera) || asked.includes(camera.name))
-    if (chosen.length > 0) return chosen
+    const dueNames = new Set(due.map(({ name }) => name))
+    const isWanted = (name: string): boolean =>
+      dueNames.has(name) || asks.some((ask) => ask.signal?.aborted !== true && (ask.name ?? name) === name)
+    const chosen = streams.filter(({ name }) => isWanted(name))
+    if (chosen.length > 0) return { chosen, isWanted }
     const failing = this.#camerasWith(({ state }) => state === 'failing')
-    return failing.length > 0 ? failing : streams
+    const isAbandoned = asks.length > 0
+    return { chosen: failing.length > 0 || isAbandoned ? failing : streams, isWanted: always }
   }
 
   #camerasWith(isWanted: (status: CameraStatus) => boolean): readonly CameraConfig[] {
@@ -197,6 +204,21 @@ export class CameraWorker {
     return `; the next attempt is at ${new Date(this.#deps.cloudNow() + dueMs - monotonicMs()).toISOString()}`
   }
 }
+
+interface Ask {
+  /** Undefined: all. */
+  readonly name: string | undefined
+  /** Once it aborts, nobody asks for it any more. */
+  readonly signal: AbortSignal | undefined
+}
+
+interface Chosen {
+  readonly chosen: readonly CameraConfig[]
+  /** Whether it still is, as whoever asked may have given up. */
+  readonly isWanted: (name: string) => boolean
+}
+
+const always = (): boolean => true
 
 interface Waiter {
   readonly name: string | undefined

@@ -181,6 +181,21 @@ describe('going back', () => {
     expect(await installedFiles(bench.state)).toEqual({ a: 'one' })
   })
 
+  it('is not begun any more for whoever has given up while it waited for its turn', async () => {
+    await using bench = await hookBench({ health: undefined, keepReleases: 3 })
+    for (const content of ['one', 'two', 'three']) {
+      bench.publish(content)
+      await bench.running.pass()
+    }
+    const end = new AbortController()
+    const first = bench.running.rollBack(undefined)
+    const second = bench.running.rollBack(undefined, end.signal)
+    end.abort(new Error('the job was withdrawn'))
+    await expect(second).rejects.toThrow('the job was withdrawn')
+    await first
+    expect(await installedFiles(bench.state)).toEqual({ a: 'two' })
+  })
+
   it('takes the beginning of an id, and names what is kept where there is none', async () => {
     await using bench = await hookBench({ health: undefined, keepReleases: 3 })
     const ids: string[] = []

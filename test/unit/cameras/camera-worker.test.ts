@@ -198,6 +198,57 @@ test('stops in the middle of a pass, and does not call that a failure', async ()
   expect(log.entries).toEqual([])
 })
 
+describe('a refresh that whoever asked for it gives up', () => {
+  /** Two cameras whose files are written and whose secrets have changed since. */
+  async function changed(folder: TempFolder) {
+    const made = make(folder, { 'dock-3': 'secret-a', 'dock-4': 'secret-b' })
+    for (const secretId of ['secret-a', 'secret-b']) made.reader.set(secretId, version('v1'))
+    const run = running(made.worker.worker)
+    await made.worker.refreshNow(undefined)
+    for (const secretId of ['secret-a', 'secret-b']) made.reader.set(secretId, version('v2'))
+    return { ...made, [Symbol.asyncDispose]: () => run[Symbol.asyncDispose]() }
+  }
+
+  test('begins no other camera, but those that somebody else asked for', async () => {
+    await using folder = await tempFolder()
+    await using site = await changed(folder)
+    const { worker, reader } = site
+    const end = new AbortController()
+    reader.beforeAnswer = () => {
+      end.abort(new Error('the job was withdrawn'))
+    }
+    const others = worker.refreshNow('dock-4')
+    await worker.refreshNow(undefined, end.signal).catch(() => undefined)
+    await others
+    expect(await fileOf(folder, 'dock-3')).toMatchObject({ versionId: 'v1' })
+    expect(await fileOf(folder, 'dock-4')).toMatchObject({ versionId: 'v2' })
+    reader.beforeAnswer = () => undefined
+    await worker.refreshNow(undefined)
+    expect(await fileOf(folder, 'dock-3')).toMatchObject({ versionId: 'v2' })
+  })
+
+  test('reads nothing where it had not begun', async () => {
+    await using folder = await tempFolder()
+    await using site = await changed(folder)
+    const { worker, reader } = site
+    const end = new AbortController()
+    const answered = Promise.withResolvers<undefined>()
+    reader.beforeAnswer = async () => {
+      await answered.promise
+    }
+    const before = reader.calls.length
+    const first = worker.refreshNow('dock-4')
+    await until(() => reader.calls.length > before)
+    const second = worker.refreshNow('dock-3', end.signal)
+    end.abort(new Error('the job was withdrawn'))
+    answered.resolve(undefined)
+    await Promise.all([first, second.catch(() => undefined)])
+    expect(await fileOf(folder, 'dock-3')).toMatchObject({ versionId: 'v1' })
+    expect(reader.calls.slice(before)).toEqual(['secret-b'])
+    await expect(worker.refreshNow('dock-3', end.signal)).rejects.toThrow('the job was withdrawn')
+  })
+})
+
 test('tells a refresh that a stop cut short that it failed, not that it went well', async () => {
   await using folder = await tempFolder()
   const { worker, reader } = make(folder, { 'dock-3': 'secret-a' })

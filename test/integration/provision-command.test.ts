@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
@@ -93,6 +94,16 @@ describe('panorama-agent provision', () => {
     expect((await stat(key)).mode & 0o777).toBe(0o600)
     await site.provision({ ...files, thingName: 'dock-2' })
     expect((await readBase(site.configFile)).config.device.thingName).toBe('dock-2')
+  })
+
+  test('lists the certificate that it takes the place of, which nobody uses any more', async () => {
+    await using site = await bench()
+    for (const index of [0, 1, 0]) {
+      await site.provision({ archive: await site.stick(filesOf(index)), thingName: 'dock-1' })
+    }
+    const list = await readFile(join(site.folder, 'state', 'identity', 'left-over.json'), 'utf8')
+    const ids = made.map(({ pem }) => new X509Certificate(pem).fingerprint256.replaceAll(':', '').toLowerCase())
+    expect(JSON.parse(list)).toMatchObject({ certificates: [{ certificateId: ids[1], why: 'deactivate' }] })
   })
 
   test('takes no certificate with the key of another, and changes nothing', async () => {

@@ -3,6 +3,7 @@ import { basename, join } from 'node:path'
 
 import { describe, expect, it } from 'vitest'
 
+import { maxLeftOver } from '../../agent/identity/left-over-certificates.ts'
 import type { AgentProcess } from '../support/agent-process.ts'
 import { crash, Tally } from '../support/crash-points.ts'
 import { createJobsSite, type JobsSite } from '../support/jobs-site.ts'
@@ -46,7 +47,11 @@ describe.skipIf(lacksBroker)('an agent that is killed while it rotates its certi
         agent = await started(site)
         const { status, statusDetails } = await site.ended(jobId, 60_000)
         expect(status, `${where}: ${JSON.stringify(statusDetails)}\n${agent.output}`).toBe('SUCCEEDED')
-        await agent.until(({ jobs, identity }) => jobs?.current === undefined && identity.rotation?.state === 'rotated')
+        const { identity } = await agent.until(
+          (now) => now.jobs?.current === undefined && now.identity.rotation?.state === 'rotated',
+        )
+        expect(identity.leftOver?.at(-1), where).toMatchObject({ certificateId: before.at(-1), why: 'deactivate' })
+        expect(identity.leftOver, where).toHaveLength(Math.min(before.length, maxLeftOver))
         const after = ofThings(site).filter((id) => !before.includes(id))
         expect(after, where).toEqual([statusDetails['certificateId']])
         expect(await currentId(site), where).toBe(after[0])

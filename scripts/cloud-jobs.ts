@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises'
 
+import { z } from 'zod'
+
 import type { CloudCommand } from '../test/cloud/iot/cloud-door.ts'
 import { askCloud, missing } from './ask-cloud.ts'
 
@@ -13,11 +15,20 @@ export interface JobsOptions {
   readonly force: boolean
 }
 
-/** Has a running cloud do it, and prints its answer as JSON. Throws an Error that says what is wrong. */
+const canceled = z.object({ jobId: z.string(), inProgress: z.array(z.string()) })
+
+/**
+ * Has a running cloud do it, and prints its answer as JSON. Says on standard error what a cancelled job leaves in progress,
+ * which is no fault (CancelJob, AWS IoT API reference). Throws an Error that says what is wrong.
+ */
 export async function runJobsCommand(verb: string | undefined, options: JobsOptions): Promise<void> {
   const command = await commandOf(verb, options)
   const answer = await askCloud(options.folder, command)
   process.stdout.write(`${JSON.stringify(answer, null, 2)}\n`)
+  if (command.command !== 'cancel') return
+  const { jobId, inProgress } = canceled.parse(answer)
+  if (inProgress.length > 0)
+    process.stderr.write(`cloud: ${jobId} goes on, without --force, on ${inProgress.join(', ')}\n`)
 }
 
 async function commandOf(verb: string | undefined, options: JobsOptions): Promise<CloudCommand> {
@@ -33,10 +44,12 @@ async function commandOf(verb: string | undefined, options: JobsOptions): Promis
       }
     case 'cancel':
       return { command: 'cancel', jobId: job ?? missing('--job'), force }
+    case 'cancel-execution':
+      return { command: 'cancel-execution', jobId: job ?? missing('--job'), thingName: thing, force }
     case 'list':
       return { command: 'list' }
     default:
-      throw new Error(`"jobs ${verb ?? ''}" is not known: create, cancel or list`)
+      throw new Error(`"jobs ${verb ?? ''}" is not known: create, cancel, cancel-execution or list`)
   }
 }
 

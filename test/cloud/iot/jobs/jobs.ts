@@ -70,7 +70,7 @@ export class Jobs {
     })
   }
 
-  /** Ends what is queued, with `force` what is in progress too. */
+  /** CancelJob: ends what is queued, with `force` what is in progress too. What goes on without is no error. */
   cancelJob(jobId: string, { force = false, visibleAfterMs = 0 }: CancelJob = {}): void {
     const job = this.#job(jobId)
     if (job.status === 'COMPLETED') throw new JobsControlError('InvalidRequestException', `${jobId} is completed`)
@@ -80,6 +80,15 @@ export class Jobs {
         this.#end(thingName, jobId, (execution) => force || execution.status === 'QUEUED')
       }
     })
+  }
+
+  /** CancelJobExecution: ends the job on one thing, what is in progress only with `force`. Throws a JobsControlError. */
+  cancelExecution(thingName: string, jobId: string, { force = false }: { readonly force?: boolean } = {}): void {
+    const { status } = this.describeExecution(thingName, jobId)
+    if (status !== 'QUEUED' && !(status === 'IN_PROGRESS' && force)) {
+      throw new JobsControlError('InvalidStateTransitionException', `${jobId} is ${status} on ${thingName}`)
+    }
+    this.#end(thingName, jobId, () => true)
   }
 
   /** Forgets the job and its executions; one that is not at its end only with `force`. */

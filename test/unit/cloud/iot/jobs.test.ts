@@ -105,6 +105,23 @@ describe('jobs', () => {
     expect(status('a')).toBe('CANCELED')
   })
 
+  it('cancels one execution, which it refuses of one in progress without force, and of one at its end', () => {
+    create('a', { targets: [thing, 'dock-2'] })
+    jobs.startNext(thing, {})
+
+    expect(() => {
+      jobs.cancelExecution(thing, 'a')
+    }).toThrow(/InvalidStateTransitionException: a is IN_PROGRESS on/)
+    expect(status('a')).toBe('IN_PROGRESS')
+    jobs.cancelExecution('dock-2', 'a')
+    expect(jobs.describeExecution('dock-2', 'a').status).toBe('CANCELED')
+    jobs.cancelExecution(thing, 'a', { force: true })
+    expect(status('a')).toBe('CANCELED')
+    expect(() => {
+      jobs.cancelExecution(thing, 'a', { force: true })
+    }).toThrow(/InvalidStateTransitionException: a is CANCELED/)
+  })
+
   it('forgets a job that is deleted, one that runs only by force', () => {
     create('a')
     jobs.startNext(thing, {})

@@ -1,4 +1,4 @@
-/** The version in package.json; a test holds them together. */
+/** The version of the package: that of package.json in the form of Debian; a test holds them together. */
 export const agentVersion = '0.1.0'
 
 /** No server can be right about a time before this release was made. */

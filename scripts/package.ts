@@ -1,9 +1,12 @@
-import { stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
+import { z } from 'zod'
+
 import { agentVersion } from '../agent/build-info.ts'
-import { reportError } from '../agent/lib/errors.ts'
+import { AgentError, reportError } from '../agent/lib/errors.ts'
 import { buildPackage } from './packaging/build-package.ts'
+import { debianVersion } from './packaging/debian-version.ts'
 import { findPlatform } from './packaging/platform.ts'
 import { parseCommandLine } from './parse-command-line.ts'
 
@@ -38,7 +41,7 @@ if (values.help) {
     const { path, sizes } = await buildPackage({
       root,
       platform,
-      version: agentVersion,
+      version: await packageVersion(),
       isFast,
       outputFolder,
       sourceDate,
@@ -51,4 +54,16 @@ if (values.help) {
     process.stderr.write(`package: ${message}\n${hint === undefined ? '' : `hint: ${hint}\n`}`)
     process.exitCode = 1
   }
+}
+
+/** An agent that has another version than its package would never confirm an update to it. */
+async function packageVersion(): Promise<string> {
+  const { version } = z
+    .object({ version: z.string() })
+    .parse(JSON.parse(await readFile(join(root, 'package.json'), 'utf8')))
+  const wanted = debianVersion(version)
+  if (wanted === agentVersion) return wanted
+  throw new AgentError(`package.json has version ${version}, and the agent ${agentVersion}`, {
+    hint: `agentVersion in agent/build-info.ts has to be ${wanted}`,
+  })
 }

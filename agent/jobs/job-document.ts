@@ -76,7 +76,7 @@ const operations = [
     confirmSeconds: z.int().min(60).max(3_600).default(600),
     expectedVersion: z
       .string()
-      .regex(/^[A-Za-z0-9.:-]{1,64}$/, 'must be a version of the package')
+      .regex(/^[0-9][A-Za-z0-9.+:~-]{0,63}$/, 'must be a version of the package, such as 1.2.0 or 1.3.0~rc.1')
       .optional(),
   }),
 ] as const

@@ -25,17 +25,18 @@ export async function updateAgent(operation: OperationOf<'update-agent'>, job: R
   if (asking instanceof AgentError) return failed(asking.message)
   const { id } = asking
   if ((await actions.update.report(id)).kind === 'none') {
-    const { artifact, confirmSeconds } = operation
-    const answer = await actions.requestRoot(
-      { verb: 'install-update', argument: `${artifact}:${confirmSeconds}:${id}` },
-      signal,
-    )
+    const answer = await actions.requestRoot({ verb: 'install-update', argument: askFor(operation, id) }, signal)
     if (answer.code === 'already-installed') return succeeded({ version: actions.update.version, changes: 'none' })
     const isTaken = answer.result === 'no answer' && answer.code === 'taken'
     if (answer.result !== 'done' && !isTaken) return refusal(answer)
   }
   job.progress({ step: 'trial', confirmSeconds: operation.confirmSeconds })
   return await outcome(id, job)
+}
+
+/** The version goes along as well: only root, once the signature holds, knows which one it installs. */
+function askFor({ artifact, confirmSeconds, expectedVersion }: OperationOf<'update-agent'>, id: string): string {
+  return [artifact, confirmSeconds, id, ...(expectedVersion === undefined ? [] : [expectedVersion])].join(':')
 }
 
 /** An error is one that the operator has to mend. */
@@ -98,6 +99,7 @@ const hints: Readonly<Record<string, string>> = {
   'argument-not-allowed': allow,
   'no-update-key': 'put the public key into /etc/panorama-agent/update-keys',
   'bad-signature': 'sign the package with a key whose public half is in /etc/panorama-agent/update-keys',
+  'unexpected-version': 'the signed package is of another version than expectedVersion: publish that one',
   'no-way-back':
     'put the package of the installed version at /var/lib/panorama-agent-update/installed.deb, or install it with dpkg again',
   'not-newer': 'an update only goes up; another version is installed by hand',

@@ -13,6 +13,8 @@ export const maxRequestBytes = 256
 
 const verbs: readonly Verb[] = ['reboot', 'restart-unit', 'run-hook', 'set-clock', 'install-update', 'confirm-update']
 const argumentPattern = /^[A-Za-z0-9@._:-]{0,128}$/
+/** With versions as dpkg has them (deb-version(7)). */
+const updatePattern = /^[A-Za-z0-9@._:~+-]{0,160}$/
 
 /**
  * Reads `{"verb","argument"}`, where a verb that takes no argument may leave it out, and nothing else. White space
@@ -24,7 +26,8 @@ export function parseRequest(bytes: Uint8Array): RootRequest | ParseFault {
   const verb = verbs.find((known) => known === fields.get('verb'))
   if (verb === undefined) return 'unknown-verb'
   const argument = fields.get('argument') ?? ''
-  if (!argumentPattern.test(argument)) return 'bad-argument'
+  const isOfUpdate = verb === 'install-update' || verb === 'confirm-update'
+  if (!(isOfUpdate ? updatePattern : argumentPattern).test(argument)) return 'bad-argument'
   if (verb === 'reboot') return argument === '' ? { verb, argument } : 'argument-not-taken'
   return argument === '' ? 'argument-missing' : { verb, argument }
 }

@@ -34,6 +34,7 @@ const deadlinesMs = {
   'confirm-update': 30_000,
 } as const
 const argumentPattern = /^[A-Za-z0-9@._:-]{0,128}$/
+const updatePattern = /^[A-Za-z0-9@._:~+-]{0,160}$/
 const maxInFlight = 8
 
 /**
@@ -54,7 +55,9 @@ export class RequestFiles implements RootRequests {
 
   readonly request = async ({ verb, argument = '' }: RootRequest, signal: AbortSignal): Promise<RootAnswer> => {
     signal.throwIfAborted()
-    if (!argumentPattern.test(argument)) throw new AgentError(`root cannot be asked for ${verb} with that argument`)
+    const isOfUpdate = verb === 'install-update' || verb === 'confirm-update'
+    if (!(isOfUpdate ? updatePattern : argumentPattern).test(argument))
+      throw new AgentError(`root cannot be asked for ${verb} with that argument`)
     if (this.#inFlight.size >= maxInFlight) throw new AgentError('too many requests to root', { retryable: true })
     const name = `${randomUUID()}.json`
     this.#inFlight.add(name)

@@ -1,7 +1,10 @@
 /** What the agent may ask root for; see "Requests to root" in panorama-agent(8). */
 export interface RootRequest {
   readonly verb: 'reboot' | 'restart-unit' | 'run-hook' | 'set-clock' | 'install-update' | 'confirm-update'
-  /** At most 128 characters of `A-Z a-z 0-9 @ . _ : -`; empty or left out where the verb takes none. */
+  /**
+   * At most 128 characters of `A-Z a-z 0-9 @ . _ : -`, of updates at most 160 of these and `~ +`; empty or left out where the
+   * verb takes none.
+   */
   readonly argument?: string
 }
 

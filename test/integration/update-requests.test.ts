@@ -18,7 +18,8 @@ const owned = new AsyncDisposableStack()
 const packages = owned.use(await tempFolder())
 
 beforeAll(async () => {
-  for (const version of [installed, '1.1.0', '0.9.0']) await makePackage({ version })
+  for (const version of [installed, '1.1.0', '1.1.0~rc.2', '1.1.0~rc.10', '0.9.0', '1.0.0~rc.1'])
+    await makePackage({ version })
   await makePackage({ name: 'other-agent', version: '1.1.0' })
   await makePackage({ version: '1.1.0', arch: 'riscv64' })
 })
@@ -114,6 +115,52 @@ test('puts a signed package on trial, with the way back and its runner beside it
   expect(String(await read('units/multi-user.target.wants/panorama-agent-update.service'))).toContain('update')
   const runner = 'panorama-agent-update.service'
   expect(await bench.systemctlCalls()).toEqual([`stop ${runner}`, 'daemon-reload', `start ${runner}`])
+})
+
+test.each([
+  ['1.1.0~rc.2', '1.1.0~rc.10'],
+  ['1.1.0~rc.10', '1.1.0'],
+  ['1.0.0', '1.1.0~rc.2'],
+])('goes up from %s to %s', async (from, to) => {
+  await using bench = await appliance()
+  await hasInstalled(bench, from)
+  await publish(bench, { version: to })
+  expect(await ask(bench, 'install-update', 'agent:60')).toEqual(done)
+  expect(await trialOf(bench)).toMatchObject({ from, to })
+})
+
+test.each([
+  ['1.1.0', '1.1.0~rc.10'],
+  ['1.1.0~rc.10', '1.1.0~rc.2'],
+  ['1.0.0', '1.0.0~rc.1'],
+])('does not go down from %s to %s', async (from, to) => {
+  await using bench = await appliance()
+  await hasInstalled(bench, from)
+  await publish(bench, { version: to })
+  expect(await ask(bench, 'install-update', 'agent:60')).toEqual({ result: 'refused', code: 'not-newer' })
+  await expectUnchanged(bench)
+})
+
+async function hasInstalled({ folder }: RequestBench, version: string): Promise<void> {
+  await writeFile(join(folder, 'bin-dpkg-query'), `#!/bin/sh\necho 'ii  ${version}'\n`, { mode: 0o755 })
+  await copyFile(debOf({ version }), join(folder, 'update/installed.deb'))
+}
+
+test('takes the version that is expected, and no other, whatever the release holds by then', async () => {
+  await using bench = await appliance()
+  await publish(bench, { version: '1.1.0' })
+  const argument = 'agent:60:abcdef0123456789'
+  const unexpected = { result: 'refused', code: 'unexpected-version' }
+  expect(await ask(bench, 'install-update', `${argument}:1.2.0`)).toEqual(unexpected)
+  expect(await ask(bench, 'install-update', `${argument}:1.1.0~rc.1`)).toEqual(unexpected)
+  await expectUnchanged(bench)
+  expect(await ask(bench, 'install-update', `${argument}:1.1.0`)).toEqual(done)
+})
+
+test('looks for the version behind the signature alone', async () => {
+  await using bench = await appliance()
+  await publish(bench, { version: '1.1.0' }, other.privateKey)
+  expect(await ask(bench, 'install-update', 'agent:60:abcdef0123456789:1.2.0')).toMatchObject({ code: 'bad-signature' })
 })
 
 test('takes any of the keys, Ed25519 or P-256', async () => {
@@ -293,15 +340,22 @@ test.each([
   expect(await namesIn(join(bench.folder, 'units'))).toEqual([])
 })
 
-test.each(['agent:9', 'agent:3601', 'agent:x', 'agent:60:short', 'agent:60:abcdef0123456789:', '../agent', 'a/b'])(
-  'refuses the argument %s',
-  async (argument) => {
-    await using bench = await appliance()
-    await bench.allow('install-update', 'agent', '..')
-    expect(await ask(bench, 'install-update', argument)).toMatchObject({ result: 'refused' })
-    await expectUnchangedIfAsked(bench)
-  },
-)
+const noVersion = 'agent:60:abcdef0123456789:rc.1'
+test.each([
+  'agent:9',
+  'agent:3601',
+  'agent:x',
+  'agent:60:short',
+  'agent:60:abcdef0123456789:',
+  noVersion,
+  '../agent',
+  'a/b',
+])('refuses the argument %s', async (argument) => {
+  await using bench = await appliance()
+  await bench.allow('install-update', 'agent', '..')
+  expect(await ask(bench, 'install-update', argument)).toMatchObject({ result: 'refused' })
+  await expectUnchangedIfAsked(bench)
+})
 
 test('has nothing to do where this very package is installed', async () => {
   await using bench = await appliance()
@@ -382,6 +436,15 @@ test('leaves nothing under way when something is missing that it needs', async (
   expect(await ask(bench, 'install-update', 'agent')).toEqual({ result: 'failed', code: 'internal-error' })
   expect(await namesIn(join(bench.folder, 'update'))).toEqual(['incoming', 'installed.deb'])
   expect(await namesIn(join(bench.folder, 'units'))).toEqual([])
+})
+
+test('takes the confirmation of a release candidate', async () => {
+  await using bench = await appliance()
+  await publish(bench, { version: '1.1.0~rc.2' })
+  await ask(bench, 'install-update', 'agent')
+  await setPhase(bench, 'watching')
+  expect(await ask(bench, 'confirm-update', '1.1.0')).toEqual({ result: 'refused', code: 'other-version' })
+  expect(await ask(bench, 'confirm-update', '1.1.0~rc.2')).toEqual(done)
 })
 
 test('takes the confirmation of the version on trial, once dpkg is through with it', async () => {

@@ -26,7 +26,7 @@ import { askRoot } from './support/root-request.ts'
 /** No connection with TLS can be made. */
 const prefix = `import brokenTls from 'node:tls'; import { syncBuiltinESMExports as breakTls } from 'node:module';
 brokenTls.connect = () => { throw new Error('this version is broken') }; breakTls();`
-const version = '8.2.0'
+const version = '8.2.0~rc.1'
 /** The same package, well signed, by another key, and changed by a byte afterwards. */
 const artifacts = ['silent', 'forged', 'tampered']
 

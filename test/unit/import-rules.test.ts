@@ -8,6 +8,7 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 
 import { agentVersion } from '../../agent/build-info.ts'
+import { debianVersion } from '../../scripts/packaging/debian-version.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
 const root = join(import.meta.dirname, '..', '..')
@@ -141,5 +142,6 @@ test('the agent keeps to the rules, and is really looked at', async () => {
 
 test('the agent tells the version of its package', async () => {
   const packageJson: unknown = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'))
-  expect(packageJson).toHaveProperty('version', agentVersion)
+  const { version } = z.object({ version: z.string() }).parse(packageJson)
+  expect(agentVersion).toBe(debianVersion(version))
 })

@@ -4,7 +4,7 @@ import { readFileSync, statfsSync } from 'node:fs'
 import { done, type Outcome } from '../outcome.ts'
 import { runProgram } from '../run-program.ts'
 import type { Owner } from '../trusted-list.ts'
-import { installedPackage, isNewer, packageFacts, packageName } from './packages.ts'
+import { installedPackage, isNewer, packageFacts, packageName, versionSyntax } from './packages.ts'
 import { isNoSpace } from './durable.ts'
 import { isSignedBy, readUpdateKeys } from './signature.ts'
 import { takeIn } from './take-in.ts'
@@ -22,16 +22,18 @@ export interface InstallUpdateOptions {
   readonly print: (line: string) => void
 }
 
-const argumentPattern = /^([A-Za-z0-9][A-Za-z0-9._-]{0,63})(?::(\d{1,4})(?::([A-Za-z0-9]{8,32}))?)?$/
-const versionPattern = /^[A-Za-z0-9.:-]{1,64}$/
+const argumentPattern = new RegExp(
+  `^([A-Za-z0-9][A-Za-z0-9._-]{0,63})(?::(\\d{1,4})(?::([A-Za-z0-9]{8,32})(?::(${versionSyntax}))?)?)?$`,
+)
+const versionPattern = new RegExp(`^${versionSyntax}$`)
 const confirmSeconds = { least: 10, most: 3_600, default: 600 }
 const maxBytes = 268_435_456
 const systemctlWithinMs = 30_000
 const architectures: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' }
 
 /**
- * `ARTIFACT[:SECONDS[:ID]]`: puts the signed package in the current release of that artifact on trial, which must confirm
- * itself within so many seconds. Answers once everything is in place and the trial begins; what comes of it is in
+ * `ARTIFACT[:SECONDS[:ID[:VERSION]]]`: puts the signed package in the current release of that artifact on trial, which must
+ * confirm itself within so many seconds, and which has to be of that version where one is named. Answers once everything is in place and the trial begins; what comes of it is in
  * `last-update.json`, under the id. An id is taken once. Whatever is refused has changed nothing.
  */
 export async function installUpdate(argument: string, options: InstallUpdateOptions): Promise<Outcome> {
@@ -58,15 +60,17 @@ interface Request {
   readonly artifact: string
   readonly seconds: number
   readonly id: string
+  /** What the package has to be of. */
+  readonly version: string | undefined
 }
 
 type Context = InstallUpdateOptions & { readonly folder: UpdateFolder }
 
 function parse(argument: string): Request | undefined {
-  const [, artifact, text, id = randomBytes(8).toString('hex')] = argumentPattern.exec(argument) ?? []
+  const [, artifact, text, id = randomBytes(8).toString('hex'), version] = argumentPattern.exec(argument) ?? []
   const seconds = text === undefined ? confirmSeconds.default : Number(text)
   if (artifact === undefined || seconds < confirmSeconds.least || seconds > confirmSeconds.most) return undefined
-  return { artifact, seconds, id }
+  return { artifact, seconds, id, version }
 }
 
 async function tryOut(request: Request, context: Context): Promise<Outcome> {
@@ -93,7 +97,7 @@ interface VerifiedPackage {
 }
 
 /** Nothing looks into the package before its signature holds, and what is looked into is root's copy. */
-async function verifiedPackage({ artifact }: Request, context: Context): Promise<VerifiedPackage | string> {
+async function verifiedPackage({ artifact, version }: Request, context: Context): Promise<VerifiedPackage | string> {
   const { configFolder, owner, print, update, folder } = context
   const keys = readUpdateKeys(configFolder, owner, print)
   if (typeof keys === 'string') return keys
@@ -108,6 +112,7 @@ async function verifiedPackage({ artifact }: Request, context: Context): Promise
   if (facts.architecture !== architecture) return 'other-architecture'
   if (!versionPattern.test(facts.version)) return 'bad-version'
   if (facts.version !== taken.version) return 'version-not-as-named'
+  if (version !== undefined && facts.version !== version) return 'unexpected-version'
   return { deb: taken.deb, version: facts.version, kilobytes: facts.kilobytes }
 }
 

@@ -3,6 +3,9 @@ import type { UpdatePlaces } from './update-places.ts'
 
 export const packageName = 'panorama-agent'
 
+/** A version of the package (deb-version(7)) as a regular expression: a release candidate has `~`, which sorts before the end. */
+export const versionSyntax = '[0-9][A-Za-z0-9.+:~-]{0,63}'
+
 /** What a package says of itself. */
 export interface PackageFacts {
   readonly name: string

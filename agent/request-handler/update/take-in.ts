@@ -12,6 +12,7 @@ import {
 import { dirname, join } from 'node:path'
 
 import { FolderHandle } from '../folder-handle.ts'
+import { versionSyntax } from './packages.ts'
 
 export interface TakenIn {
   /** Copies in a folder of root's alone. */
@@ -50,7 +51,7 @@ export function takeIn(options: TakeInOptions): TakenIn | TakeInFault {
   const release = openRelease(artifacts, name)
   if (release === undefined) return 'no-release'
   using folder = release
-  const pattern = new RegExp(`^panorama-agent_([A-Za-z0-9.:-]{1,64})_${architecture}\\.deb$`)
+  const pattern = new RegExp(`^panorama-agent_(${versionSyntax})_${architecture}\\.deb$`)
   const found = folder.names(maxEntries, (entry) => pattern.test(entry.toString('latin1')))
   const [entry] = found
   if (entry === undefined) return 'no-package'

@@ -100,6 +100,7 @@ test('is not given up while root has it, however often the agent is restarted', 
 test.each<[RootAnswer, string]>([
   [{ result: 'refused', code: 'no-way-back' }, 'installed.deb'],
   [{ result: 'refused', code: 'bad-signature' }, 'sign the package'],
+  [{ result: 'refused', code: 'unexpected-version' }, 'expectedVersion'],
   [{ result: 'refused', code: 'argument-not-allowed' }, 'allowed/install-update'],
   [{ result: 'failed', code: 'no-space' }, 'free some space'],
   [{ result: 'no answer', code: 'not-taken' }, 'panorama-agent-request.path'],
@@ -121,6 +122,17 @@ test('succeeds where the package is what is installed', async () => {
   appliance.start()
   expect(await appliance.ended(key)).toBe('SUCCEEDED')
   expect(service.details(key)).toEqual({ version: '1.0.0', changes: 'none' })
+})
+
+test('has root check the version that is expected', async () => {
+  const { appliance, actions, service, root } = await opened()
+  await using _ = appliance
+  const key = service.queue('job-1', { ...update, expectedVersion: '1.1.0' })
+  appliance.start()
+  await until(() => root.report.kind === 'trial')
+  expect(actions.calls[1]).toMatch(/^root install-update agent:60:[0-9a-f]{16}:1\.1\.0$/)
+  root.report = confirmed
+  expect(await appliance.ended(key)).toBe('SUCCEEDED')
 })
 
 test('asks root for nothing where another version is expected', async () => {

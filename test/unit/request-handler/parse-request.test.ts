@@ -17,6 +17,8 @@ test.each([
   ['{"verb":"set-clock","argument":"2027-01-31T12:00:00.123Z"}', 'set-clock', '2027-01-31T12:00:00.123Z'],
   [' {\n"verb" :\t"reboot"\r\n}\n', 'reboot', ''],
   [`{"verb":"run-hook","argument":"${'a'.repeat(128)}"}`, 'run-hook', 'a'.repeat(128)],
+  ['{"verb":"confirm-update","argument":"1.2.0~rc.1+b7"}', 'confirm-update', '1.2.0~rc.1+b7'],
+  [`{"verb":"install-update","argument":"${'a'.repeat(160)}"}`, 'install-update', 'a'.repeat(160)],
 ])('takes %j', (text, verb, argument) => {
   expect(parse(text)).toEqual({ verb, argument })
 })
@@ -105,6 +107,11 @@ test.each([
   expect(parse(JSON.stringify({ verb: 'run-hook', argument }))).toBe('bad-argument')
 })
 
+test.each(['a b', '../a', 'a*', '$(a)', 'a'.repeat(161)])('lets no argument of an update be %j', (argument) => {
+  for (const verb of ['install-update', 'confirm-update'])
+    expect(parse(JSON.stringify({ verb, argument }))).toBe('bad-argument')
+})
+
 test.each(['a\nb', 'a\\b', 'a\u0000', 'a"b', 'a\tb'])('lets no argument be %j, which needs an escape', (argument) => {
   expect(['bad-argument', 'malformed']).toContain(parse(JSON.stringify({ verb: 'run-hook', argument })))
 })
@@ -141,7 +148,8 @@ test('takes nothing but what it says, whatever the bytes', () => {
       if (typeof request === 'string') return
       expect(bytes.length).toBeLessThanOrEqual(maxRequestBytes)
       expect(verbs).toContain(request.verb)
-      expect(request.argument).toMatch(/^[A-Za-z0-9@._:-]{0,128}$/)
+      const isOfUpdate = request.verb.endsWith('-update')
+      expect(request.argument).toMatch(isOfUpdate ? /^[A-Za-z0-9@._:~+-]{0,160}$/ : /^[A-Za-z0-9@._:-]{0,128}$/)
       expect(request.argument === '').toBe(request.verb === 'reboot')
     }),
     { numRuns: 2_000 },

@@ -138,10 +138,22 @@ test.each(['', '{', '{"result":"maybe","code":"ok"}', '{"result":"done"}', '{"re
   },
 )
 
-test.each(['a b', '../x', 'é', 'a'.repeat(129), '"'])('does not even ask with the argument %j', async (argument) => {
+test.each(['a b', '../x', 'é', 'a'.repeat(129), '"', 'a~', 'a+'])(
+  'does not even ask with the argument %j',
+  async (argument) => {
+    await using folder = await tempFolder()
+    await expect(make(folder).request({ verb: 'run-hook', argument }, never)).rejects.toThrow('that argument')
+    expect(await namesOf(folder, 'requests')).toEqual([])
+  },
+)
+
+test('asks about updates with versions as dpkg has them', async () => {
   await using folder = await tempFolder()
-  await expect(make(folder).request({ verb: 'run-hook', argument }, never)).rejects.toThrow('that argument')
-  expect(await namesOf(folder, 'requests')).toEqual([])
+  const asked = make(folder).request({ verb: 'confirm-update', argument: '1.1.0~rc.1+b7' }, never)
+  const { name, text } = await take(folder)
+  expect(JSON.parse(text)).toEqual({ verb: 'confirm-update', argument: '1.1.0~rc.1+b7' })
+  await answer(folder, name, '{"result":"done","code":"ok"}')
+  expect(await asked).toEqual({ result: 'done', code: 'ok' })
 })
 
 test('asks for no more than 8 things at a time', async () => {

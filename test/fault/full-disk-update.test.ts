@@ -66,7 +66,13 @@ describe.skipIf(why !== undefined)('an update on a disk that is full', () => {
     ] as const)
       await writeFile(at(name), text, { mode: 0o755 })
     await writeFile(at('status'), 'ii  1.1.0\n')
-    const places = { artifacts: at('artifacts'), programs: at('lib'), units: at('units'), dpkgFolder: at('dpkg') }
+    const places = {
+      artifacts: at('artifacts'),
+      programs: at('lib'),
+      units: at('units'),
+      root: at('root'),
+      dpkgFolder: at('dpkg'),
+    }
     const tools = { dpkg: at('dpkg'), dpkgDeb: 'dpkg-deb', dpkgQuery: at('dpkg-query') }
     await mkdir(at('units'))
     const world = applianceWorld({

@@ -1,14 +1,16 @@
 import { existsSync } from 'node:fs'
 import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 
 import { expect, test } from 'vitest'
+import { z } from 'zod'
 
 import { applianceWorld } from '../../agent/request-handler/update/appliance-world.ts'
 import { runTrial, type TrialWorld } from '../../agent/request-handler/update/run-trial.ts'
 import type { Trial } from '../../agent/request-handler/update/trial.ts'
 import { placeRunner } from '../../agent/request-handler/update/trial-runner.ts'
 import { UpdateFolder } from '../../agent/request-handler/update/update-folder.ts'
+import { runCommand } from '../support/run-command.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
 const never = new AbortController().signal
@@ -83,6 +85,7 @@ async function bench({
     artifacts: at('artifacts'),
     programs: at('lib'),
     units: at('units'),
+    root: at('root'),
     dpkgFolder: at('dpkg'),
     dpkg: at('bin-dpkg'),
     dpkgDeb: 'dpkg-deb',
@@ -167,6 +170,60 @@ test('goes back from a version that lies there, and leaves out its scripts when 
   expect(existsSync(made.at('dpkg/info/panorama-agent.prerm'))).toBe(false)
   expect(await made.calls()).toContain('systemctl start panorama-agent.service')
 })
+
+/** A dpkg that fails to install, and then to go back four times; the files of the new version are half there. */
+async function stuckBench(kilobytes: number): Promise<Bench> {
+  const made = await bench({ faults: Array.from({ length: 5 }, () => 'broken') })
+  const file = 'usr/lib/panorama-agent/native/agent.cjs'
+  const tree = { 'DEBIAN/control': control(kilobytes), [file]: 'of version 1.0.0' }
+  for (const [path, text] of Object.entries(tree)) {
+    await mkdir(dirname(made.at('tree', path)), { recursive: true, mode: 0o755 })
+    await writeFile(made.at('tree', path), text)
+  }
+  await runCommand('dpkg-deb', ['--build', '--root-owner-group', made.at('tree'), made.folder.previous])
+  await mkdir(dirname(made.at('root', file)), { recursive: true })
+  await writeFile(made.at('root', file), 'half of 1.1.0')
+  return made
+}
+
+function control(kilobytes: number): string {
+  const fields = { Package: 'panorama-agent', Version: '1.0.0', Architecture: 'all', Maintainer: 'nobody' }
+  const lines = Object.entries({ ...fields, 'Installed-Size': kilobytes }).map(([key, value]) => `${key}: ${value}\n`)
+  return `${lines.join('')}Description: a test\n`
+}
+
+const restart = 'systemctl restart panorama-agent.service'
+
+test('unpacks the bare files of a package of the version before where dpkg cannot go back', async () => {
+  await using made = await stuckBench(1)
+  await runTrial(made.world, never)
+  expect(await readFile(made.at('root/usr/lib/panorama-agent/native/agent.cjs'), 'utf8')).toBe('of version 1.0.0')
+  expect(await made.calls()).toContain(restart)
+  expect(await made.last()).toMatchObject({ outcome: 'rolled-back' })
+})
+
+test.each([
+  ['there is no room for them', 2 ** 40, () => Promise.resolve(), 'there is no room to unpack its files'],
+  ['they cannot be read', 1, (file: string) => writeFile(file, 'no package'), 'its package cannot be read'],
+])('touches no file where %s, and says so', async (_what, kilobytes, damage, why) => {
+  await using made = await stuckBench(kilobytes)
+  await damage(made.folder.previous)
+  await runTrial(made.world, never)
+  expect(await readFile(made.at('root/usr/lib/panorama-agent/native/agent.cjs'), 'utf8')).toBe('half of 1.1.0')
+  expect(await made.calls()).not.toContain(restart)
+  expect(made.lines).toContain(why)
+})
+
+test('tells in the end what kept it from going back', async () => {
+  await using made = await stuckBench(2 ** 40)
+  await writeFile(made.at('faults'), 'broken\n'.repeat(20))
+  await runTrial(made.world, never)
+  const { outcome, reason } = lastSchema.parse(await made.last())
+  expect(outcome).toBe('stuck')
+  expect(reason).toMatch(/cannot be installed either: dpkg: .*; there is no room to unpack its files$/)
+})
+
+const lastSchema = z.object({ outcome: z.string(), reason: z.string() })
 
 test('leaves a version that somebody installed by hand during the trial, and its package as the way back', async () => {
   await using made = await bench()

@@ -70,6 +70,7 @@ export async function requestBench(): Promise<RequestBench> {
       artifacts: at('artifacts'),
       programs: at('lib'),
       units: at('units'),
+      root: at('root'),
       dpkgFolder: at('dpkg'),
       dpkg: at('bin-dpkg'),
       dpkgDeb: 'dpkg-deb',

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
 import { AgentUnit } from './agent-unit.ts'
+import { removeDurably } from './durable.ts'
 import {
   finishInterrupted,
   forgetLeavingScripts,
@@ -106,15 +107,26 @@ async function revert(
   let fault: string | undefined
   if (!(await isInstalled(from, options))) fault = await installWithDpkg(folder.previous, options)
   const isBack = await isInstalled(from, options)
-  if (!isBack && begun >= withoutDpkgFrom) {
-    await unpackOver(folder.previous, options)
-    await unit.restart()
+  if (!isBack) {
+    const bare = begun < withoutDpkgFrom ? undefined : await putBareFiles(options)
+    return { kind: 'not-reverted', reason: [fault ?? 'dpkg has another version', ...(bare ?? [])].join('; ') }
   }
-  if (!isBack) return { kind: 'not-reverted', reason: fault ?? 'dpkg has another version' }
   await unit.reload()
   const state = await unit.state()
   if (state?.active !== 'active') await unit.start()
   return { kind: 'reverted' }
+}
+
+/** Answers what kept it from that. */
+async function putBareFiles(
+  options: ApplianceWorldOptions & { readonly unit: AgentUnit },
+): Promise<readonly [string] | undefined> {
+  const { folder, unit, print } = options
+  removeDurably(folder.candidate) // makes room
+  const fault = await unpackOver(folder.previous, options)
+  if (fault === undefined) await unit.restart()
+  else print(fault)
+  return fault === undefined ? undefined : [fault]
 }
 
 async function isInstalled(version: string, { update }: ApplianceWorldOptions): Promise<boolean> {

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
 import { runProgram } from '../run-program.ts'
-import { packageName } from './packages.ts'
+import { packageFacts, packageName } from './packages.ts'
+import { hasRoom } from './room.ts'
 import type { UpdatePlaces } from './update-places.ts'
 
 export interface DpkgOptions {
@@ -39,14 +40,19 @@ export function forgetLeavingScripts({ update: { dpkgFolder } }: DpkgOptions): v
   for (const name of ['prerm', 'postrm']) rmSync(join(dpkgFolder, 'info', `${packageName}.${name}`), { force: true })
 }
 
-/** The last resort: the files of a package, whatever dpkg thinks of it. */
+/**
+ * The last resort: the files of a package, whatever dpkg thinks of it. Answers why not, where there is no room for all of them:
+ * tar takes away what is there before it writes, and half of a program is worse than another version of it.
+ */
 export async function unpackOver(file: string, { update, print }: DpkgOptions): Promise<string | undefined> {
-  return await runProgram({
-    file: update.dpkgDeb,
-    args: ['--extract', file, '/'],
-    withinMs: dpkgWithinMs,
-    onLine: print,
-  })
+  const facts = await packageFacts(file, update)
+  if (facts === undefined) return 'its package cannot be read'
+  if (!hasRoom(update.programs, facts.kilobytes)) return 'there is no room to unpack its files'
+  const run = async (program: string, args: readonly string[]): Promise<string | undefined> =>
+    await runProgram({ file: program, args, withinMs: dpkgWithinMs, onLine: print })
+  const fault = await run(update.dpkgDeb, ['--extract', file, update.root])
+  await run('sync', ['--file-system', update.root, update.programs]) // tar does not
+  return fault === undefined ? undefined : `its files cannot be unpacked: ${fault}`
 }
 
 /** Whether dpkg was cut off before it could write down what it did. */

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
-import { readFileSync, statfsSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 
 import { done, type Outcome } from '../outcome.ts'
 import { runProgram } from '../run-program.ts'
 import type { Owner } from '../trusted-list.ts'
 import { installedPackage, isNewer, packageFacts, packageName, versionSyntax } from './packages.ts'
 import { isNoSpace } from './durable.ts'
+import { hasRoom } from './room.ts'
 import { isSignedBy, readUpdateKeys } from './signature.ts'
 import { takeIn } from './take-in.ts'
 import { placeRunner, removeRunner, runnerUnit } from './trial-runner.ts'
@@ -168,12 +169,6 @@ async function callSystemctl(args: readonly string[], context: Context): Promise
     print(`systemctl: ${line}`)
   }
   return await runProgram({ file, args, withinMs: systemctlWithinMs, onLine })
-}
-
-/** dpkg unpacks beside what is there. */
-function hasRoom(path: string, kilobytes: number): boolean {
-  const { bavail, bsize } = statfsSync(path)
-  return bavail * bsize > kilobytes * 1_024 * 1.1
 }
 
 function isSameFile(one: string, other: string): boolean {

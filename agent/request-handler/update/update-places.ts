@@ -8,6 +8,8 @@ export interface UpdatePlaces {
   readonly programs: string
   /** Where an administrator puts units. */
   readonly units: string
+  /** Where the bare files of a package go as the last resort. */
+  readonly root: string
   /** What dpkg keeps of packages: their maintainer scripts are in its `info/`. */
   readonly dpkgFolder: string
   readonly dpkg: string
@@ -20,6 +22,7 @@ export const realUpdatePlaces: UpdatePlaces = {
   artifacts: '/var/lib/panorama-agent/artifacts',
   programs: '/usr/lib/panorama-agent',
   units: '/etc/systemd/system',
+  root: '/',
   dpkgFolder: '/var/lib/dpkg',
   dpkg: 'dpkg',
   dpkgDeb: 'dpkg-deb',

@@ -4,6 +4,7 @@ import { parseRequest, type RootRequest } from './parse-request.ts'
 import { readRequestFile } from './read-request.ts'
 import { RequestFolders, type RequestFoldersOptions } from './request-folders.ts'
 import { printable } from './run-program.ts'
+import { resumeUpdate } from './update/resume-update.ts'
 
 export interface HandlerOptions extends ActOptions, RequestFoldersOptions {
   /** How long to wait for what can be neither moved nor removed. Default 60 s. */
@@ -12,7 +13,7 @@ export interface HandlerOptions extends ActOptions, RequestFoldersOptions {
   readonly runMs?: number
 }
 
-/** `stuck` when something stayed in the folder that systemd takes for a request. */
+/** `stuck` when something stayed that systemd starts the next run for. */
 export type RunEnd = 'finished' | 'stuck'
 
 const defaults = { patienceMs: 60_000, runMs: 200_000 }
@@ -23,22 +24,35 @@ const shownNameLength = 80
 /**
  * Handles what waits, one after the other, oldest first, until nothing does. Everything leaves the folder before it is
  * looked at, so that no failure can start the next run. What cannot leave would make the path unit start runs in a
- * tight loop: then this one stays, goes on serving the others, and only after a minute ends with `stuck`.
+ * tight loop: then this one stays, goes on serving the others, and only after a minute ends with `stuck`. First of all an
+ * update goes on that a run before was cut off at.
  */
 export async function handleRequests(options: HandlerOptions): Promise<RunEnd> {
   const { patienceMs, runMs } = { ...defaults, ...options }
+  const isResumed = await resumed(options)
   using folders = new RequestFolders(options)
   const startedMs = performance.now()
   const told = new Set<string>()
   for (;;) {
     const stuck = await handleWaiting(folders, options, startedMs + runMs)
-    if (stuck.length === 0) return 'finished'
+    if (stuck.length === 0) return isResumed ? 'finished' : 'stuck'
     for (const name of stuck) {
       if (!told.has(name)) options.print(`${name}: it can be neither moved nor removed`)
       told.add(name)
     }
     if (performance.now() - startedMs > patienceMs) return 'stuck'
     await new Promise((resolve) => setTimeout(resolve, Math.min(lookEveryMs, patienceMs)))
+  }
+}
+
+/** Whether no update waits for its runner any more. The requests are served all the same. */
+async function resumed(options: HandlerOptions): Promise<boolean> {
+  try {
+    await resumeUpdate(options)
+    return true
+  } catch (error) {
+    options.print(`update: ${reason(error)}`)
+    return false
   }
 }
 

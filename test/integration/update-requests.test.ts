@@ -1,99 +1,30 @@
-import { generateKeyPairSync, randomUUID, sign, type KeyObject } from 'node:crypto'
 import { chmod, chown, copyFile, mkdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { sign, type KeyObject } from 'node:crypto'
 import { join } from 'node:path'
 
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 
-import { namesIn, requestBench, type RequestBench } from '../support/request-bench.ts'
-import { runCommand } from '../support/run-command.ts'
+import { namesIn, type RequestBench } from '../support/request-bench.ts'
 import { tempFolder } from '../support/temp-folder.ts'
-
-const architecture = process.arch === 'arm64' ? 'arm64' : 'amd64'
-const installed = '1.0.0'
-const done = { result: 'done', code: 'ok' }
-const vendor = generateKeyPairSync('ed25519')
-const other = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+import {
+  architecture,
+  ask,
+  done,
+  expectUnchanged,
+  installed,
+  otherKey as other,
+  release,
+  trialOf,
+  updateBenches,
+  vendorKey as vendor,
+} from '../support/update-bench.ts'
 
 const owned = new AsyncDisposableStack()
-const packages = owned.use(await tempFolder())
-
-beforeAll(async () => {
-  for (const version of [installed, '1.1.0', '1.1.0~rc.2', '1.1.0~rc.10', '0.9.0', '1.0.0~rc.1'])
-    await makePackage({ version })
-  await makePackage({ name: 'other-agent', version: '1.1.0' })
-  await makePackage({ version: '1.1.0', arch: 'riscv64' })
-})
+const { appliance, publish, debOf } = updateBenches(owned.use(await tempFolder()).path)
 
 afterAll(async () => {
   await owned.disposeAsync()
 })
-
-interface PackageSpec {
-  readonly name?: string
-  readonly version: string
-  readonly arch?: string
-}
-
-async function makePackage({ name = 'panorama-agent', version, arch = architecture }: PackageSpec): Promise<void> {
-  const tree = join(packages.path, 'tree')
-  await mkdir(join(tree, 'DEBIAN'), { recursive: true })
-  const fields = { Package: name, Version: version, Architecture: arch, Maintainer: 'nobody', 'Installed-Size': 1 }
-  const control = Object.entries(fields).map(([key, value]) => `${key}: ${value}\n`)
-  await writeFile(join(tree, 'DEBIAN/control'), `${control.join('')}Description: a test\n`)
-  await chmod(join(tree, 'DEBIAN'), 0o755)
-  await runCommand('dpkg-deb', ['--build', '--root-owner-group', tree, debOf({ name, version, arch })])
-  await rm(tree, { recursive: true })
-}
-
-function debOf({ name = 'panorama-agent', version, arch = architecture }: PackageSpec): string {
-  return join(packages.path, `${name}_${version}_${arch}.deb`)
-}
-
-/** An appliance with version 1.0.0, its way back, and the vendor's key; the artifact is empty. */
-async function appliance(): Promise<RequestBench> {
-  const bench = await requestBench()
-  const { folder } = bench
-  const at = (...parts: readonly string[]): string => join(folder, ...parts)
-  for (const path of ['etc/update-keys', 'update', 'lib/native', 'units', 'dpkg/info', 'artifacts/agent/releases/r1'])
-    await mkdir(at(path), { recursive: true, mode: 0o755 })
-  await symlink('releases/r1', at('artifacts/agent/current'))
-  await writeFile(at('etc/update-keys/vendor.pem'), vendor.publicKey.export({ type: 'spki', format: 'pem' }))
-  await copyFile(debOf({ version: installed }), at('update/installed.deb'))
-  for (const file of ['node', 'native/update-runner.cjs', 'panorama-agent-update.service'])
-    await writeFile(at('lib', file), `${file}\n`)
-  await writeFile(at('bin-dpkg'), '#!/bin/sh\nexec dpkg "$@"\n', { mode: 0o755 })
-  await writeFile(at('bin-dpkg-query'), `#!/bin/sh\necho 'ii  ${installed}'\n`, { mode: 0o755 })
-  await bench.allow('install-update', 'agent')
-  return bench
-}
-
-const release = 'artifacts/agent/releases/r1'
-
-async function publish(bench: RequestBench, spec: PackageSpec, key: KeyObject = vendor.privateKey): Promise<string> {
-  const file = join(bench.folder, release, `panorama-agent_${spec.version}_${architecture}.deb`)
-  await copyFile(debOf(spec), file)
-  const algorithm = key.asymmetricKeyType === 'ed25519' ? null : 'sha256'
-  await writeFile(`${file}.sig`, sign(algorithm, await readFile(file), key))
-  return file
-}
-
-async function ask(bench: RequestBench, verb: string, argument: string): Promise<unknown> {
-  const id = randomUUID()
-  await bench.put(`${id}.json`, JSON.stringify({ verb, argument }))
-  await bench.handle()
-  return await bench.answer(id)
-}
-
-async function trialOf({ folder }: RequestBench): Promise<unknown> {
-  return JSON.parse(await readFile(join(folder, 'update/trial.json'), 'utf8')) as unknown
-}
-
-async function expectUnchanged(bench: RequestBench): Promise<void> {
-  expect(await namesIn(join(bench.folder, 'update'))).toEqual(['incoming', 'installed.deb'])
-  expect(await namesIn(join(bench.folder, 'update/incoming'))).toEqual([])
-  expect(await namesIn(join(bench.folder, 'units'))).toEqual([])
-  expect((await bench.systemctlCalls()).filter((call) => !call.startsWith('stop'))).toEqual([])
-}
 
 test('puts a signed package on trial, with the way back and its runner beside it', async () => {
   await using bench = await appliance()
@@ -110,57 +41,11 @@ test('puts a signed package on trial, with the way back and its runner beside it
   })
   const read = async (path: string) => await readFile(join(bench.folder, path))
   expect(await read('update/candidate.deb')).toEqual(await readFile(file))
-  expect(await read('update/previous.deb')).toEqual(await readFile(debOf({ version: installed })))
+  expect(await read('update/previous.deb')).toEqual(await readFile(await debOf({ version: installed })))
   expect(await namesIn(join(bench.folder, 'update/program'))).toEqual(['node', 'update-runner.cjs'])
   expect(String(await read('units/multi-user.target.wants/panorama-agent-update.service'))).toContain('update')
   const runner = 'panorama-agent-update.service'
   expect(await bench.systemctlCalls()).toEqual([`stop ${runner}`, 'daemon-reload', `start ${runner}`])
-})
-
-test.each([
-  ['1.1.0~rc.2', '1.1.0~rc.10'],
-  ['1.1.0~rc.10', '1.1.0'],
-  ['1.0.0', '1.1.0~rc.2'],
-])('goes up from %s to %s', async (from, to) => {
-  await using bench = await appliance()
-  await hasInstalled(bench, from)
-  await publish(bench, { version: to })
-  expect(await ask(bench, 'install-update', 'agent:60')).toEqual(done)
-  expect(await trialOf(bench)).toMatchObject({ from, to })
-})
-
-test.each([
-  ['1.1.0', '1.1.0~rc.10'],
-  ['1.1.0~rc.10', '1.1.0~rc.2'],
-  ['1.0.0', '1.0.0~rc.1'],
-])('does not go down from %s to %s', async (from, to) => {
-  await using bench = await appliance()
-  await hasInstalled(bench, from)
-  await publish(bench, { version: to })
-  expect(await ask(bench, 'install-update', 'agent:60')).toEqual({ result: 'refused', code: 'not-newer' })
-  await expectUnchanged(bench)
-})
-
-async function hasInstalled({ folder }: RequestBench, version: string): Promise<void> {
-  await writeFile(join(folder, 'bin-dpkg-query'), `#!/bin/sh\necho 'ii  ${version}'\n`, { mode: 0o755 })
-  await copyFile(debOf({ version }), join(folder, 'update/installed.deb'))
-}
-
-test('takes the version that is expected, and no other, whatever the release holds by then', async () => {
-  await using bench = await appliance()
-  await publish(bench, { version: '1.1.0' })
-  const argument = 'agent:60:abcdef0123456789'
-  const unexpected = { result: 'refused', code: 'unexpected-version' }
-  expect(await ask(bench, 'install-update', `${argument}:1.2.0`)).toEqual(unexpected)
-  expect(await ask(bench, 'install-update', `${argument}:1.1.0~rc.1`)).toEqual(unexpected)
-  await expectUnchanged(bench)
-  expect(await ask(bench, 'install-update', `${argument}:1.1.0`)).toEqual(done)
-})
-
-test('looks for the version behind the signature alone', async () => {
-  await using bench = await appliance()
-  await publish(bench, { version: '1.1.0' }, other.privateKey)
-  expect(await ask(bench, 'install-update', 'agent:60:abcdef0123456789:1.2.0')).toMatchObject({ code: 'bad-signature' })
 })
 
 test('takes any of the keys, Ed25519 or P-256', async () => {
@@ -328,7 +213,9 @@ test.each([
   ['no package of what is installed is kept', (file: string) => rm(file)],
   [
     'another version is kept than the one that is installed',
-    (file: string) => copyFile(debOf({ version: '0.9.0' }), file),
+    async (file: string) => {
+      await copyFile(await debOf({ version: '0.9.0' }), file)
+    },
   ],
   ['what is kept is damaged', (file: string) => truncate(file, 100)],
 ])('refuses an update while %s', async (_what, damage) => {
@@ -437,34 +324,6 @@ test('leaves nothing under way when something is missing that it needs', async (
   expect(await namesIn(join(bench.folder, 'update'))).toEqual(['incoming', 'installed.deb'])
   expect(await namesIn(join(bench.folder, 'units'))).toEqual([])
 })
-
-test('takes the confirmation of a release candidate', async () => {
-  await using bench = await appliance()
-  await publish(bench, { version: '1.1.0~rc.2' })
-  await ask(bench, 'install-update', 'agent')
-  await setPhase(bench, 'watching')
-  expect(await ask(bench, 'confirm-update', '1.1.0')).toEqual({ result: 'refused', code: 'other-version' })
-  expect(await ask(bench, 'confirm-update', '1.1.0~rc.2')).toEqual(done)
-})
-
-test('takes the confirmation of the version on trial, once dpkg is through with it', async () => {
-  await using bench = await appliance()
-  await publish(bench, { version: '1.1.0' })
-  expect(await ask(bench, 'confirm-update', '1.1.0')).toEqual({ result: 'refused', code: 'no-trial' })
-  await ask(bench, 'install-update', 'agent')
-  expect(await ask(bench, 'confirm-update', installed)).toEqual({ result: 'refused', code: 'other-version' })
-  expect(await ask(bench, 'confirm-update', '1.1.0')).toEqual({ result: 'failed', code: 'not-yet' })
-  await setPhase(bench, 'watching')
-  expect(await ask(bench, 'confirm-update', '1.1.0')).toEqual(done)
-  expect(await namesIn(join(bench.folder, 'update'))).toContain('confirmed')
-  await setPhase(bench, 'reverting')
-  expect(await ask(bench, 'confirm-update', '1.1.0')).toEqual({ result: 'refused', code: 'too-late' })
-})
-
-async function setPhase(bench: RequestBench, phase: string): Promise<void> {
-  const trial = await trialOf(bench)
-  await writeFile(join(bench.folder, 'update/trial.json'), JSON.stringify(Object.assign({}, trial, { phase })))
-}
 
 function pem(key: KeyObject): string | Buffer {
   return key.export({ type: 'spki', format: 'pem' })

@@ -117,7 +117,10 @@ async function verifiedPackage({ artifact, version }: Request, context: Context)
   return { deb: taken.deb, version: facts.version, kilobytes: facts.kilobytes }
 }
 
-/** The runner is in place before there is anything for it to do, so that a boot in between finds it. */
+/**
+ * The runner is in place before there is anything for it to do, so that a boot in between finds it; and that it has to be
+ * started is on disk before the trial is, so that resumeUpdate does it where this process is cut off.
+ */
 async function begin(
   { from, to, request }: { readonly from: string; readonly to: string; readonly request: Request },
   context: Context,
@@ -126,15 +129,26 @@ async function begin(
   placeRunner(update, folder)
   if ((await callSystemctl(['daemon-reload'], context)) !== undefined) print('systemctl daemon-reload failed')
   const { id, seconds } = request
+  folder.startIsDue()
   folder.save({ version: 1, id, from, to, confirmSeconds: seconds, phase: 'installing', begun: 0 })
   const fault = await startRunner(context)
   if (fault === undefined) {
+    startIsMade(context)
     print(`update ${id}: from ${from} to ${to}, to be confirmed within ${seconds} s`)
     return done
   }
   print(`${systemctl}: ${runnerUnit} cannot be started`)
   giveUp(context)
   return { result: 'failed', code: fault }
+}
+
+/** What runs is not given up for a file that cannot be removed: the next run sees to that. */
+function startIsMade({ folder, print }: Context): void {
+  try {
+    folder.startIsMade()
+  } catch {
+    print('that the update has begun cannot be written down')
+  }
 }
 
 /**

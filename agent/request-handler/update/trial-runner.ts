@@ -1,4 +1,4 @@
-import { chmodSync, copyFileSync, linkSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, linkSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { removeDurably, syncEntry, writeDurably } from './durable.ts'
@@ -24,6 +24,11 @@ export function placeRunner({ programs, units }: UpdatePlaces, { program }: Upda
   rmSync(join(wants, runnerUnit), { force: true })
   symlinkSync(join('..', runnerUnit), join(wants, runnerUnit))
   syncEntry(wants)
+}
+
+/** Whether systemd can start it. */
+export function isRunnerPlaced({ units }: UpdatePlaces): boolean {
+  return existsSync(join(units, runnerUnit))
 }
 
 /** Takes it away again; a runner that runs goes on. The unit goes first: it must not start what is gone. */

@@ -14,6 +14,11 @@ export interface LastUpdate extends Pick<Trial, 'version' | 'id' | 'from' | 'to'
 const phases: readonly Trial['phase'][] = ['installing', 'watching', 'reverting', 'ended']
 const outcomes: readonly Trial['outcome'][] = ['confirmed', 'rolled-back', 'stuck']
 
+/** There while the runner of a trial is to be started: panorama-agent-request.path starts whoever sees to that. */
+export function startingIn(folder: string): string {
+  return join(folder, 'starting')
+}
+
 /**
  * `/var/lib/panorama-agent-update`: root's own. In it are `installed.deb`, the package that is installed; during a trial
  * `candidate.deb`, `previous.deb` and `trial.json`; and `last-update.json`. Others may read the two documents.
@@ -30,6 +35,7 @@ export class UpdateFolder {
   readonly #trial: string
   readonly #confirmed: string
   readonly #last: string
+  readonly #starting: string
 
   /** Makes the folder where it is not there. Throws when it is not the owner's alone to write. */
   constructor(path: string, owner: Owner) {
@@ -47,6 +53,7 @@ export class UpdateFolder {
     this.#trial = join(path, 'trial.json')
     this.#confirmed = join(path, 'confirmed')
     this.#last = join(path, 'last-update.json')
+    this.#starting = startingIn(path)
   }
 
   /** Empties the place for what comes from the agent. */
@@ -62,6 +69,15 @@ export class UpdateFolder {
     linkSync(this.installed, this.previous)
     moveDurably(verified, this.candidate)
     syncEntry(this.path)
+  }
+
+  /** From now on somebody has to start the runner, whatever becomes of this process. Before there is a trial. */
+  startIsDue(): void {
+    writeDurably(this.#starting, '')
+  }
+
+  startIsMade(): void {
+    removeDurably(this.#starting)
   }
 
   trial(): Trial | undefined {
@@ -132,6 +148,7 @@ export class UpdateFolder {
   abandon(): void {
     removeDurably(this.#confirmed)
     removeDurably(this.#trial)
+    removeDurably(this.#starting)
     for (const path of [this.incoming, this.candidate, this.previous]) rmSync(path, { recursive: true, force: true })
   }
 }

@@ -23,6 +23,7 @@ import type {
   PartStatus,
   StatusDocument,
 } from './status/status-document.ts'
+import { updateParts } from './update-status.ts'
 
 export interface StatusSources {
   readonly config: Config
@@ -31,6 +32,8 @@ export interface StatusSources {
   /** When the agent started, on the monotonic clock. */
   readonly startedMs: number
   readonly configuration?: ConfigurationPart | undefined
+  /** Of the configuration, on the monotonic clock. */
+  readonly trialEndsMs?: number | undefined
   readonly control?: Control | undefined
   /** Why there is none, where there should be one. */
   readonly controlFault?: ControlFault | undefined
@@ -42,7 +45,7 @@ type ToInstant = (monotonicMs: number) => string
 
 /** Puts together what every part knows about itself. */
 export function composeStatus(sources: StatusSources): StatusDocument {
-  const { config, session, generation, startedMs, configuration, control } = sources
+  const { config, session, generation, startedMs, control } = sources
   const { clock, credentials } = session
   const at: ToInstant = (monotonicMs) => new Date(clock.timeOf(monotonicMs)).toISOString()
   const workers = [
@@ -55,7 +58,8 @@ export function composeStatus(sources: StatusSources): StatusDocument {
     version: 1,
     agent: { version: agentVersion, pid: process.pid, startedAt: at(startedMs) },
     device: { thingName: config.device.thingName, ...deviceNames(config.device), region: config.device.region },
-    ...(configuration === undefined ? {} : { configuration }),
+    ...configurationParts(sources, at),
+    ...updateParts(session.updates.known, at),
     clock: clockPart(session, at),
     network: networkPart(session),
     identity: { ...identityPart(session, at), ...rotationParts(sources.rotation) },
@@ -69,6 +73,14 @@ export function composeStatus(sources: StatusSources): StatusDocument {
     logs: logsPart(generation, at),
     overdue: workers.filter((worker) => worker.overdueMs() > 0).map(({ name }) => name),
   }
+}
+
+function configurationParts(
+  { configuration, trialEndsMs }: StatusSources,
+  at: ToInstant,
+): Pick<StatusDocument, 'configuration'> {
+  if (configuration === undefined) return {}
+  return { configuration: { ...configuration, ...(trialEndsMs === undefined ? {} : { until: at(trialEndsMs) }) } }
 }
 
 export function clockPart(

@@ -42,6 +42,7 @@ export class ConfigTrial implements AsyncDisposable {
   #missing = new Set<string>()
   #gatherAnew: () => void = () => undefined
   #ended: Promise<void> | undefined
+  #endsAtMs: number | undefined
 
   constructor(options: ConfigTrialOptions) {
     this.number = options.number
@@ -53,7 +54,13 @@ export class ConfigTrial implements AsyncDisposable {
   running(evidence: TrialEvidence): void {
     this.#evidence = evidence
     this.#gatherAnew()
-    this.#ended ??= this.#run(monotonicMs() + this.#options.confirmMs)
+    this.#endsAtMs ??= monotonicMs() + this.#options.confirmMs
+    this.#ended ??= this.#run(this.#endsAtMs)
+  }
+
+  /** When its time is up, on the monotonic clock; undefined while no generation of the version has run. */
+  get endsAtMs(): number | undefined {
+    return this.#endsAtMs
   }
 
   /** Ends it without an outcome. */

@@ -172,6 +172,12 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
     return configurationPart(this.current)
   }
 
+  /** When the version in use goes back, on the monotonic clock; undefined while none is on trial. */
+  trialEndsMs(): number | undefined {
+    const { version } = this.current
+    return version?.state === 'trial' && version.number === this.#trial?.number ? this.#trial.endsAtMs : undefined
+  }
+
   /** What is in use, or is about to be. */
   get current(): MadeConfiguration {
     const made = this.#inUse ?? this.#loaded

@@ -39,7 +39,7 @@ export interface GenerationsOptions {
   readonly service?: Pick<Service, 'ready' | 'kept' | 'stuck' | 'bootId' | 'credentialsFolder'> | undefined
   readonly reloads?: Reloads | undefined
   /** Which configuration is in force, where there are versions of it. */
-  readonly configurations?: Pick<Configurations, 'running' | 'startFailed' | 'status'> | undefined
+  readonly configurations?: Pick<Configurations, 'running' | 'startFailed' | 'status' | 'trialEndsMs'> | undefined
   /** Of this session; see ConfigTrial. */
   readonly evidence: TrialEvidence
   /** Of the certificate. */
@@ -100,6 +100,7 @@ export class Generations implements Watched {
       generation: this.#current,
       startedMs,
       configuration: configurations?.status(),
+      trialEndsMs: configurations?.trialEndsMs(),
       control: control?.(),
       controlFault: controlFault?.(),
       rotation: rotation?.(),

@@ -5,12 +5,12 @@ import { AgentError } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { Worker } from './lib/worker.ts'
 import type { RootRequests } from './root-requests/root-requests.ts'
-import type { UpdateReports } from './root-requests/update-reports.ts'
+import type { UpdateReports, UpdateTrial } from './root-requests/update-reports.ts'
 
 export interface UpdateConfirmationOptions {
   /** Of this agent. */
   readonly version: string
-  readonly reports: Pick<UpdateReports, 'trial'>
+  readonly reports: Pick<UpdateReports, 'trial' | 'last'>
   readonly requests: RootRequests
   /** Whether credentials are held that this process fetched. */
   readonly hasCredentials: () => boolean
@@ -22,19 +22,29 @@ export interface UpdateConfirmationOptions {
 }
 
 const defaultAskAgainMs = 2_000
-/** An update that begins later begins with another agent. */
-const idleMs = 6 * 3_600_000
+/** What a job does not ask for, which looks itself, may be seen that late. */
+const idleMs = 60_000
 const stepMs = 180_000
 
-/** While this version is on trial: tells root that it works, once it has credentials and AWS IoT Core answers. */
+/**
+ * While this version is on trial: tells root that it works, once it has credentials and AWS IoT Core answers. Keeps what is
+ * known of updates as it is on disk, whichever version is on trial.
+ */
 export function updateConfirmation(options: UpdateConfirmationOptions): Worker {
   const { log, askAgainMs = defaultAskAgainMs } = options
   const failures = new FailureLog(log)
+  let settledId: string | undefined
   return new Worker({
     name: 'update',
     log,
     stepMs,
-    runPass: async ({ signal }) => ({ nextInMs: (await confirm(options, { failures, signal })) ? idleMs : askAgainMs }),
+    runPass: async ({ signal }) => {
+      const trial = await options.reports.trial()
+      const isOpen = isToBeConfirmed(trial, options.version) && trial.id !== settledId
+      if (isOpen && (await confirm(options, trial, { failures, signal }))) settledId = trial.id
+      await options.reports.last()
+      return { nextInMs: trial === undefined ? idleMs : askAgainMs }
+    },
   })
 }
 
@@ -48,13 +58,16 @@ export function reachOf(
   return () => Promise.reject(new AgentError('there is no control connection', { retryable: true }))
 }
 
+function isToBeConfirmed(trial: UpdateTrial | undefined, version: string): trial is UpdateTrial {
+  return trial?.to === version && (trial.phase === 'installing' || trial.phase === 'watching')
+}
+
 /** Answers whether there is nothing more to do. */
 async function confirm(
-  { version, reports, requests, hasCredentials, reach, log }: UpdateConfirmationOptions,
+  { version, requests, hasCredentials, reach, log }: UpdateConfirmationOptions,
+  trial: UpdateTrial,
   { failures, signal }: { readonly failures: FailureLog; readonly signal: AbortSignal },
 ): Promise<boolean> {
-  const trial = await reports.trial()
-  if (trial?.to !== version || trial.phase === 'reverting' || trial.phase === 'ended') return true
   if (!hasCredentials()) return false
   await reach(signal)
   const { result, code } = await requests.request({ verb: 'confirm-update', argument: version }, signal)

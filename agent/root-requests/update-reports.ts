@@ -11,12 +11,21 @@ export type UpdateTrial = Readonly<z.infer<typeof trialSchema>>
 /** What came of the last one that has ended. */
 export type EndedUpdate = Readonly<z.infer<typeof endedSchema>>
 
-const common = { id: z.string(), from: z.string(), to: z.string() }
-const trialSchema = z.object({ ...common, phase: z.enum(['installing', 'watching', 'reverting', 'ended']) })
+/** What another version of root's side may have written: see "Updates of the agent" in ARCHITECTURE.md. */
+const common = { version: z.literal(1), id: z.string(), from: z.string(), to: z.string() }
+const trialSchema = z.object({
+  ...common,
+  phase: z.enum(['installing', 'watching', 'reverting', 'ended']),
+  confirmSeconds: z.number().default(600),
+  /** While it is watched: until when it has to be confirmed, in milliseconds of CLOCK_MONOTONIC. */
+  confirmByUptimeMs: z.number().optional(),
+})
 const endedSchema = z.object({
   ...common,
   outcome: z.enum(['confirmed', 'rolled-back', 'stuck']),
   reason: z.string().optional(),
+  /** By the clock of the appliance, in UTC. */
+  endedAt: z.string().optional(),
 })
 
 const defaultUpdateFolder = '/var/lib/panorama-agent-update'
@@ -25,6 +34,8 @@ const architectures: Readonly<Record<string, string>> = { x64: 'amd64', arm64: '
 /** What root tells of updates of the agent: two documents that it replaces as a whole. See "Updates" in panorama-agent(8). */
 export class UpdateReports {
   readonly #folder: string
+  #trial: UpdateTrial | undefined
+  #last: EndedUpdate | undefined
 
   constructor(folder: string = defaultUpdateFolder) {
     this.#folder = folder
@@ -32,12 +43,19 @@ export class UpdateReports {
 
   /** Undefined while no update is on trial. Throws an AgentError when what root wrote cannot be read. */
   async trial(): Promise<UpdateTrial | undefined> {
-    return await this.#read('trial.json', trialSchema)
+    this.#trial = await this.#read('trial.json', trialSchema)
+    return this.#trial
   }
 
   /** Undefined while there was none. Throws as `trial` does. */
   async last(): Promise<EndedUpdate | undefined> {
-    return await this.#read('last-update.json', endedSchema)
+    this.#last = await this.#read('last-update.json', endedSchema)
+    return this.#last
+  }
+
+  /** What was read last. */
+  get known(): { readonly trial: UpdateTrial | undefined; readonly last: EndedUpdate | undefined } {
+    return { trial: this.#trial, last: this.#last }
   }
 
   async #read<Schema extends z.ZodType>(name: string, schema: Schema): Promise<z.infer<Schema> | undefined> {

@@ -5,6 +5,7 @@ import { isUnprovisioned, unprovisionedRows } from './render-unprovisioned.ts'
 import { leftOverNotes, rotationNote } from './rotation-text.ts'
 import type { ArtifactPart, PartStatus, StatusDocument, StatusReport } from './status-document.ts'
 import { layOut, type Layout } from './status-layout.ts'
+import { updateRows } from './update-text.ts'
 import { agentRow, overdueRows, PartRows, row, summedUp, withDetails, type StatusRow } from './status-rows.ts'
 
 /** The status document for people: what is to be known first, then a row per part, in detail where it is not well. */
@@ -25,7 +26,8 @@ function provisionedRows(status: StatusDocument): readonly StatusRow[] {
   return [
     agentRow(agent, rows),
     row('device', '', deviceText(status.device)),
-    ...configurationRows(status.configuration),
+    ...configurationRows(status.configuration, rows),
+    ...updateRows(status.update, rows),
     clockRow(clock, rows),
     ...networkRows(status.network, rows),
     identityRow(identity, rows),
@@ -71,16 +73,17 @@ function networkRows(network: StatusDocument['network'], rows: PartRows): readon
   return [row('network', traffic.state, notes.join(', '))]
 }
 
-function configurationRows(configuration: StatusDocument['configuration']): readonly StatusRow[] {
+function configurationRows(configuration: StatusDocument['configuration'], rows: PartRows): readonly StatusRow[] {
   if (configuration === undefined) return []
-  const { version, digest, state, job, faults } = configuration
+  const { version, digest, state, job, faults, until } = configuration
   const by = job === undefined ? '' : `, job ${job.jobId}`
   const text = version === 0 ? 'the base file alone' : `version ${version}${by}, digest ${digest.slice(0, 12)}`
   const details = faults.map(({ path, message }) => ({
     label: 'error' as const,
     text: path === '' ? message : `${path}: ${message}`,
   }))
-  return [withDetails(row('configuration', state, text), details)]
+  const end = until === undefined ? '' : `, goes back in ${rows.until(until)} unless it proves itself`
+  return [withDetails(row('configuration', state, `${text}${end}`), details)]
 }
 
 function identityRow(identity: StatusDocument['identity'], rows: PartRows): StatusRow {

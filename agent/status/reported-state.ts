@@ -9,6 +9,7 @@ export type ReportedState = Readonly<Record<string, unknown>>
  */
 export const maxReportedBytes = 7_168
 const releaseDigits = 12
+const maxReasonLength = 160
 const detailLevels = [100, 20, 5, 0]
 
 /**
@@ -50,12 +51,12 @@ function agentOf({ agent }: ReportedState): Readonly<Record<string, unknown>> {
 
 /** What is told at once when it changes. The rest can wait. */
 export function healthOf(state: ReportedState): string {
-  const { health, workers, configuration, cameras, artifacts, certificate, traffic } = state
-  return JSON.stringify({ health, workers, configuration, cameras, artifacts, certificate, traffic })
+  const { health, workers, configuration, cameras, artifacts, certificate, traffic, update } = state
+  return JSON.stringify({ health, workers, configuration, cameras, artifacts, certificate, traffic, update })
 }
 
 function withDetails(status: StatusDocument, most: number): ReportedState {
-  const { agent, artifacts, cameras, logs, identity, credentials, configuration, network } = status
+  const { agent, artifacts, cameras, logs, identity, credentials, configuration, network, update } = status
   const workers = {
     credentials: worst(credentials),
     artifacts: worst(artifacts),
@@ -65,6 +66,7 @@ function withDetails(status: StatusDocument, most: number): ReportedState {
   return {
     agent: { version: agent.version, startedAt: agent.startedAt },
     ...(configuration === undefined ? {} : { configuration: configurationOf(configuration) }),
+    ...(update === undefined ? {} : { update: updateOf(update) }),
     health: healthOfAll([...Object.values(workers), ...status.overdue.map(() => 'failing')]),
     workers,
     artifacts: Object.fromEntries(
@@ -102,6 +104,19 @@ function certificateOf({ certificateExpiresAt, rotation, leftOver = [] }: Status
 
 function configurationOf({ version, digest, state }: NonNullable<StatusDocument['configuration']>): object {
   return { version, digest: digest.slice(0, releaseDigits), state }
+}
+
+/** Until when a trial lasts is left out, as of the configuration: it is worked out anew each time, and would be news for ever. */
+function updateOf({ trial, last }: NonNullable<StatusDocument['update']>): object {
+  if (trial !== undefined) return { state: 'trial', from: trial.from, to: trial.to }
+  const { outcome: state, from, to, at, reason } = last ?? {}
+  return {
+    state,
+    from,
+    to,
+    ...(at === undefined ? {} : { at }),
+    ...(reason === undefined ? {} : { reason: reason.slice(0, maxReasonLength) }),
+  }
 }
 
 /** Not the bytes: they change all the time. */

@@ -3,6 +3,7 @@ import { clockText } from './clock-row.ts'
 import { isUnprovisioned } from './render-unprovisioned.ts'
 import { rotationCaution } from './rotation-text.ts'
 import type { ClockPart, StatusDocument, StatusReport } from './status-document.ts'
+import { updateCaution } from './update-text.ts'
 
 const certificateWarningDays = 30
 const clockWarningSeconds = 60
@@ -15,6 +16,7 @@ export function cautionsOf(status: StatusReport): readonly string[] {
   return [
     ...certificateCaution(status),
     ...rotationCaution(identity.rotation),
+    ...updateCaution(status),
     ...trafficCaution(network),
     ...clockCaution(clock),
     ...(configuration?.state === 'trial'

@@ -65,6 +65,7 @@ function partsOf(status: StatusDocument): readonly (readonly [string, PartStatus
     ...(configuration === undefined
       ? []
       : [[`configuration version ${configuration.version}`, { state: configuration.state }] as const]),
+    ...updateParts(status.update),
     ['identity', status.identity],
     ...rotationParts(status.identity.rotation),
     ...status.credentials.map((part) => [part.name, part] as const),
@@ -76,6 +77,15 @@ function partsOf(status: StatusDocument): readonly (readonly [string, PartStatus
     ['logs', logs],
     ...logs.sources.map((part) => [`log stream ${part.stream}, ${part.name}`, part] as const),
   ]
+}
+
+function updateParts(update: StatusDocument['update']): readonly (readonly [string, PartStatus])[] {
+  const { trial, last } = update ?? {}
+  if (trial !== undefined) return [[`update of the agent to ${trial.to}`, { state: 'trial' }]]
+  if (last === undefined) return []
+  const { outcome: state, to, reason } = last
+  const lastError = reason === undefined ? {} : { lastError: { name: 'AgentError', message: reason } }
+  return [[`update of the agent to ${to}`, { state, ...lastError }]]
 }
 
 function rotationParts(rotation: RotationPart | undefined): readonly (readonly [string, PartStatus])[] {

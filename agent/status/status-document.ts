@@ -1,4 +1,5 @@
 import type { ErrorReport } from '../lib/errors.ts'
+import type { UpdatePart } from './update-part.ts'
 
 /** How one part of the agent is. Instants are ISO 8601 in cloud time. */
 export interface PartStatus {
@@ -211,6 +212,8 @@ export interface ConfigurationPart {
   readonly state: 'accepted' | 'trial' | 'fallback'
   /** What brought the version. */
   readonly job?: { readonly jobId: string; readonly executionNumber: number }
+  /** While it is on trial in use: when it goes back unless it has proven itself. */
+  readonly until?: string
   /** The first twenty. */
   readonly faults: readonly { readonly path: string; readonly message: string }[]
 }
@@ -258,6 +261,8 @@ export interface StatusDocument {
   readonly agent: { readonly version: string; readonly pid: number; readonly startedAt: string }
   readonly device: { readonly thingName: string; readonly id: string; readonly name: string; readonly region: string }
   readonly configuration?: ConfigurationPart
+  /** None where there was never an update by job. */
+  readonly update?: UpdatePart
   readonly clock: ClockPart
   readonly network?: NetworkPart
   readonly identity: PartStatus & {

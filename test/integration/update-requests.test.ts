@@ -263,6 +263,15 @@ test('tries one update at a time, and one for each id', async () => {
   expect(await ask(bench, 'install-update', 'agent:60:firstfirst')).toMatchObject({ code: 'asked-before' })
 })
 
+test('begins no update while one is on trial that this version does not understand', async () => {
+  await using bench = await appliance()
+  await publish(bench, { version: '1.1.0' })
+  const text = '{"version":2,"id":"firstfirst","phase":"watching"}'
+  await writeFile(join(bench.folder, 'update/trial.json'), text)
+  expect(await ask(bench, 'install-update', 'agent')).toEqual({ result: 'refused', code: 'update-under-way' })
+  expect(await readFile(join(bench.folder, 'update/trial.json'), 'utf8')).toBe(text)
+})
+
 test('leaves nothing under way when the runner cannot be started', async () => {
   await using bench = await appliance()
   await publish(bench, { version: '1.1.0' })

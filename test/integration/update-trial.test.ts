@@ -139,6 +139,28 @@ test('installs a version, keeps its package once it is confirmed, and takes ever
   expect(installs).toHaveLength(1)
 })
 
+test('tells until when the version has to be confirmed, on the clock that counts from the boot', async () => {
+  await using made = await bench()
+  const uptimeMs = (): number => Number(process.hrtime.bigint() / 1_000_000n)
+  const read = async () => told.parse(JSON.parse(await readFile(made.at('update/trial.json'), 'utf8')))
+  const before = uptimeMs()
+  const seen: (number | undefined)[] = []
+  const watch = async () => {
+    seen.push((await read()).confirmByUptimeMs)
+    return { kind: 'failed', reason: 'not confirmed' } as const
+  }
+  const revert = async () => {
+    seen.push((await read()).confirmByUptimeMs)
+    return { kind: 'reverted' } as const
+  }
+  await runTrial({ ...made.world, watch, revert }, never)
+  expect(seen).toEqual([expect.any(Number), undefined])
+  expect(seen[0]).toBeGreaterThanOrEqual(before + 60_000)
+  expect(seen[0]).toBeLessThanOrEqual(uptimeMs() + 60_000)
+})
+
+const told = z.object({ confirmByUptimeMs: z.number().optional() })
+
 test('waits while somebody else has the lock of dpkg', async () => {
   await using made = await bench({ faults: ['locked', 'locked'] })
   made.folder.confirm(trial)

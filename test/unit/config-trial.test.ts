@@ -42,6 +42,17 @@ describe('a trial', () => {
     expect(log.messages('info')).toEqual(['the new configuration is confirmed'])
   })
 
+  it('tells when its time is up, which a change of generation does not put off', async () => {
+    const { trial } = trialOf()
+    expect(trial.endsAtMs).toBeUndefined()
+    const endsAtMs = performance.now() + 60_000
+    trial.running(new FakeEvidence())
+    await pass(20_000)
+    trial.running(new FakeEvidence())
+    expect(trial.endsAtMs).toBe(endsAtMs)
+    await trial[Symbol.asyncDispose]()
+  })
+
   it.each([
     [[], 'no valid credentials and no accepted update of the job'],
     [['credentials'], 'no accepted update of the job'],

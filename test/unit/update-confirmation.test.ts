@@ -8,10 +8,17 @@ import { RecordingLog } from '../support/recording-log.ts'
 import { running } from '../support/running-worker.ts'
 import { until } from '../support/wait-until.ts'
 
-const watching: UpdateTrial = { id: 'a', from: '1.0.0', to: '1.1.0', phase: 'watching' }
+const watching: UpdateTrial = {
+  version: 1,
+  id: 'a',
+  from: '1.0.0',
+  to: '1.1.0',
+  phase: 'watching',
+  confirmSeconds: 60,
+}
 
 function bench(trial: UpdateTrial | undefined, answers: readonly RootAnswer[] = []) {
-  const seen = { looked: 0, asked: new Array<string>(), hasCredentials: true, isReached: true, tried: 0 }
+  const seen = { looked: 0, lookedBack: 0, asked: new Array<string>(), hasCredentials: true, isReached: true, tried: 0 }
   const left = [...answers]
   const worker = updateConfirmation({
     version: '1.1.0',
@@ -19,6 +26,10 @@ function bench(trial: UpdateTrial | undefined, answers: readonly RootAnswer[] = 
       trial: () => {
         seen.looked += 1
         return Promise.resolve(trial)
+      },
+      last: () => {
+        seen.lookedBack += 1
+        return Promise.resolve(undefined)
       },
     },
     requests: {
@@ -44,6 +55,26 @@ test('confirms the version on trial that it is', async () => {
   await until(() => seen.asked.length > 0)
   await run.stop()
   expect(seen.asked).toEqual(['confirm-update 1.1.0'])
+})
+
+test.each<RootAnswer>([
+  { result: 'done', code: 'ok' },
+  { result: 'refused', code: 'too-late' },
+])('asks once, and looks how it goes on, where the answer is %o', async (answer) => {
+  const { seen, worker } = bench(watching, [answer])
+  const run = running(worker)
+  await until(() => seen.looked > 3)
+  await run.stop()
+  expect(seen.asked).toEqual(['confirm-update 1.1.0'])
+  expect(seen.lookedBack).toBeGreaterThan(2)
+})
+
+test('looks how an update to another version goes on', async () => {
+  const { seen, worker } = bench({ ...watching, to: '1.2.0' })
+  const run = running(worker)
+  await until(() => seen.looked > 2 && seen.lookedBack > 1)
+  await run.stop()
+  expect(seen.asked).toEqual([])
 })
 
 test.each<[string, UpdateTrial | undefined]>([

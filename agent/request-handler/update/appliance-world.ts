@@ -39,7 +39,7 @@ export function applianceWorld(options: ApplianceWorldOptions): TrialWorld {
     load: () => folder.trial(),
     save: (trial) => {
       print(`update ${trial.id}: ${trial.phase}${trial.reason === undefined ? '' : `, ${trial.reason}`}`)
-      folder.save(trial)
+      folder.save(trial, trial.phase === 'watching' ? uptimeMs() + trial.confirmSeconds * 1_000 : undefined)
     },
     isConfirmed: (trial) => folder.isConfirmed(trial),
     install: (trial) => install(trial, options),
@@ -55,6 +55,11 @@ export function applianceWorld(options: ApplianceWorldOptions): TrialWorld {
       await unit.reload()
     },
   }
+}
+
+/** As process.hrtime has it, which does not begin anew with each process. */
+function uptimeMs(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n)
 }
 
 /** What was finished before a power cut is not done again: it would restart the agent once more. */

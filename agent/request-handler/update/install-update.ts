@@ -43,6 +43,7 @@ export async function installUpdate(argument: string, options: InstallUpdateOpti
   const folder = new UpdateFolder(options.update.folder, options.owner)
   const before = folder.trial()
   if (before !== undefined) return before.id === request.id ? done : refused('update-under-way')
+  if (folder.hasOtherTrial()) return refused('update-under-way')
   if (folder.lastId() === request.id) return refused('asked-before')
   try {
     if (!(await isRunnerGone(options))) return refused('update-under-way')

@@ -5,11 +5,14 @@ import { isTrustedFolder, type Owner } from '../trusted-list.ts'
 import { isNoSpace, moveDurably, readObject, removeDurably, syncEntry, writeDurably } from './durable.ts'
 import type { Trial } from './trial.ts'
 
-/** What the agent reads of the last update that has ended. */
+/** What the agent reads of the last update that has ended, in `last-update.json`. */
 export interface LastUpdate extends Pick<Trial, 'version' | 'id' | 'from' | 'to' | 'outcome' | 'reason'> {
   /** By the clock of the appliance, in UTC. */
   readonly endedAt: string
 }
+
+/** Of all documents here: see "Updates of the agent" in ARCHITECTURE.md. It stays, and so does what each field means. */
+const documentVersion = 1
 
 const phases: readonly Trial['phase'][] = ['installing', 'watching', 'reverting', 'ended']
 const outcomes: readonly Trial['outcome'][] = ['confirmed', 'rolled-back', 'stuck']
@@ -80,11 +83,12 @@ export class UpdateFolder {
     removeDurably(this.#starting)
   }
 
+  /** Undefined while there is none, or none that this version understands. */
   trial(): Trial | undefined {
-    const { id, from, to, confirmSeconds, phase, begun, outcome, reason } = readObject(this.#trial) ?? {}
+    const { version, id, from, to, confirmSeconds, phase, begun, outcome, reason } = readObject(this.#trial) ?? {}
     const known = phases.find((each) => each === phase)
-    if (typeof id !== 'string' || typeof from !== 'string' || typeof to !== 'string' || known === undefined)
-      return undefined
+    if (version !== documentVersion || typeof id !== 'string') return undefined
+    if (typeof from !== 'string' || typeof to !== 'string' || known === undefined) return undefined
     const end = outcomes.find((each) => each === outcome)
     return {
       version: 1,
@@ -99,9 +103,18 @@ export class UpdateFolder {
     }
   }
 
-  /** On a full disk the package that is given up makes room for the way back. */
-  save(trial: Trial): void {
-    const text = `${JSON.stringify(trial)}\n`
+  /** Whether another version than this one has an update on trial. */
+  hasOtherTrial(): boolean {
+    const found = readObject(this.#trial)
+    return typeof found?.['id'] === 'string' && this.trial() === undefined
+  }
+
+  /**
+   * `confirmByUptimeMs` is until when it has to be confirmed, on the clock that counts from the boot (CLOCK_MONOTONIC). On a full
+   * disk the package that is given up makes room for the way back.
+   */
+  save(trial: Trial, confirmByUptimeMs?: number): void {
+    const text = `${JSON.stringify({ ...trial, confirmByUptimeMs })}\n`
     try {
       writeDurably(this.#trial, text)
     } catch (error) {
@@ -111,11 +124,12 @@ export class UpdateFolder {
     }
   }
 
-  /** The new version has confirmed itself; who runs the trial looks for it. */
+  /** The new version has confirmed itself; who runs the trial, of the version before, looks for it. */
   confirm({ id }: Trial): void {
-    writeDurably(this.#confirmed, `${JSON.stringify({ id })}\n`)
+    writeDurably(this.#confirmed, `${JSON.stringify({ version: documentVersion, id })}\n`)
   }
 
+  /** By the id alone: it is a version that is not known yet which wrote this. */
   isConfirmed({ id }: Trial): boolean {
     return readObject(this.#confirmed)?.['id'] === id
   }

@@ -14,10 +14,14 @@ test('reads what root tells of updates', async () => {
   expect(await reports.trial()).toBeUndefined()
   expect(await reports.last()).toBeUndefined()
   const versions = { version: 1, id: 'a', from: '1.0.0', to: '1.1.0' }
-  await writeFile(join(folder.path, 'trial.json'), JSON.stringify({ ...versions, phase: 'watching', begun: 1 }))
+  const confirmSeconds = 60
+  await writeFile(join(folder.path, 'trial.json'), JSON.stringify({ ...versions, confirmSeconds, phase: 'watching', begun: 1 }))
   await writeFile(join(folder.path, 'last-update.json'), JSON.stringify({ ...versions, outcome: 'confirmed' }))
-  expect(await reports.trial()).toEqual({ id: 'a', from: '1.0.0', to: '1.1.0', phase: 'watching' })
-  expect(await reports.last()).toEqual({ id: 'a', from: '1.0.0', to: '1.1.0', outcome: 'confirmed' })
+  const trial = { ...versions, confirmSeconds, phase: 'watching' }
+  const last = { ...versions, outcome: 'confirmed' }
+  expect(await reports.trial()).toEqual(trial)
+  expect(await reports.last()).toEqual(last)
+  expect(reports.known).toEqual({ trial, last })
 })
 
 test('says which document cannot be read', async () => {

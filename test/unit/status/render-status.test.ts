@@ -277,6 +277,9 @@ test('shows which configuration is in use, and what is wrong with the one that s
   const job = { jobId: 'job-1', executionNumber: 1 }
   const configuration = { version: 3, digest: '0123456789abcdef', state: 'trial', job, faults: [] } as const
   expect(linesOf({ configuration })).toContain('configuration trial version 3, job job-1, digest 0123456789ab')
+  expect(linesOf({ configuration: { ...configuration, until: soon } })).toContain(
+    'configuration trial version 3, job job-1, digest 0123456789ab, goes back in 40 s unless it proves itself',
+  )
   const faults = [
     { path: 'role.alias', message: 'is missing' },
     { path: '', message: 'unreadable' },

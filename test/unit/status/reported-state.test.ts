@@ -90,6 +90,27 @@ test('says since when an artifact is not well', () => {
   expect(state).toMatchObject({ health: 'failing', artifacts: { model: { state: 'failing', since } } })
 })
 
+test('tells of an update on trial, and then how it ended, at once, and never until when a trial lasts', () => {
+  const versions = { from: '0.1.0', to: '0.2.0' }
+  const until = '2027-01-01T01:08:00.000Z'
+  const trial = { ...versions, phase: 'watching', until }
+  const last = { ...versions, outcome: 'rolled-back', at: since, reason: 'x'.repeat(2_000) }
+  const onTrial = reportedState(
+    statusDocument({
+      update: { trial, last },
+      configuration: { version: 3, digest: releaseId, state: 'trial', until, faults: [] },
+    }),
+  )
+  expect(onTrial).toMatchObject({ update: { state: 'trial', ...versions } })
+  expect(JSON.stringify(onTrial)).not.toContain(until)
+  const ended = reportedState(statusDocument({ update: { last } }))
+  const reason = 'x'.repeat(160)
+  expect(ended).toHaveProperty('update', { state: 'rolled-back', ...versions, at: since, reason })
+  const before = reportedState(statusDocument())
+  expect(before).not.toHaveProperty('update')
+  expect(healthOf(ended)).not.toBe(healthOf(before))
+})
+
 test('counts a worker that is overdue as not well', () => {
   expect(reportedState(statusDocument({ overdue: ['cameras'] }))).toMatchObject({ health: 'failing' })
 })
@@ -194,6 +215,7 @@ test('has every field that the queries of the README ask for', async () => {
       identity: { ...identity, leftOver: [{ certificateId: 'old', why: 'deactivate', at: since }] },
       configuration: { version: 3, digest: releaseId, state: 'accepted', faults: [] },
       artifacts: [artifact({ name: 'people-counter' })],
+      update: { last: { outcome: 'rolled-back', from: '0.1.0', to: '0.2.0' } },
     }),
   )
   const readme = await readFile(new URL('../../../README.md', import.meta.url), 'utf8')

@@ -75,6 +75,16 @@ test('says how a rotation of the certificate goes', () => {
   ])
 })
 
+test('says how an update of the agent goes', () => {
+  const versions = { from: '0.1.0', to: '0.2.0' }
+  const trial = { update: { trial: { ...versions, phase: 'watching' } } }
+  const confirmed = { update: { last: { ...versions, outcome: 'confirmed' } } }
+  const back = { update: { last: { ...versions, outcome: 'rolled-back', reason: 'not confirmed' } } }
+  expect(news({}, trial)).toEqual(['update of the agent to 0.2.0: new, trial'])
+  expect(news(trial, confirmed)).toEqual(['update of the agent to 0.2.0: confirmed'])
+  expect(news(trial, back)).toEqual(['update of the agent to 0.2.0: rolled-back: not confirmed'])
+})
+
 test('says what keeps an appliance from an identity, when that changes, and when it has one', () => {
   const refused = { status: unprovisionedStatus(), transfers: [] }
   const { claim, template } = refused.status.provisioning

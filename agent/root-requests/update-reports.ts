@@ -11,7 +11,7 @@ export type UpdateTrial = Readonly<z.infer<typeof trialSchema>>
 /** What came of the last one that has ended. */
 export type EndedUpdate = Readonly<z.infer<typeof endedSchema>>
 
-/** What another version of root's side may have written: see "Updates of the agent" in ARCHITECTURE.md. */
+/** What another version of root's side may have written: see "Documents between versions" in ARCHITECTURE.md. */
 const common = { version: z.literal(1), id: z.string(), from: z.string(), to: z.string() }
 const trialSchema = z.object({
   ...common,

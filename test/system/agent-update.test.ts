@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { agentVersion } from '../../agent/build-info.ts'
 import { startIotCloud, type IotCloud } from '../cloud/iot/iot-cloud.ts'
-import { lacksMosquitto } from '../support/mosquitto.ts'
+import { lacksMosquitto, leavesOutJobFaults } from '../support/mosquitto.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import {
   allowUpdates,
@@ -21,7 +21,7 @@ import {
 import { Appliance, isWell, thingName } from './support/appliance.ts'
 import { ApplianceJobs, type EndedJob } from './support/appliance-jobs.ts'
 import { pollUntil } from './support/poll-until.ts'
-import { askRoot } from './support/root-request.ts'
+import { askRoot, placeRequest } from './support/root-request.ts'
 
 /** No connection with TLS can be made. */
 const prefix = `import brokenTls from 'node:tls'; import { syncBuiltinESMExports as breakTls } from 'node:module';
@@ -29,6 +29,8 @@ brokenTls.connect = () => { throw new Error('this version is broken') }; breakTl
 const version = '8.2.0~rc.1'
 /** The same package, well signed, by another key, and changed by a byte afterwards. */
 const artifacts = ['silent', 'forged', 'tampered']
+
+const cutsLeftOut = await leavesOutJobFaults('an update whose request handler is killed')
 
 /** What works, and what does not start, is in field-life.test.ts. */
 describe.skipIf(await lacksMosquitto('updates of the agent'))('an update of the agent', () => {
@@ -58,12 +60,33 @@ describe.skipIf(await lacksMosquitto('updates of the agent'))('an update of the 
     expect(await askRoot(appliance, { verb: 'install-update', argument: `silent:10:${id}` })).toMatchObject({
       result: 'done',
     })
+    const { update: begun } = await appliance.until(({ update }) => update?.trial?.until !== undefined)
+    expect(begun?.trial).toMatchObject({ from: agentVersion, to: version, phase: 'watching' })
     await pollUntil('the update ended', async () => (await lastUpdate(appliance)).id === id)
     const ended = { outcome: 'rolled-back', from: agentVersion, to: version }
     expect(await lastUpdate(appliance)).toMatchObject(ended)
     expect((await lastUpdate(appliance)).reason).toMatch(/^not confirmed within 10 s/)
     await appliance.until(isWell)
     await untilTrialIsGone(appliance)
+    expect(await installedVersion(appliance)).toBe(agentVersion)
+    const { update: over } = await appliance.until(({ update }) => update?.last !== undefined && !('trial' in update))
+    expect(over?.last).toMatchObject(ended)
+  })
+
+  it.skipIf(cutsLeftOut)('goes on with one whose request handler was killed before it began', async () => {
+    const { container } = appliance
+    const own = container.path('/usr/sbin/systemctl') // comes before the real one
+    const isStart = '[ "$1" = start ] && [ "$2" = panorama-agent-update.service ]'
+    const killing = `if ${isStart}; then rm /usr/sbin/systemctl; kill -9 $PPID; exit 1; fi; exec /usr/bin/systemctl "$@"`
+    await writeFile(own, `#!/bin/sh\n${killing}\n`, { mode: 0o755 })
+    const id = `cutoff${Date.now()}`
+    await placeRequest(appliance, JSON.stringify({ verb: 'install-update', argument: `silent:10:${id}` }))
+    await pollUntil('the update ended', async () => (await lastUpdate(appliance)).id === id, 120_000)
+    expect(await lastUpdate(appliance)).toMatchObject({ outcome: 'rolled-back', from: agentVersion, to: version })
+    await appliance.until(isWell)
+    await untilTrialIsGone(appliance)
+    const { stdout } = await container.run('journalctl', '--no-pager', '--unit=panorama-agent-request.service')
+    expect(stdout).toContain('an update that was cut off before it began goes on')
     expect(await installedVersion(appliance)).toBe(agentVersion)
   })
 

@@ -9,7 +9,7 @@ import { UpdateReports } from '../../agent/root-requests/update-reports.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
 /**
- * The documents that versions of the package leave for one another, to the letter; see "Updates of the agent" in ARCHITECTURE.md.
+ * The documents that versions of the package leave for one another, to the letter; see "Documents between versions" in ARCHITECTURE.md.
  * A line may be added for what a new version writes. None is changed: appliances that wrote it are in the field.
  */
 const trials = [

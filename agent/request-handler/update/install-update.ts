@@ -34,8 +34,9 @@ const architectures: Readonly<Record<string, string>> = { x64: 'amd64', arm64: '
 
 /**
  * `ARTIFACT[:SECONDS[:ID[:VERSION]]]`: puts the signed package in the current release of that artifact on trial, which must
- * confirm itself within so many seconds, and which has to be of that version where one is named. Answers once everything is in place and the trial begins; what comes of it is in
- * `last-update.json`, under the id. An id is taken once. Whatever is refused has changed nothing.
+ * confirm itself within so many seconds, and which has to be of that version where one is named. Answers once everything
+ * is in place and the trial begins; what comes of it is in `last-update.json`, under the id. An id is taken once. Whatever
+ * is refused has changed nothing.
  */
 export async function installUpdate(argument: string, options: InstallUpdateOptions): Promise<Outcome> {
   const request = parse(argument)

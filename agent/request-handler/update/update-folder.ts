@@ -11,7 +11,7 @@ export interface LastUpdate extends Pick<Trial, 'version' | 'id' | 'from' | 'to'
   readonly endedAt: string
 }
 
-/** Of all documents here: see "Updates of the agent" in ARCHITECTURE.md. It stays, and so does what each field means. */
+/** Of all documents here: see "Documents between versions" in ARCHITECTURE.md. It stays, and so does what each field means. */
 const documentVersion = 1
 
 const phases: readonly Trial['phase'][] = ['installing', 'watching', 'reverting', 'ended']

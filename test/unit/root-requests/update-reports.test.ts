@@ -15,7 +15,10 @@ test('reads what root tells of updates', async () => {
   expect(await reports.last()).toBeUndefined()
   const versions = { version: 1, id: 'a', from: '1.0.0', to: '1.1.0' }
   const confirmSeconds = 60
-  await writeFile(join(folder.path, 'trial.json'), JSON.stringify({ ...versions, confirmSeconds, phase: 'watching', begun: 1 }))
+  await writeFile(
+    join(folder.path, 'trial.json'),
+    JSON.stringify({ ...versions, confirmSeconds, phase: 'watching', begun: 1 }),
+  )
   await writeFile(join(folder.path, 'last-update.json'), JSON.stringify({ ...versions, outcome: 'confirmed' }))
   const trial = { ...versions, confirmSeconds, phase: 'watching' }
   const last = { ...versions, outcome: 'confirmed' }

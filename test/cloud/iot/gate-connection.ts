@@ -1,9 +1,10 @@
 import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 
 import { generate, type IConnectPacket, type IPublishPacket, type ISubscribePacket, type Packet } from 'mqtt-packet'
 
+import { openBrokerSocket } from './broker-socket.ts'
 import type { ConnectionCertificate } from './connection-certificate.ts'
 import { acceptedConnack, connectForBroker, refusedConnack, versionOf } from './connect-packets.ts'
 import { answerBytes, type DirectService } from './direct-service.ts'
@@ -163,8 +164,12 @@ export class GateConnection {
   async #openSession(packet: IConnectPacket, brokerPath: string): Promise<void> {
     const version = versionOf(packet)
     const { clientId } = packet
+    const broker = await openBrokerSocket(brokerPath, this.#gone.signal)
+    if (this.#ended) {
+      broker.destroy()
+      return
+    }
     this.#options.takeOver(clientId)
-    const broker = connect(brokerPath)
     broker.on('error', () => {
       broker.destroy()
     })

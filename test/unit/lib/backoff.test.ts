@@ -22,13 +22,20 @@ test('doubles the bound with every attempt until the cap', () => {
   expect(bounds).toEqual([1000, 2000, 4000, 5000, 5000])
 })
 
-test('spreads the waits over the whole range below the bound', () => {
-  const waits = [0.25, 0.5, 0.75].map((drawn) => backoffMs(3, { baseMs: 1000, capMs: 60_000 }, () => drawn))
-  expect(waits).toEqual([2000, 4000, 6000])
+test('lets the bound grow by the factor that it is given', () => {
+  const backoff = { baseMs: 1000, capMs: 3000, factor: 1.5 }
+  expect([0, 1, 2, 3].map((attempt) => backoffMs(attempt, backoff, () => 1))).toEqual([1000, 1500, 2250, 3000])
 })
 
-test('never waits less than the floor that it is given', () => {
-  expect(backoffMs(0, { baseMs: 1000, capMs: 60_000, floorMs: 700 }, () => 0.001)).toBe(700)
+test('spreads the waits evenly from the floor to the bound, without a heap at either', () => {
+  const backoff = { baseMs: 1000, capMs: 60_000, floorMs: 4000 }
+  const waits = [0, 0.25, 0.5, 0.75, 1].map((drawn) => backoffMs(3, backoff, () => drawn))
+  expect(waits).toEqual([4000, 5000, 6000, 7000, 8000])
+})
+
+test('never waits less than the floor that it is given, be it above the cap', () => {
+  expect(backoffMs(0, { baseMs: 1000, capMs: 60_000, floorMs: 700 }, () => 0)).toBe(700)
+  expect(backoffMs(9, { baseMs: 1000, capMs: 2000, floorMs: 3000 }, () => 1)).toBe(3000)
 })
 
 test('spreads an interval by at most the fraction to either side', () => {

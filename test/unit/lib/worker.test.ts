@@ -129,13 +129,13 @@ describe('failures', () => {
     await using _ = running(worker)
     await vi.advanceTimersByTimeAsync(300_000)
     const waitsMs = startedMs.slice(1).map((startMs, index) => Math.round(startMs - (startedMs[index] ?? 0)))
-    expect(waitsMs.slice(0, 8)).toEqual([1998, 3996, 7992, 15984, 31968, 59940, 59940, 59940])
+    expect(waitsMs.slice(0, 8)).toEqual([1999, 3997, 7993, 15_985, 31_969, 59_941, 59_941, 59_941])
     down = false
     await vi.advanceTimersByTimeAsync(61_000)
     down = true
     startedMs.length = 0
     await vi.advanceTimersByTimeAsync(7_000)
-    expect(Math.round((startedMs[1] ?? 0) - (startedMs[0] ?? 0))).toBe(1998)
+    expect(Math.round((startedMs[1] ?? 0) - (startedMs[0] ?? 0))).toBe(1999)
   })
 
   test('waits a second at least after a failure that passes', async () => {

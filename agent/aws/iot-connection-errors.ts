@@ -62,6 +62,9 @@ function explain(fault: ConnectionFault, context: ConnectionContext): Explanatio
   if (errorName.includes('PROXY')) {
     return { text: `the proxy makes no tunnel (${errorName})`, hint: 'check network.proxy, or HTTPS_PROXY' }
   }
+  if (errorName.includes('TIMEOUT')) {
+    return { text: `the server does not answer in time (${errorName})`, hint: 'if this goes on, check the network' }
+  }
   if (errorName.includes('TLS')) return ofTls(errorName, context)
   if (errorName.includes('DNS')) {
     // the CRT sets addresses aside that took no connection, and then says the same of the name (seen with localhost:1)

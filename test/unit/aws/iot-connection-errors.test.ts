@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { connectionError } from '../../../agent/aws/iot-connection-errors.ts'
+import { ConnectionRefusedError, connectionError } from '../../../agent/aws/iot-connection-errors.ts'
 
 const context = { endpoint: 'iot.example:8883', clientId: 'dock-1', clockOffsetMs: 0 }
 
@@ -24,4 +24,10 @@ test('says of a connection that was closed in the handshake that the certificate
   const error = connectionError(fault, { endpoint: 'a1.example', clientId: 'dock-1', clockOffsetMs: 0 })
   expect(error.message).toBe('a1.example: the connection was closed from the other side (AWS_IO_SOCKET_CLOSED)')
   expect(error.hint).toContain('see that the certificate is active')
+})
+
+test.each(['AWS_IO_TLS_NEGOTIATION_TIMEOUT', 'AWS_IO_SOCKET_TIMEOUT'])('takes %s for no refusal', (errorName) => {
+  const error = connectionError({ errorName, message: 'timed out' }, context)
+  expect(error).not.toBeInstanceOf(ConnectionRefusedError)
+  expect(error.message).toContain('the server does not answer in time')
 })

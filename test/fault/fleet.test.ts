@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { startIotCloud, type IotCloud } from '../cloud/iot/iot-cloud.ts'
 import { FleetAgent } from '../support/fleet-agent.ts'
 import { lacksMosquitto } from '../support/mosquitto.ts'
+import { spreadOf } from '../support/request-peaks.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
@@ -16,7 +17,6 @@ const { agents, outageMs, pollSeconds, backWithinMs } =
     ? { agents: 12, outageMs: 4_000, pollSeconds: 10, backWithinMs: 60_000 }
     : { agents: Number(asked), outageMs: 150_000, pollSeconds: 60, backWithinMs: 240_000 }
 const startedAtATime = 10
-const windowsMs = [1_000, 5_000]
 /** Of a role alias by default; renewed after 65 % of it on average. */
 const credentialSeconds = 3_600
 
@@ -95,46 +95,11 @@ async function startFleet(cloud: IotCloud, folder: string): Promise<Fleet> {
   return { members, [Symbol.asyncDispose]: () => owned.disposeAsync() }
 }
 
-/**
- * Prints the peak against the same number of requests in a perfectly even spread over the time that it took, and, because few
- * requests a second bunch up by chance alone, the peak of as many at independent random times.
- */
 function report(cloud: IotCloud, kind: Kind, { sinceMs, afterMs }: { sinceMs: number; afterMs: number }): void {
   const { filter, steady } = kinds[kind]
-  const times = cloud.requests
-    .list({ ...filter, sinceMs })
-    .map(({ atMs }) => atMs - sinceMs)
-    .filter((atMs) => atMs <= afterMs)
-    .toSorted((one, other) => one - other)
-  const even = times.length / (afterMs / 1_000)
-  const timesEven = (rate: number): string => (rate / even).toFixed(1)
-  const peaks = windowsMs.map((windowMs) => {
-    const peak = peakRate(times, windowMs)
-    const byChance = peakByChance({ count: times.length, withinMs: afterMs, windowMs })
-    return `${peak.toFixed(1)}/s over ${windowMs / 1_000} s (${timesEven(peak)} times; by chance ${timesEven(byChance)})`
-  })
+  const times = cloud.requests.list({ ...filter, sinceMs }).map(({ atMs }) => atMs - sinceMs)
   console.log(
-    `${agents} agents, ${outageMs / 1_000} s without the cloud: ${kind}: ${times.length} requests in ` +
-      `${(afterMs / 1_000).toFixed(1)} s, evenly ${even.toFixed(2)}/s; peak ${peaks.join(', ')}; at rest ${steady.toFixed(2)}/s`,
+    `${agents} agents, ${outageMs / 1_000} s without the cloud: ${kind}: ${spreadOf(times, afterMs)}; ` +
+      `at rest ${steady.toFixed(2)}/s`,
   )
-}
-
-/** The median over many tries, in requests a second. */
-function peakByChance({ count, withinMs, windowMs }: { count: number; withinMs: number; windowMs: number }): number {
-  const tries = Array.from({ length: 101 }, () => {
-    const times = Array.from({ length: count }, () => Math.random() * withinMs)
-    return peakRate(
-      times.toSorted((one, other) => one - other),
-      windowMs,
-    )
-  })
-  return tries.toSorted((one, other) => one - other)[50] ?? 0
-}
-
-/** The most in any window, in requests a second. */
-function peakRate(sortedMs: readonly number[], windowMs: number): number {
-  const counts = sortedMs.map(
-    (startMs) => sortedMs.filter((atMs) => atMs >= startMs && atMs < startMs + windowMs).length,
-  )
-  return Math.max(0, ...counts) / (windowMs / 1_000)
 }

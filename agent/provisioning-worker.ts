@@ -3,7 +3,7 @@ import type { ConsoleMessage } from './console-message.ts'
 import type { ProvisioningStep } from './identity/provisioning-step.ts'
 import type { StoredIdentity } from './identity/stored-identity.ts'
 import { backoffMs, jittered, type Backoff } from './lib/backoff.ts'
-import { reportError } from './lib/errors.ts'
+import { AgentError, reportError } from './lib/errors.ts'
 import { FailureLog } from './lib/failure-log.ts'
 import type { Log } from './lib/log.ts'
 import { Worker } from './lib/worker.ts'
@@ -13,7 +13,7 @@ export interface ProvisioningWorkerOptions {
   readonly console: Pick<ConsoleMessage, 'show'>
   readonly log: Log
   readonly onProvisioned: (identity: StoredIdentity) => void
-  /** Default from seconds up to a quarter of an hour; less in tests. */
+  /** Default from seconds up to a quarter of an hour, and longer at first where too many ask; less in tests. */
   readonly backoff?: Backoff | undefined
 }
 
@@ -23,8 +23,14 @@ export interface ProvisioningWorker {
   readonly step: () => ProvisioningStep
 }
 
-/** A factory floor may switch thousands on at once, and RegisterThing takes 10 a second of an account. */
-const defaultBackoff: Backoff = { baseMs: 5_000, capMs: 900_000, floorMs: 1_000 }
+/**
+ * A factory floor may switch thousands on at once, and RegisterThing takes 10 a second of an account. How many there are, none of
+ * them can know. With waits that grow by half, the longest is about the time since the beginning: the last one comes at the
+ * latest after about as long again as it took until there was room for all. Doubled, it would be twice as long.
+ */
+const defaultBackoff: Backoff = { baseMs: 5_000, capMs: 900_000, floorMs: 1_000, factor: 1.5 }
+/** Who is turned away because there are too many waits as after so many failures: shorter waits would lead to more of the same. */
+const failuresWhenOverloaded = 4
 /** For what a person may bring at any time, and that costs nothing to look at. */
 const lookAgainMs = 30_000
 /** The longest step has two connections and two requests. */
@@ -57,12 +63,16 @@ export function createProvisioningWorker(options: ProvisioningWorkerOptions): Pr
         failures.failed('the appliance is not provisioned', fault, { step })
         await console.show(consoleText(fault))
         if (fault instanceof NotReadyError) return { nextInMs: jittered(lookAgainMs, 0.2), fault }
-        failed += 1
+        failed = isOverloaded(fault) ? Math.max(failed + 1, failuresWhenOverloaded) : failed + 1
         return { nextInMs: backoffMs(failed - 1, backoff), fault }
       }
     },
   })
   return { worker, step: () => step }
+}
+
+function isOverloaded(fault: unknown): boolean {
+  return fault instanceof AgentError && fault.isOverloaded
 }
 
 function consoleText(fault: unknown): string {

@@ -51,10 +51,25 @@ test('backs off up to a quarter of an hour from a service that refuses, and says
   const { worker, attempts, log, shown } = failing(refusal)
   await using _ = running(worker)
   await vi.advanceTimersByTimeAsync(2 * 3_600_000)
-  expect(gapsOf(attempts).slice(0, 10)).toEqual([5, 10, 20, 40, 80, 160, 320, 640, 900, 900])
+  expect(gapsOf(attempts).slice(0, 15)).toEqual([5, 8, 11, 17, 25, 38, 57, 85, 128, 192, 288, 432, 649, 900, 900])
   expect(log.entries[0]).toMatchObject({ level: 'error', message: 'the appliance is not provisioned' })
   expect(log.entries.length).toBeLessThan(attempts.length)
   expect(new Set(shown)).toEqual(new Set(['this appliance is not provisioned: the claim is refused - mend it']))
+})
+
+test('begins with longer waits where the service has more requests than it can take', async () => {
+  const { worker, attempts } = failing(new AgentError('429', { retryable: true, isOverloaded: true }))
+  await using _ = running(worker)
+  await vi.advanceTimersByTimeAsync(2 * 3_600_000)
+  expect(gapsOf(attempts).slice(0, 12)).toEqual([17, 25, 38, 57, 85, 128, 192, 288, 432, 649, 900, 900])
+})
+
+test('spreads the waits over all of the time up to the longest, so that a factory floor does not come in step', async () => {
+  vi.spyOn(Math, 'random').mockReturnValue(0.5)
+  const { worker, attempts } = failing(new AgentError('429', { retryable: true, isOverloaded: true }))
+  await using _ = running(worker)
+  await vi.advanceTimersByTimeAsync(3_600_000)
+  expect(gapsOf(attempts).slice(0, 4)).toEqual([9, 13, 19, 29])
 })
 
 test('looks every half minute for what is missing on the appliance itself', async () => {

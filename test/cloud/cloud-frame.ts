@@ -43,6 +43,8 @@ export interface FrameOptions {
   /** Default 0: any free port. */
   readonly ports?: { readonly credentials?: number; readonly services?: number }
   readonly address?: DoorsOptions['address']
+  /** How many requests are remembered. Default 100,000. */
+  readonly maxRecords?: number | undefined
 }
 
 /** What is the same whatever services the cloud has. Disposing of it closes everything and reports its defects. */
@@ -90,7 +92,7 @@ export async function startFrame(options: FrameOptions): Promise<CloudFrame> {
     roleAliases: new RoleAliases({ account, region, now }),
     sessions: new Sessions({ account, now, roles }),
     appliances: new Appliances({ account, region, now, authority, defaultPolicy: options.defaultIotPolicy }),
-    requests: new RequestLog(),
+    requests: new RequestLog(options.maxRecords),
     faults: new Faults(),
     quotas: new Quotas(),
   }

@@ -25,6 +25,8 @@ export interface CloudOptions {
   readonly address?: FrameOptions['address']
   /** A customer managed key that the role may decrypt with. Default: none. */
   readonly kmsKeyArn?: string
+  /** How many requests are remembered. Default 100,000. */
+  readonly maxRecords?: FrameOptions['maxRecords']
 }
 
 /** What the account holds at the start. */
@@ -85,6 +87,7 @@ const chainedRoleName = 'panorama-appliance-chained'
  */
 export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
   const { account = '123456789012', region = 'us-west-2', timeOffsetMs = 0, ports = {}, address, kmsKeyArn } = options
+  const { maxRecords } = options
   await using resources = new AsyncDisposableStack()
   const folder = await mkdtemp(join(tmpdir(), 'local-cloud-'))
   resources.defer(() => rm(folder, { recursive: true, force: true }))
@@ -101,6 +104,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     clock,
     ports,
     address,
+    maxRecords,
     services: [s3, secrets, logs],
     defaultIotPolicy: async (RoleAlias = names.roleAlias) => {
       const { iotDevicePolicy, iotRotationPolicy } = await loadCloudPolicies({ ...variables, RoleAlias })

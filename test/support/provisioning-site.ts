@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { callAgent, socketPathIn } from '../../agent/status/status-client.ts'
@@ -6,6 +6,7 @@ import type { StatusReport } from '../../agent/status/status-document.ts'
 import type { CloudOptions } from '../cloud/cloud.ts'
 import { startIotCloud, type IotCloud } from '../cloud/iot/iot-cloud.ts'
 import { AgentProcess, type AgentProcessOptions } from './agent-process.ts'
+import { imageConfig, writeClaimFiles } from './claim-files.ts'
 import { tempFolder } from './temp-folder.ts'
 import { waitUntil } from './wait-until.ts'
 
@@ -54,26 +55,13 @@ export async function createProvisioningSite(options: ProvisioningSiteOptions = 
     configFile: join(folder, 'config.json'),
     stateFolder: join(folder, 'state'),
     runtimeFolder: join(folder, 'run'),
-    claimFolder: join(folder, 'claim'),
   }
-  const claim = await cloud.iot.provisioning.createClaim()
-  await mkdir(places.claimFolder)
-  await writeFile(join(places.claimFolder, 'certificate.pem'), claim.certificatePem)
-  await writeFile(join(places.claimFolder, 'private.key'), claim.privateKeyPem, { mode: 0o600 })
-  await writeFile(join(folder, 'root-ca.pem'), cloud.rootCaPem)
-  await writeFile(join(folder, 'serial'), `${serial}\n`)
+  const claim = await writeClaimFiles(cloud, folder)
+  const serialNumberFile = join(folder, 'serial')
+  await writeFile(serialNumberFile, `${serial}\n`)
+  const paths = { state: places.stateFolder, runtime: places.runtimeFolder }
   const config = {
-    device: { region: cloud.region },
-    identity: { rootCa: join(folder, 'root-ca.pem') },
-    endpoints: { ...cloud.endpoints },
-    role: { alias: 'panorama-appliance' },
-    provisioning: {
-      claimCertificate: join(places.claimFolder, 'certificate.pem'),
-      claimPrivateKey: join(places.claimFolder, 'private.key'),
-      serialNumberFile: join(folder, 'serial'),
-      ...options.provisioning,
-    },
-    paths: { state: places.stateFolder, runtime: places.runtimeFolder },
+    ...imageConfig({ cloud, claim, serialNumberFile, paths, provisioning: options.provisioning }),
     ...options.config?.({ folder, cloud }),
   }
   await writeFile(places.configFile, JSON.stringify(config))
@@ -86,7 +74,8 @@ export async function createProvisioningSite(options: ProvisioningSiteOptions = 
   return {
     ...places,
     cloud,
-    claimId: claim.certificateId,
+    claimId: claim.claimId,
+    claimFolder: claim.claimFolder,
     start: (agentOptions = {}) => owned.use(new AgentProcess({ ...places, ...agentOptions })),
     status,
     until: async (what, isReached, withinMs) => {

@@ -31,6 +31,8 @@ const listenRetryMs = 100
 export class Listener implements AsyncDisposable {
   readonly #tls: TlsServer
   readonly #tcp: Server
+  /** All of them: a client may reuse the port of a connection that is stuck in the black hole. */
+  readonly #open = new Set<Socket>()
   readonly #sockets = new Map<number, Socket>()
   #mode: Mode = 'unreachable'
   readonly #address: string
@@ -124,13 +126,15 @@ export class Listener implements AsyncDisposable {
       socket.destroy()
       return
     }
+    this.#open.add(socket)
     this.#sockets.set(remotePort, socket)
     this.peers.add(socket.remoteAddress ?? '')
     socket.on('error', () => {
       socket.destroy()
     })
     socket.once('close', () => {
-      this.#sockets.delete(remotePort)
+      this.#open.delete(socket)
+      if (this.#sockets.get(remotePort) === socket) this.#sockets.delete(remotePort)
     })
     if (this.#mode !== 'blackhole') this.#tls.emit('connection', socket)
   }
@@ -151,7 +155,7 @@ export class Listener implements AsyncDisposable {
   }
 
   #destroySockets(): void {
-    for (const socket of this.#sockets.values()) socket.destroy()
+    for (const socket of this.#open) socket.destroy()
   }
 }
 

@@ -5,7 +5,7 @@ import * as z from 'zod'
 import { AgentError, errorCode } from '../lib/errors.ts'
 import { pathText, type JsonPath } from '../lib/json-object.ts'
 import { schemaWords } from '../lib/schema-words.ts'
-import { ConfigError } from './config-error.ts'
+import { ConfigError, type ConfigFault } from './config-error.ts'
 import { configSchema, unprovisionedSchema, type Config, type UnprovisionedConfig } from './config-schema.ts'
 
 /** The system was short of something, or a disk did not answer: another try may go well. */
@@ -24,17 +24,24 @@ export async function readConfigDocument(file: string): Promise<unknown> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     const code = errorCode(cause) ?? 'unknown error'
     if (passing.has(code)) throw new AgentError(`${file} cannot be read at the moment`, { retryable: true, cause })
-    const message =
-      code === 'ENOENT'
-        ? 'is not there; there is an example in /usr/share/doc/panorama-agent/examples'
-        : `cannot be read (${code})`
-    throw new ConfigError(file, [{ path: '', message }])
+    throw new ConfigError(file, [unreadable(file, code)])
   })
   return parseJson(text, file)
 }
 
 /** zod would compile a function for each object of the schema, which takes longer than reading a few configurations. */
 const readOnce = { jitless: true, error: schemaWords }
+
+/** A mode, and nothing in the file, is at fault where it may not be read. */
+function unreadable(file: string, code: string): ConfigFault {
+  if (code === 'ENOENT') {
+    return { path: '', message: 'is not there; there is an example in /usr/share/doc/panorama-agent/examples' }
+  }
+  const fault = { path: '', message: `cannot be read (${code})` }
+  if (code !== 'EACCES' && code !== 'EPERM') return fault
+  const hint = `let the user that the agent runs as read it: chmod 0644 ${file}, and chmod o+x the folders above it`
+  return { ...fault, hint }
+}
 
 /** Where state and runtime folder are, also while there is no identity. Throws as `loadConfig` does. */
 export async function loadPaths(file: string): Promise<Config['paths']> {

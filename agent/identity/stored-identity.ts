@@ -100,7 +100,9 @@ function isMissing(error: unknown): boolean {
 function unreadable(path: string, cause: unknown): AgentError {
   return new AgentError(`${path} cannot be read at the moment`, {
     retryable: true,
-    hint: 'run this as root or as the user of the agent; where it is the agent itself: see to the disk',
+    hint: `run this as root or as the user of the agent; where it is the agent itself: ${
+      errorCode(cause) === 'EACCES' ? 'give it its state folder, with all that is in it, by chown' : 'see to the disk'
+    }`,
     cause,
   })
 }

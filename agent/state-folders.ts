@@ -7,7 +7,7 @@ import { makeFolder } from './lib/durable-files.ts'
 import { AgentError } from './lib/errors.ts'
 import { lockFile } from './lib/file-lock.ts'
 import type { Log } from './lib/log.ts'
-import { readResetMarker } from './reset/reset-marker.ts'
+import { pendingReset, type PendingReset } from './reset/pending-reset.ts'
 
 /** Something could not be started, so that nothing of it ran. */
 export class StartError extends AgentError {
@@ -28,8 +28,10 @@ export async function lockState(state: string, log: Log): Promise<AsyncDisposabl
   if (lock === 'taken') {
     throw new StartError(`another agent works on ${state}`, { hint: 'stop it, or name another folder in paths.state' })
   }
+  let reset: PendingReset | undefined
   try {
-    if ((await readResetMarker(state)) === undefined) {
+    reset = await pendingReset(state)
+    if (reset === undefined) {
       if (lock !== undefined) await removeUnfinished(state) // without the lock, somebody may be writing
       return lock
     }
@@ -38,7 +40,7 @@ export async function lockState(state: string, log: Log): Promise<AsyncDisposabl
     throw error
   }
   await lock?.[Symbol.asyncDispose]()
-  throw new StartError(`a reset of ${state} is not finished`, { hint: 'start the agent, which finishes it first' })
+  throw new StartError(reset.message, { hint: reset.hint })
 }
 
 /**

@@ -4,7 +4,8 @@ import { defaultRuntimeFolder } from '../config/config-schema.ts'
 import { ConfigError } from '../config/config-error.ts'
 import { loadPaths, namedRuntimeFolder } from '../config/load-config.ts'
 import { AgentError } from '../lib/errors.ts'
-import { callAgent, socketPathIn, type AgentCall } from '../status/status-client.ts'
+import { pendingReset } from '../reset/pending-reset.ts'
+import { callAgent, NoAgentError, socketPathIn, type AgentCall } from '../status/status-client.ts'
 import { renderStatus } from '../status/render-status.ts'
 import { isUnprovisioned } from '../status/render-unprovisioned.ts'
 import type { StatusDocument, StatusReport } from '../status/status-document.ts'
@@ -28,7 +29,9 @@ const passWithinMs = 600_000
 
 /** `panorama-agent status [--json]` */
 export async function status(options: StatusOptions, context: CommandContext): Promise<void> {
-  const report = await askReport(options, context.signal)
+  const report = await askReport(options, context.signal).catch(
+    async (error: unknown) => await tellOfReset(error, options),
+  )
   context.stdout.write(
     options.json
       ? `${JSON.stringify(report)}
@@ -79,6 +82,15 @@ export async function refresh(
     if (options.name !== undefined && options.name !== name) continue
     stdout.write(`${name}: version ${versionId ?? 'none'}\n`)
   }
+}
+
+/** An agent that is decommissioned, and not wholly, cannot be started: to start it would be no advice. */
+async function tellOfReset(error: unknown, { configFile, socket }: AgentLocation): Promise<never> {
+  if (!(error instanceof NoAgentError) || socket !== undefined) throw error
+  const paths = await loadPaths(configFile).catch(() => undefined)
+  const reset = paths && (await pendingReset(paths.state).catch(() => undefined))
+  if (reset === undefined) throw error
+  throw new AgentError(`${error.message}: ${reset.message}`, { hint: reset.hint, cause: error })
 }
 
 type Question = Omit<AgentCall, 'socketPath'>

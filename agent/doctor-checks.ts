@@ -24,10 +24,19 @@ import {
   secretsCheck,
 } from './doctor/permission-check.ts'
 import { proxyCheck } from './doctor/proxy-check.ts'
+import { resetCheck } from './doctor/reset-check.ts'
 import { runProgram, type RunProgram } from './doctor/run-program.ts'
 import { doctorCloud } from './doctor-cloud.ts'
 import { doctorHost, type DoctorHost } from './doctor-host.ts'
-import { clockFacts, endpointChecks, machineChecks, serviceChecks, type DoctorContext } from './doctor-machine.ts'
+import {
+  clockFacts,
+  endpointChecks,
+  machineChecks,
+  makerOf,
+  resetOf,
+  serviceChecks,
+  type DoctorContext,
+} from './doctor-machine.ts'
 import { unprovisionedChecks } from './doctor-unprovisioned.ts'
 import { doctorWay, environmentProxy } from './doctor-way.ts'
 import type { IdentityLocation } from './identity/identity.ts'
@@ -48,6 +57,8 @@ export interface DoctorOptions {
   readonly proxyEnvironment?: ProxyEnvironment | undefined
   /** Where the agent is looked for when there is none. */
   readonly usualFolders: { readonly state: string; readonly runtime: string }
+  /** Why it is not known that they are those of the agent. */
+  readonly guess?: string | undefined
   /** Leaves out what costs requests beyond need, or what the agent asks by itself: secrets and cameras. */
   readonly isInsideAgent?: boolean
   readonly overrides?: DoctorOverrides
@@ -56,6 +67,8 @@ export interface DoctorOptions {
 /** What tests put in the place of the real thing. */
 export interface DoctorOverrides extends WayOverrides {
   readonly run?: RunProgram
+  /** How long a running agent has to answer. */
+  readonly answerWithinMs?: number
 }
 
 /** The checks of one run, in the order of the report, and what they share; disposing closes connections. */
@@ -65,10 +78,10 @@ export interface Doctor extends Disposable {
 
 export async function createDoctor(options: DoctorOptions, signal: AbortSignal): Promise<Doctor> {
   const { config, unprovisioned, overrides = {}, usualFolders } = options
-  const { run = runProgram } = overrides
+  const { run = runProgram, answerWithinMs } = overrides
   if (config !== undefined) return await provisionedDoctor(options, config, signal)
   if (unprovisioned?.provisioning !== undefined) return await unprovisionedDoctor(options, unprovisioned, signal)
-  const host = doctorHost({ run, identity: nowhere, runtimeFolder: usualFolders.runtime })
+  const host = doctorHost({ run, identity: nowhere, paths: usualFolders, guess: options.guess, answerWithinMs })
   return { checks: withoutConfig(options, host), [Symbol.dispose]: () => undefined }
 }
 
@@ -111,8 +124,8 @@ async function contextOf(
   signal: AbortSignal,
 ): Promise<DoctorOptions & DoctorContext> {
   const { overrides = {} } = options
-  const { run = runProgram, lookup } = overrides
-  const host = doctorHost({ run, identity, runtimeFolder: config.paths.runtime })
+  const { run = runProgram, lookup, answerWithinMs } = overrides
+  const host = doctorHost({ run, identity, paths: config.paths, answerWithinMs })
   const way = await doctorWay({ ...options, config, host }, signal)
   const cloud = doctorCloud({ config, identity: host.identity, way: way.way, lookup })
   return { ...options, ...way, config, host, cloud, endpoints: await cloud.endpoints() }
@@ -142,16 +155,21 @@ const nowhere = {
 }
 
 /** What can be looked at of a machine whatever its configuration is. */
-function withoutConfig({ configuration, usualFolders }: DoctorOptions, host: DoctorHost): readonly Check[] {
+function withoutConfig({ configuration, usualFolders, guess }: DoctorOptions, host: DoctorHost): readonly Check[] {
   return [
-    configurationCheck(configuration),
-    diskCheck({ folder: usualFolders.state, minFreeBytes: 0 }),
+    configurationCheck(configuration, host.isServiceUser),
+    ...(guess === undefined ? foldersChecks(usualFolders.state, host) : []),
     networkCheck(false),
     proxyCheck((signal) => environmentProxy(host, signal)),
     clockCheck(() => clockFacts(undefined, host), []),
     unconfiguredCheck,
     ...serviceChecks(host),
   ]
+}
+
+function foldersChecks(state: string, host: DoctorHost): readonly Check[] {
+  const maker = async (signal: AbortSignal): Promise<string> => await makerOf(state, host, signal)
+  return [resetCheck(async () => await resetOf(state)), diskCheck({ folder: state, minFreeBytes: 0, maker })]
 }
 
 const unconfiguredCheck: Check = {

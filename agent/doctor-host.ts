@@ -3,6 +3,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { findGroup } from './cameras/camera-groups.ts'
 import { UnseenError } from './doctor/doctor-check.ts'
 import { serviceAccess, type FileAccess, type ServiceUser } from './doctor/file-access.ts'
+import { serviceUser } from './doctor/service-user.ts'
 import type { GroupFacts } from './doctor/group-check.ts'
 import type { CheckedIdentity } from './doctor/identity-check.ts'
 import type { RunProgram } from './doctor/run-program.ts'
@@ -33,26 +34,52 @@ export interface DoctorHost {
   readonly maySetClock: () => Promise<boolean>
   readonly identity: () => Promise<Identity & CheckedIdentity>
   readonly identityAccess: (signal: AbortSignal) => Promise<readonly FileAccess[]>
+  /** Whom the agent runs as; undefined where that cannot be told. Throws where the unit names a user that is none. */
+  readonly user: (signal: AbortSignal) => Promise<ServiceUser | undefined>
+  /** Whether this process runs as that user, so that what may not be read here may not be read there. */
+  readonly isServiceUser: (signal: AbortSignal) => Promise<boolean>
+  /** Whether the agent may read these. */
+  readonly access: (paths: readonly string[], signal: AbortSignal) => Promise<readonly FileAccess[]>
 }
 
 export interface DoctorHostOptions {
   readonly run: RunProgram
   readonly identity: IdentityLocation
-  readonly runtimeFolder: string
+  readonly paths: { readonly state: string; readonly runtime: string }
+  /** Why it is not known that these folders are those of the agent. */
+  readonly guess?: string | undefined
+  /** How long a running agent has to answer. */
+  readonly answerWithinMs?: number | undefined
 }
 
 export const serviceUnit = 'panorama-agent.service'
-const usualUser = 'panorama-agent'
 const statusWithinMs = 8_000
 const setClockFile = '/etc/panorama-agent/allowed/set-clock'
 
-export function doctorHost({ run, identity, runtimeFolder }: DoctorHostOptions): DoctorHost {
+export function doctorHost(options: DoctorHostOptions): DoctorHost {
+  const { run, identity, paths } = options
   const unit = once((signal) => readUnit(serviceUnit, run, signal))
+  const user = once(
+    async (signal) => await serviceUser({ unit: await unit(signal), stateFolder: paths.state, run }, signal),
+  )
+  const isServiceUser = async (signal: AbortSignal): Promise<boolean> =>
+    (await user(signal).catch(() => undefined))?.uid === process.getuid?.()
+  const access = async (
+    files: () => Promise<readonly string[]>,
+    signal: AbortSignal,
+  ): Promise<readonly FileAccess[]> => {
+    const who = await user(signal).catch(() => undefined) // of which the check of files tells
+    return who === undefined ? [] : await Promise.all((await files()).map((path) => serviceAccess(path, who)))
+  }
+  const orUnseen = async (error: unknown): Promise<never> => {
+    if (await isServiceUser(AbortSignal.timeout(statusWithinMs))) throw error
+    return unseenOr(error)
+  }
   return {
     unit,
     requestUnit: (signal) => readUnit('panorama-agent-request.path', run, signal),
     groups: async (signal) => await readGroups(await unit(signal)),
-    agent: once(async (signal) => await askAgent(runtimeFolder, await unit(signal), signal)),
+    agent: once(async (signal) => await askAgent(options, await unit(signal), signal)),
     environment: async (signal) => {
       const facts = await unit(signal)
       if (facts === undefined || facts.load === 'not-found') return undefined
@@ -60,13 +87,15 @@ export function doctorHost({ run, identity, runtimeFolder }: DoctorHostOptions):
     },
     journal: (signal) => run('journalctl', ['--lines=1', '--no-pager', '--output=cat'], signal),
     maySetClock: async () => await stat(setClockFile).then(() => true, () => false), // prettier-ignore
-    identity: async () => await loadIdentity(identity).catch(unseenOr),
-    identityAccess: async (signal) => {
-      const user = await serviceUser(await unit(signal))
-      if (user === undefined) return []
-      const { certificate, privateKey } = await identityPaths(identity).catch(unseenOr)
-      return await Promise.all([certificate, privateKey, identity.seed.rootCa].map((path) => serviceAccess(path, user)))
-    },
+    identity: async () => await loadIdentity(identity).catch(orUnseen),
+    identityAccess: async (signal) =>
+      await access(async () => {
+        const { certificate, privateKey } = await identityPaths(identity).catch(orUnseen)
+        return [certificate, privateKey, identity.seed.rootCa]
+      }, signal),
+    user,
+    isServiceUser,
+    access: async (paths, signal) => await access(() => Promise.resolve(paths), signal),
   }
 }
 
@@ -79,23 +108,38 @@ function unseenOr(error: unknown): never {
 }
 
 async function askAgent(
-  runtimeFolder: string,
+  { paths, guess, answerWithinMs = statusWithinMs }: DoctorHostOptions,
   unit: UnitFacts | undefined,
   signal: AbortSignal,
 ): Promise<RunningAgent> {
+  const socketPath = socketPathIn(paths.runtime)
   try {
-    const question = { method: 'GET', path: '/status', withinMs: statusWithinMs, signal } as const
-    const { body } = await callAgent({ socketPath: socketPathIn(runtimeFolder), ...question })
+    const question = { method: 'GET', path: '/status', withinMs: answerWithinMs, signal } as const
+    const { body } = await callAgent({ socketPath, ...question })
     return isStatus(body)
       ? agentOf(body)
       : { kind: 'unknown', text: 'what answers on its socket is no agent of this version' }
   } catch (error) {
     signal.throwIfAborted()
     const { message, hint } = reportError(error)
+    if (isTimeout(error)) return hungAgent(socketPath, answerWithinMs)
     if (!(error instanceof NoAgentError)) return { kind: 'unknown', text: message, hint }
-    if (unit?.active !== 'active') return { kind: 'none' }
-    const text = `${serviceUnit} is active, and does not answer at ${socketPathIn(runtimeFolder)}`
+    if (unit?.active !== 'active') return guess === undefined ? { kind: 'none' } : { kind: 'unknown', text: guess }
+    const text = `${serviceUnit} is active, and does not answer at ${socketPath}`
     return { kind: 'unknown', text, hint: 'name the configuration that it runs with: --config' }
+  }
+}
+
+function isTimeout(error: unknown): boolean {
+  return error instanceof Error && (error.name === 'TimeoutError' || isTimeout(error.cause))
+}
+
+function hungAgent(socketPath: string, withinMs: number): RunningAgent {
+  return {
+    kind: 'unknown',
+    text: `an agent listens at ${socketPath}, and has not answered within ${withinMs / 1_000} s: it hangs, or was stopped`,
+    hint: `systemctl restart ${serviceUnit}; what it did last: journalctl -u ${serviceUnit} -n 50`,
+    isHung: true,
   }
 }
 
@@ -107,7 +151,8 @@ function isStatus(body: unknown): body is StatusReport {
 function agentOf(status: StatusReport): RunningAgent {
   if (!isUnprovisioned(status)) return provisionedAgent(status)
   const { agent, provisioning, overdue } = status
-  const faults = [...faultOf('provisioning', provisioning), ...overdue.map(overdueFault)]
+  const refused = faultOf('provisioning', provisioning).map((fault) => ({ ...fault, isGrave: true }))
+  const faults = [...refused, ...overdue.map(overdueFault)]
   return { kind: 'answers', version: agent.version, faults, connection: undefined }
 }
 
@@ -138,7 +183,7 @@ function provisionedAgent(status: StatusDocument): RunningAgent {
 }
 
 function overdueFault(name: string): PartFault {
-  return { name, state: 'overdue', message: 'it neither ended nor progressed by its own deadline' }
+  return { name, state: 'overdue', message: 'it neither ended nor progressed by its own deadline', isGrave: true }
 }
 
 function faultOf(name: string, { state, lastError }: PartStatus): readonly PartFault[] {
@@ -164,26 +209,6 @@ function isMember(text: string, group: string, user: string): boolean {
   if (group === user) return true
   const fields = text.split('\n').map((line) => line.split(':'))
   return fields.some(([name, , , members = '']) => name === group && members.split(',').includes(user))
-}
-
-/** Undefined where there is no such user, as on a machine where the package is not installed. */
-async function serviceUser(unit: UnitFacts | undefined): Promise<ServiceUser | undefined> {
-  if (unit === undefined || unit.load === 'not-found') return undefined
-  const name = unit.user === '' ? usualUser : unit.user
-  const [users, groups] = await Promise.all(
-    ['/etc/passwd', '/etc/group'].map((path) => readFile(path, 'utf8').catch(() => '')),
-  )
-  const entry = (users ?? '')
-    .split('\n')
-    .map((line) => line.split(':'))
-    .find(([found]) => found === name)
-  if (entry === undefined) return undefined
-  const [, , uid, gid] = entry
-  const more = (groups ?? '').split('\n').flatMap((line) => {
-    const [group = '', , id, members = ''] = line.split(':')
-    return members.split(',').includes(name) || unit.groups.includes(group) ? [Number(id)] : []
-  })
-  return { name, uid: Number(uid), gids: [Number(gid), ...more] }
 }
 
 function once<T>(read: (signal: AbortSignal) => Promise<T>): (signal: AbortSignal) => Promise<T> {

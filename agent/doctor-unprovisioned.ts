@@ -1,6 +1,6 @@
 import type { ProvisioningConfig } from './config/config-schema.ts'
 import { claimCheck, claimConnectionCheck, serialCheck } from './doctor/claim-check.ts'
-import { skip, type Check } from './doctor/doctor-check.ts'
+import { skip, UnseenError, type Check } from './doctor/doctor-check.ts'
 import { rootsCheck } from './doctor/identity-check.ts'
 import { endpointChecks, machineChecks, serviceChecks, type DoctorContext } from './doctor-machine.ts'
 import { IdentityError, type Identity } from './identity/identity.ts'
@@ -12,7 +12,14 @@ export function unprovisionedChecks(context: DoctorContext, settings: Provisioni
   const { config, cloud, host } = context
   const load = async (): Promise<Identity> => await host.identity().catch(hintAtClaim)
   const { mqtt = '' } = config.endpoints
-  const readSerial = async (): Promise<string> => await readSerialNumber(settings.serialNumberFile)
+  const { serialNumberFile } = settings
+  const readSerial = async (): Promise<string> => await readSerialNumber(serialNumberFile)
+  const lookAtSerial = async (signal: AbortSignal): Promise<string> =>
+    await readSerial().catch(async (error: unknown) => {
+      const isUnseen = error instanceof AgentError && error.message.includes('(EACCES)')
+      if (!isUnseen || (await host.isServiceUser(signal))) throw error
+      throw new UnseenError(serialNumberFile)
+    })
   const connect = async (signal: AbortSignal): Promise<string> => {
     const clientId = `${settings.template}-${await readSerial()}`
     const refusedHint =
@@ -22,7 +29,7 @@ export function unprovisionedChecks(context: DoctorContext, settings: Provisioni
   }
   return [
     ...machineChecks(context),
-    serialCheck(readSerial),
+    serialCheck({ read: lookAtSerial, files: async (signal) => await host.access([serialNumberFile], signal) }),
     claimCheck({ load, files: host.identityAccess, nowMs: () => cloud.clock.now() }),
     rootsCheck({ load }, 'claim'),
     ...endpointChecks(context),

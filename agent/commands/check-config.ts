@@ -2,6 +2,8 @@ import { identityFolderIn, readUnprovisioned } from '../config/base-document.ts'
 import type { UnprovisionedConfig } from '../config/config-schema.ts'
 import { configWarnings } from '../config/config-warnings.ts'
 import type { ConfigFault } from '../config/config-error.ts'
+import { fileWarnings } from '../configured-files.ts'
+import { pendingReset } from '../reset/pending-reset.ts'
 import { readConfiguration } from './read-configuration.ts'
 import type { CommandContext } from './command-context.ts'
 
@@ -15,24 +17,35 @@ export async function checkConfig(
 ): Promise<void> {
   const unprovisioned = await readUnprovisioned(configFile)
   if (unprovisioned !== undefined) {
-    checkUnprovisioned(configFile, unprovisioned, stdout)
+    await checkUnprovisioned(configFile, unprovisioned, stdout)
     return
   }
   const { config, version, base, overlayWarning } = await readConfiguration(configFile)
   const baseWarning = base.warning === undefined ? [] : [base.warning]
-  showWarnings([...baseWarning, ...overlayWarning, ...configWarnings(config)], stdout)
+  showWarnings([...baseWarning, ...overlayWarning, ...(await warningsOf(config))], stdout)
   const over = version === undefined ? '' : `, with configuration version ${version.number} over it,`
   stdout.write(`${configFile}${over} has no fault\n`)
 }
 
-function checkUnprovisioned(configFile: string, config: UnprovisionedConfig, stdout: NodeJS.WritableStream): void {
-  showWarnings(configWarnings(config), stdout)
+async function checkUnprovisioned(
+  configFile: string,
+  config: UnprovisionedConfig,
+  stdout: NodeJS.WritableStream,
+): Promise<void> {
+  showWarnings(await warningsOf(config), stdout)
   stdout.write(`${configFile} has no fault\n`)
   const { template = '', claimCertificate = '' } = config.provisioning ?? {}
   stdout.write(
     `the appliance is not provisioned: there is no proven identity in ${identityFolderIn(config.paths.state)}; ` +
       `the agent gets one with the template ${template} and the claim ${claimCertificate}\n`,
   )
+}
+
+/** Of the file itself, of files that it names, and of a state folder that the agent could not start on. */
+async function warningsOf(config: UnprovisionedConfig): Promise<readonly ConfigFault[]> {
+  const reset = await pendingReset(config.paths.state).catch(() => undefined) // which the doctor tells
+  const unfinished = reset === undefined ? [] : [{ path: 'paths.state', message: `${reset.message}; ${reset.hint}` }]
+  return [...configWarnings(config), ...(await fileWarnings(config)), ...unfinished]
 }
 
 function showWarnings(warnings: readonly ConfigFault[], stdout: NodeJS.WritableStream): void {

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { styleText } from 'node:util'
 
 import { agentVersion } from '../build-info.ts'
@@ -10,13 +11,14 @@ import {
 } from '../config/config-schema.ts'
 import { configWarnings } from '../config/config-warnings.ts'
 import { ConfigError } from '../config/config-error.ts'
+import { loadPaths } from '../config/load-config.ts'
 import type { ConfigurationFacts } from '../doctor/configuration-check.ts'
 import { doctorReport } from '../doctor/doctor-report.ts'
 import { renderDoctor } from '../doctor/render-doctor.ts'
 import { runChecks } from '../doctor/run-checks.ts'
 import { createDoctor, doctorUser, type DoctorOverrides } from '../doctor-checks.ts'
 import { withDeadline } from '../lib/abort.ts'
-import { AgentError, DeadlineError, reportError } from '../lib/errors.ts'
+import { AgentError, DeadlineError, errorCode, reportError } from '../lib/errors.ts'
 import type { CommandContext } from './command-context.ts'
 import { readConfiguration } from './read-configuration.ts'
 import { isTerminal } from './verify-progress.ts'
@@ -34,7 +36,7 @@ const clearLine = '\r\u001b[K'
 
 /**
  * `panorama-agent doctor [--json]`: looks at all that the agent needs and says what is wrong, within a minute. Needs no running
- * agent. Throws when anything failed.
+ * agent. Throws when anything failed, and when the configuration could not be looked at.
  */
 export async function doctor(
   { configFile, json, overrides = {} }: DoctorCommand,
@@ -42,10 +44,11 @@ export async function doctor(
 ): Promise<void> {
   const { signal, stdout, stderr, service } = context
   const at = new Date().toISOString()
-  const usualFolders = { state: defaultStateFolder, runtime: defaultRuntimeFolder }
-  const configuration = await lookAtConfiguration(configFile, signal)
+  const { paths, ...looked } = await lookAtConfiguration(configFile, signal)
+  const usualFolders = paths ?? { state: defaultStateFolder, runtime: defaultRuntimeFolder }
+  const configuration = { ...looked.configuration, file: resolve(configFile) }
   using doctor = await createDoctor(
-    { ...configuration, usualFolders, proxyEnvironment: service.proxy, overrides },
+    { ...looked, configuration, usualFolders, proxyEnvironment: service.proxy, overrides },
     signal,
   )
   const { checks } = doctor
@@ -55,12 +58,18 @@ export async function doctor(
   stdout.write(json ? `${JSON.stringify(report)}\n` : renderDoctor(report, renderOptions(stdout)))
   const { fail } = report.counts
   if (fail > 0) throw new AgentError(`${fail} ${fail === 1 ? 'check' : 'checks'} failed`)
+  if (configuration.unseen !== undefined) {
+    throw new AgentError('nothing is known of the appliance', { hint: "run this as root or as the agent's user" })
+  }
 }
 
 interface LookedAt {
   readonly configuration: ConfigurationFacts
   readonly config: Config | undefined
   readonly unprovisioned?: UnprovisionedConfig
+  /** Where the agent is, of a file that could be read as far as that. */
+  readonly paths?: Config['paths'] | undefined
+  readonly guess?: string | undefined
 }
 
 /** The configuration that the agent would start with, which need not be what stands in the file. */
@@ -83,16 +92,34 @@ async function lookAtConfiguration(file: string, signal: AbortSignal): Promise<L
     return { config, configuration: { what: `${file}${over}`, faults: [], warnings } }
   } catch (error) {
     signal.throwIfAborted()
-    const faults = error instanceof ConfigError ? error.faults : [{ path: '', message: reportError(error).message }]
-    const isUnseen = faults.some(({ message }) => /\((EACCES|EPERM)\)/.test(message))
-    const copy =
-      error instanceof DeadlineError ? undefined : await openBase(file, defaultStateFolder).catch(() => undefined)
-    const fallback =
-      copy === undefined
-        ? undefined
-        : 'what follows is of the last configuration without a fault, which the agent would use'
-    return { config: copy?.config, configuration: { what: file, faults, warnings: [], fallback, isUnseen } }
+    return await whatIsAtFault(file, error)
   }
+}
+
+async function whatIsAtFault(file: string, error: unknown): Promise<LookedAt> {
+  const { message, hint } = reportError(error)
+  const faults =
+    error instanceof ConfigError ? error.faults : [{ path: '', message, ...(hint === undefined ? {} : { hint }) }]
+  const paths = error instanceof DeadlineError ? undefined : await loadPaths(file).catch(() => undefined)
+  if (isDenied(error)) {
+    const unseen = paths === undefined ? file : `the identity in ${paths.state}, which ${file} needs,`
+    const guess = paths === undefined ? `where the agent of ${file} would answer is not known` : undefined
+    return { config: undefined, paths, guess, configuration: { what: file, faults, warnings: [], unseen } }
+  }
+  const copy =
+    error instanceof DeadlineError ? undefined : await openBase(file, defaultStateFolder).catch(() => undefined)
+  const fallback =
+    copy === undefined
+      ? undefined
+      : 'what follows is of the last configuration without a fault, which the agent would use'
+  return { config: copy?.config, paths, configuration: { what: file, faults, warnings: [], fallback } }
+}
+
+/** Whoever runs this may not read what is needed. */
+function isDenied(error: unknown): boolean {
+  const code = errorCode(error)
+  if (code === 'EACCES' || code === 'EPERM') return true
+  return error instanceof ConfigError && error.faults.some(({ message }) => /\((EACCES|EPERM)\)/.test(message))
 }
 
 function renderOptions(stdout: NodeJS.WritableStream) {

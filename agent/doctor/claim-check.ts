@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 
 import { reportError } from '../lib/errors.ts'
-import { fail, pass, skip, type Check, type Outcome } from './doctor-check.ts'
+import { fail, pass, skip, UnseenError, type Check, type Outcome } from './doctor-check.ts'
 import { fileOutcomes, type FileAccess } from './file-access.ts'
 import type { RunningAgent } from './service-check.ts'
 
@@ -24,6 +24,7 @@ export function claimCheck({ load, files, nowMs }: ClaimDeps): Check {
         const outcome = claimOutcome(new X509Certificate((await load()).certificate), nowMs())
         return outcome.level === 'pass' && unreadable.length > 0 ? unreadable : [outcome]
       } catch (error) {
+        if (error instanceof UnseenError) throw error
         const { message, hint } = reportError(error)
         return [fail(message, hint), ...unreadable.filter(({ text }) => !message.includes(text.split(' ')[0] ?? ''))]
       }
@@ -49,13 +50,23 @@ export function claimOutcome(
   return pass(`certificate and key belong together, valid until ${until}`)
 }
 
-/** What the appliance is told from all others by. `read` throws what is wrong with it, with a hint. */
-export function serialCheck(read: () => Promise<string>): Check {
+export interface SerialDeps {
+  /** Throws what is wrong with it, with a hint. */
+  readonly read: (signal: AbortSignal) => Promise<string>
+  /** Whether the agent may read it. */
+  readonly files: (signal: AbortSignal) => Promise<readonly FileAccess[]>
+}
+
+/** What the appliance is told from all others by. */
+export function serialCheck({ read, files }: SerialDeps): Check {
   return {
     id: 'serial',
     name: 'serial number',
     withinMs: 5_000,
-    run: async () => [pass(`it is ${await read()}`)],
+    run: async (signal) => {
+      const unreadable = fileOutcomes(await files(signal))
+      return unreadable.length > 0 ? unreadable : [pass(`it is ${await read(signal)}`)]
+    },
   }
 }
 

@@ -4,10 +4,12 @@ import { fail, pass, UnseenError, warn, type Check, type Outcome } from './docto
 export interface ConfigurationFacts {
   /** Base file and overlay, for people. */
   readonly what: string
+  /** The absolute path of the base file; none where an agent looks at itself. */
+  readonly file?: string | undefined
   readonly faults: readonly PathMessage[]
   readonly warnings: readonly PathMessage[]
-  /** Whether it may not be read by whoever runs this, so that nothing is known of it. */
-  readonly isUnseen?: boolean
+  /** What may not be read by whoever runs this, so that nothing is known of the configuration. */
+  readonly unseen?: string | undefined
   /** What a fault leads to, as a clause. */
   readonly fallback?: string | undefined
 }
@@ -16,28 +18,33 @@ interface PathMessage {
   /** Such as `artifacts[0].prefix`; empty for the whole file. */
   readonly path: string
   readonly message: string
+  readonly hint?: string
 }
 
 const shownFaults = 20
 
-export function configurationCheck({ what, faults, warnings, fallback, isUnseen = false }: ConfigurationFacts): Check {
+/** `isServiceUser`: whether whoever runs this is who the agent runs as, so that what it may not read the agent may not read. */
+export function configurationCheck(
+  { what, faults, warnings, fallback, unseen }: ConfigurationFacts,
+  isServiceUser: (signal: AbortSignal) => Promise<boolean>,
+): Check {
   return {
     id: 'configuration',
     name: 'configuration',
-    withinMs: 1_000,
-    run: () => {
-      if (isUnseen) return Promise.reject(new UnseenError(what))
-      if (faults.length === 0 && warnings.length === 0) return Promise.resolve([pass(`${what} has no fault`)])
+    withinMs: 8_000,
+    run: async (signal) => {
+      if (unseen !== undefined && !(await isServiceUser(signal))) throw new UnseenError(unseen)
+      if (faults.length === 0 && warnings.length === 0) return [pass(`${what} has no fault`)]
       const hint = 'mend it; /usr/share/panorama-agent/agent.schema.json describes every field'
       const outcomes: Outcome[] = [
-        ...faults.slice(0, shownFaults).map((each) => fail(`${what}: ${pathText(each)}`, hint)),
+        ...faults.slice(0, shownFaults).map((each) => fail(`${what}: ${pathText(each)}`, each.hint ?? hint)),
         ...(faults.length > shownFaults
           ? [fail(`${faults.length - shownFaults} more faults`, 'panorama-agent config check')]
           : []),
         ...(fallback === undefined ? [] : [warn(fallback)]),
         ...warnings.map((each) => warn(`${what}: ${pathText(each)}`)),
       ]
-      return Promise.resolve(outcomes)
+      return outcomes
     },
   }
 }

@@ -3,12 +3,14 @@ import { open, stat, statfs, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
 import { errorCode } from '../lib/errors.ts'
-import { fail, pass, skip, warn, type Check, type Outcome } from './doctor-check.ts'
+import { fail, pass, skip, UnseenError, warn, type Check, type Outcome } from './doctor-check.ts'
 
 export interface DiskFacts {
   /** The folder, or the nearest one above that is there. */
   readonly folder: string
   readonly isThere: boolean
+  /** Whether the folder, or the nearest one above that is there, is one. */
+  readonly isFolder: boolean
   readonly freeBytes: number
   readonly sizeBytes: number
   readonly freeInodes: number
@@ -20,6 +22,8 @@ export interface DiskDeps {
   readonly folder: string
   /** What has to stay free for downloads to go on. */
   readonly minFreeBytes: number
+  /** Whoever makes it, where it is not there. */
+  readonly maker?: (signal: AbortSignal) => Promise<string>
   readonly readFacts?: (folder: string) => Promise<DiskFacts>
   readonly tryWriting?: (folder: string) => Promise<void>
 }
@@ -28,16 +32,23 @@ const fewInodes = 1_000
 
 /** Room on the file system of a folder, and whether what is written there becomes durable. */
 export function diskCheck(deps: DiskDeps): Check {
-  const { folder, minFreeBytes, readFacts = readDisk, tryWriting = writeDurably } = deps
+  const { folder, minFreeBytes, maker = theAgent, readFacts = readDisk, tryWriting = writeDurably } = deps
   return {
     id: 'disk',
     name: 'disk',
     withinMs: 10_000,
-    run: async () => {
-      const facts = await readFacts(folder)
+    run: async (signal) => {
+      const facts = await readFacts(folder).catch((error: unknown) => unseenOr(error, folder))
       const room = { ...roomOutcome(facts, minFreeBytes), about: 'space' }
+      if (!facts.isFolder) {
+        const text = `${facts.folder} is no folder, so that ${folder} cannot be ${facts.isThere ? 'used' : 'made'}`
+        return [
+          room,
+          { ...fail(text, `remove ${facts.folder}, or name another folder in paths.state`), about: 'write' },
+        ]
+      }
       if (!facts.isThere) {
-        const text = `${folder} is not there yet; systemd makes it when the agent starts`
+        const text = `${folder} is not there yet; ${await maker(signal)} makes it when the agent starts`
         return [room, { ...skip(text), about: 'write' }]
       }
       return [room, { ...(await writeOutcome(folder, tryWriting)), about: 'write' }]
@@ -74,6 +85,7 @@ export async function readDisk(folder: string): Promise<DiskFacts> {
   return {
     folder: found,
     isThere: found === folder,
+    isFolder: (await stat(found)).isDirectory(),
     freeBytes: bavail * bsize,
     sizeBytes: blocks * bsize,
     freeInodes: ffree,
@@ -118,6 +130,17 @@ async function writeDurably(folder: string): Promise<void> {
     await file.close()
     await unlink(path)
   }
+}
+
+function theAgent(): Promise<string> {
+  return Promise.resolve('it')
+}
+
+/** Where there is something cannot be told by a user who may not pass a folder on the way. */
+function unseenOr(error: unknown, folder: string): never {
+  const code = errorCode(error)
+  if (code === 'EACCES' || code === 'EPERM') throw new UnseenError(folder)
+  throw error
 }
 
 async function isMissing(path: string): Promise<boolean> {

@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 
 import { reportError } from '../lib/errors.ts'
-import { fail, pass, warn, type Check, type Outcome } from './doctor-check.ts'
+import { fail, pass, UnseenError, warn, type Check, type Outcome } from './doctor-check.ts'
 import { fileOutcomes, type FileAccess } from './file-access.ts'
 
 /** What was read, and found to belong together. In PEM. */
@@ -38,6 +38,7 @@ export function identityCheck({ load, files }: IdentityDeps): Check {
         const fine = pass(`they belong together, ${keyText(parsed)}, ${where}, certificate of ${subjectOf(parsed)}`)
         return unreadable.length === 0 ? [fine] : unreadable
       } catch (error) {
+        if (error instanceof UnseenError) throw error
         const { message, hint } = reportError(error)
         return [fail(message, hint), ...unreadable.filter(({ text }) => !message.includes(text.split(' ')[0] ?? ''))]
       }

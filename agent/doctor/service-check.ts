@@ -7,6 +7,8 @@ export interface PartFault {
   readonly state: string
   readonly message: string
   readonly hint?: string | undefined
+  /** Whether the agent is of no use before that is mended. */
+  readonly isGrave?: boolean
 }
 
 /** Of the running agent to AWS IoT Core. */
@@ -27,8 +29,13 @@ export type RunningAgent =
       readonly network?: { readonly proxy?: string } | undefined
     }
   | { readonly kind: 'none' }
-  /** Whether one runs is not known. */
-  | { readonly kind: 'unknown'; readonly text: string; readonly hint?: string | undefined }
+  /** Whether one runs is not known, or nothing of it but that it hangs. */
+  | {
+      readonly kind: 'unknown'
+      readonly text: string
+      readonly hint?: string | undefined
+      readonly isHung?: boolean
+    }
 
 export type ReadUnit = (signal: AbortSignal) => Promise<UnitFacts | undefined>
 
@@ -69,14 +76,18 @@ export function runningAgentCheck(read: (signal: AbortSignal) => Promise<Running
 
 export function serviceOutcome(facts: UnitFacts | undefined): Outcome {
   if (facts === undefined) return skip('systemd cannot be asked here')
-  const { load, active, sub, result, restarts } = facts
+  const { load, active, sub, result, restarts, settings } = facts
   if (load === 'not-found') return skip(`there is no ${unit} on this machine`)
+  if (load === 'masked') return fail(`${unit} is masked: it cannot start`, `systemctl unmask ${unit}`)
+  if (load !== 'loaded') return fail(`${unit} cannot be loaded: ${load}`, `systemd-analyze verify ${unit}`)
   const times = restarts === 0 ? 'never restarted' : `restarted ${restarts} ${restarts === 1 ? 'time' : 'times'}`
   const text = `${unit} is ${active} (${sub}), ${times}`
   if (active === 'failed')
     return fail(`${text}: ${result}`, `journalctl -u ${unit} -n 50, then systemctl restart ${unit}`)
   if (active === 'activating' && sub === 'auto-restart')
     return fail(`${text}: it keeps ending (${result})`, `journalctl -u ${unit} -n 50`)
+  if (settings.unitFileState === 'disabled')
+    return fail(`${text}, and does not start when the appliance does: it is disabled`, `systemctl enable ${unit}`)
   if (active === 'inactive') return warn(text, `systemctl enable --now ${unit}`)
   if (restarts >= manyRestarts) return warn(text, `journalctl -u ${unit} says what ended it`)
   return pass(text)
@@ -94,11 +105,12 @@ export function requestOutcome(facts: UnitFacts | undefined): Outcome {
 
 export function agentOutcomes(agent: RunningAgent): readonly Outcome[] {
   if (agent.kind === 'none') return [skip('no agent runs with this configuration')]
-  if (agent.kind === 'unknown') return [skip(agent.text, agent.hint)]
-  const { version, faults } = agent
+  if (agent.kind === 'unknown') return [(agent.isHung === true ? fail : skip)(agent.text, agent.hint)]
+  const { version } = agent
+  const faults = agent.faults.toSorted((one, other) => Number(other.isGrave ?? false) - Number(one.isGrave ?? false))
   if (faults.length === 0) return [pass(`version ${version} runs, and says that all is well`)]
-  const shown = faults.slice(0, shownFaults).map(({ name, state, message, hint }) => ({
-    ...warn(`is ${state}: ${message}`, hint),
+  const shown = faults.slice(0, shownFaults).map(({ name, state, message, hint, isGrave = false }) => ({
+    ...(isGrave ? fail : warn)(`is ${state}: ${message}`, hint),
     about: name,
   }))
   if (faults.length === shown.length) return shown

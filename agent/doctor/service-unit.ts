@@ -13,6 +13,20 @@ export interface UnitFacts {
   readonly environment: ReadonlyMap<string, string>
   /** Files with more of them, which come after. */
   readonly environmentFiles: readonly string[]
+  readonly settings: UnitSettings
+}
+
+/** As systemd shows them; empty where they are not set. */
+export interface UnitSettings {
+  /** Such as `enabled` and `disabled`. */
+  readonly unitFileState: string
+  readonly group: string
+  readonly protectHome: string
+  readonly protectSystem: string
+  readonly privateTmp: string
+  readonly readWritePaths: string
+  readonly stateDirectory: string
+  readonly runtimeDirectory: string
 }
 
 const properties = [
@@ -25,6 +39,14 @@ const properties = [
   'SupplementaryGroups',
   'Environment',
   'EnvironmentFiles',
+  'UnitFileState',
+  'Group',
+  'ProtectHome',
+  'ProtectSystem',
+  'PrivateTmp',
+  'ReadWritePaths',
+  'StateDirectory',
+  'RuntimeDirectory',
 ]
 
 /** Asks systemd; undefined where it cannot be asked. Throws on abort alone. */
@@ -53,6 +75,16 @@ export async function readUnit(unit: string, run: RunProgram, signal: AbortSigna
     environmentFiles: [...stdout.matchAll(/^EnvironmentFiles=(\/.*?)(?: \(ignore_errors=\w+\))?$/gm)].map(
       ([, path = '']) => path,
     ),
+    settings: {
+      unitFileState: text('UnitFileState'),
+      group: text('Group'),
+      protectHome: text('ProtectHome'),
+      protectSystem: text('ProtectSystem'),
+      privateTmp: text('PrivateTmp'),
+      readWritePaths: text('ReadWritePaths'),
+      stateDirectory: text('StateDirectory'),
+      runtimeDirectory: text('RuntimeDirectory'),
+    },
   }
 }
 

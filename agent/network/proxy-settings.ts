@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 
 import type { Config } from '../config/config-schema.ts'
-import { AgentError } from '../lib/errors.ts'
+import { AgentError, errorCode } from '../lib/errors.ts'
 import { parseNoProxy, type NoProxyRule } from './no-proxy.ts'
 
 /** What the process was started with; nothing of it may be shown, because it may hold a password. */
@@ -68,7 +68,7 @@ function configured(proxy: Config['network']['proxy']): ProxyServer | undefined 
     origin: 'network.proxy',
     credentials: async () => {
       if (usernameFile === undefined || passwordFile === undefined) return undefined
-      return { username: await readLine(usernameFile), password: await readLine(passwordFile) }
+      return { username: await readProxyLine(usernameFile), password: await readProxyLine(passwordFile) }
     },
   }
 }
@@ -102,9 +102,13 @@ function addressOf({ protocol, hostname, port }: URL): Pick<ProxyServer, 'host' 
   return { host: hostname.replace(/^\[(.*)\]$/, '$1'), port: port === '' ? usual : Number(port), isTls }
 }
 
-async function readLine(path: string): Promise<string> {
+/** The user name or the password for a proxy, as a file holds it. Throws a retryable AgentError that names the file. */
+export async function readProxyLine(path: string): Promise<string> {
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    const hint = `let the user that the agent runs as read ${path}`
+    const hint =
+      errorCode(cause) === 'ENOENT'
+        ? `write the user name, or the password, to ${path}, readable by the user that the agent runs as, or mend network.proxy`
+        : `let the user that the agent runs as read ${path}`
     throw new AgentError('the credentials for the proxy cannot be read', { retryable: true, hint, cause })
   })
   const line = text.replace(/\r?\n$/, '')

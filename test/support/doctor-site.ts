@@ -25,6 +25,7 @@ export interface DoctorRunOptions {
   readonly signal?: AbortSignal
   /** In the place of port 80. */
   readonly portalPort?: number
+  readonly answerWithinMs?: number
 }
 
 export interface DoctorRun {
@@ -70,8 +71,9 @@ export async function runDoctor(
   files: Pick<ApplianceFiles, 'configFile'>,
   options: DoctorRunOptions = {},
 ): Promise<DoctorRun> {
-  const { configFile = files.configFile, json = true, run = noSystemd, portalPort } = options
-  const overrides = { run, ...(portalPort === undefined ? {} : { portalPort }) }
+  const { configFile = files.configFile, json = true, run = noSystemd, portalPort, answerWithinMs } = options
+  const given = { portalPort, answerWithinMs }
+  const overrides = { run, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) }
   const signal = options.signal ?? new AbortController().signal
   const [stdout, stderr] = [outputStream(), outputStream()]
   const context = { signal, stdout, stderr, service: {}, onHangup: () => undefined }

@@ -93,3 +93,31 @@ test('config check finds no fault in what an appliance has before it is provisio
     '',
   ])
 })
+
+test('config check warns of files that it names and that are not there, or not what they should be, and of a reset', async () => {
+  await using folder = await tempFolder()
+  const configFile = join(folder.path, 'config.json')
+  const state = join(folder.path, 'state')
+  const noKey = join(folder.path, 'no-key')
+  await writeFile(noKey, 'x')
+  await mkdir(state)
+  await writeFile(join(state, 'reset.json'), '{}')
+  const document = configDocument()
+  const [artifact] = document.artifacts
+  const artifacts = [{ ...artifact, trustedKeys: ['/nonexistent/key.pem', noKey] }]
+  const proxy = { url: 'http://proxy.example:3128', usernameFile: noKey, passwordFile: '/nonexistent/password' }
+  const cameras = { ...document.cameras, ca: '/nonexistent/ca.pem' }
+  const paths = { state, runtime: join(folder.path, 'run') }
+  await writeFile(configFile, JSON.stringify({ ...document, artifacts, network: { proxy }, cameras, paths }))
+  const stdout = new PassThrough({ encoding: 'utf8' })
+  await checkConfig({ configFile }, { stdout })
+  expect(String(stdout.read()).split('\n')).toEqual([
+    'warning: network.proxy.passwordFile: /nonexistent/password is not there',
+    'warning: artifacts[0].trustedKeys[0]: /nonexistent/key.pem is not there',
+    `warning: artifacts[0].trustedKeys[1]: ${noKey} is no public key in PEM`,
+    'warning: cameras.ca: /nonexistent/ca.pem is not there',
+    `warning: paths.state: a reset of ${state} is not finished; start the agent, which finishes it first`,
+    `${configFile} has no fault`,
+    '',
+  ])
+})

@@ -1,14 +1,10 @@
 import { X509Certificate } from 'node:crypto'
-import { chmod, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 
 import { expect, test } from 'vitest'
 
-import { fileOutcomes, serviceAccess } from '../../../agent/doctor/file-access.ts'
 import { datesOutcome, identityCheck, rootsOutcome, type IdentityDeps } from '../../../agent/doctor/identity-check.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
 import { makeCertificate } from '../../support/certificates.ts'
-import { tempFolder } from '../../support/temp-folder.ts'
 
 const never = new AbortController().signal
 const dayMs = 86_400_000
@@ -47,7 +43,7 @@ test('fails with what keeps the identity from being read', async () => {
 })
 
 test('fails where root may read the key and the agent may not', async () => {
-  const denied = [{ path: '/x.key', user: 'panorama-agent', access: 'denied' as const }]
+  const denied = [{ path: '/x.key', user: 'panorama-agent', need: 'read' as const, access: 'denied' as const }]
   expect(await identityCheck(await depsOf({ files: () => Promise.resolve(denied) })).run(never)).toMatchObject([
     {
       level: 'fail',
@@ -55,25 +51,6 @@ test('fails where root may read the key and the agent may not', async () => {
       hint: expect.stringContaining('chown') as unknown,
     },
   ])
-})
-
-test('tells by owner, groups and mode whether a user may read a file', async () => {
-  await using folder = await tempFolder()
-  const path = join(folder.path, 'key')
-  await writeFile(path, 'x')
-  const { uid, gid } = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
-  const others = { name: 'agent', uid: uid + 1, gids: [gid + 1] }
-  const accessWith = async (mode: number, user: typeof others): Promise<string> => {
-    await chmod(path, mode)
-    return (await serviceAccess(path, user)).access
-  }
-  expect(await accessWith(0o600, others)).toBe('denied')
-  expect(await accessWith(0o604, others)).toBe('readable')
-  expect(await accessWith(0o640, { ...others, gids: [gid] })).toBe('readable')
-  expect(await accessWith(0o604, { ...others, gids: [gid] })).toBe('denied')
-  expect(await accessWith(0o000, { ...others, uid: 0 })).toBe('readable')
-  expect((await serviceAccess(join(folder.path, 'absent'), others)).access).toBe('unknown')
-  expect(fileOutcomes([{ path, user: 'agent', access: 'unknown' }])).toEqual([])
 })
 
 test('warns of a certificate that ends within 30 days, and fails one that has ended or has not begun', async () => {

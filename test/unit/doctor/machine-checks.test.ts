@@ -1,4 +1,4 @@
-import { mkdir, readdir } from 'node:fs/promises'
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { expect, test } from 'vitest'
@@ -44,16 +44,27 @@ test('says whether anything keeps the clock, as far as the kernel may be asked',
   expect([await levelOf(true), await levelOf(false), await levelOf(undefined)]).toEqual(['pass', 'warn', 'skip'])
 })
 
+const notTheService = (): Promise<boolean> => Promise.resolve(false)
+
+test('fails a configuration that the user may not read where that is whom the agent runs as, and says that it is a mode', async () => {
+  const hint = 'let the user that the agent runs as read it: chmod 0644 /c.json'
+  const faults = [{ path: '', message: 'cannot be read (EACCES)', hint }]
+  const facts = { what: '/c.json', faults, warnings: [], unseen: '/c.json' }
+  expect(await outcomesOf(configurationCheck(facts, () => Promise.resolve(true)))).toEqual([
+    { level: 'fail', text: '/c.json: cannot be read (EACCES)', hint },
+  ])
+})
+
 test('cannot judge a configuration that the user may not read', async () => {
-  const facts = { what: '/c.json', faults: [], warnings: [], isUnseen: true }
-  await expect(outcomesOf(configurationCheck(facts))).rejects.toMatchObject({ name: 'UnseenError' })
+  const facts = { what: '/c.json', faults: [], warnings: [], unseen: '/c.json' }
+  await expect(outcomesOf(configurationCheck(facts, notTheService))).rejects.toMatchObject({ name: 'UnseenError' })
 })
 
 test('names every fault of the configuration by its path, twenty at most', async () => {
   const fault = { path: 'role.alias', message: 'is missing' }
   const warnings = [{ path: 'logs', message: 'is odd' }]
   const base = { what: '/c.json', warnings, fallback: 'the copy is used' }
-  expect(await outcomesOf(configurationCheck({ ...base, faults: [fault] }))).toMatchObject([
+  expect(await outcomesOf(configurationCheck({ ...base, faults: [fault] }, notTheService))).toMatchObject([
     {
       level: 'fail',
       text: '/c.json: role.alias is missing',
@@ -63,18 +74,22 @@ test('names every fault of the configuration by its path, twenty at most', async
     { level: 'warn', text: '/c.json: logs is odd' },
   ])
   const many = await outcomesOf(
-    configurationCheck({ what: '/c.json', warnings: [], faults: Array.from({ length: 50 }, () => fault) }),
+    configurationCheck(
+      { what: '/c.json', warnings: [], faults: Array.from({ length: 50 }, () => fault) },
+      notTheService,
+    ),
   )
   expect(many).toHaveLength(21)
   expect(many.at(-1)?.text).toBe('30 more faults')
-  expect(await outcomesOf(configurationCheck({ what: '/c.json', warnings: [], faults: [] }))).toMatchObject([
-    { level: 'pass' },
-  ])
+  expect(
+    await outcomesOf(configurationCheck({ what: '/c.json', warnings: [], faults: [] }, notTheService)),
+  ).toMatchObject([{ level: 'pass' }])
 })
 
 const disk: DiskFacts = {
   folder: '/s',
   isThere: true,
+  isFolder: true,
   freeBytes: 10 * gib,
   sizeBytes: 20 * gib,
   freeInodes: 5_000,
@@ -105,6 +120,17 @@ test.for([
   const outcomes = await outcomesOf(diskCheck({ folder: '/s', minFreeBytes: 0, readFacts, tryWriting }))
   expect(outcomes[1]?.level).toBe(level)
   expect(outcomes[1]?.text).toMatch(text)
+})
+
+test('fails a state folder that a file stands in the way of', async () => {
+  await using temporary = await tempFolder()
+  const file = join(temporary.path, 'file')
+  await writeFile(file, '')
+  for (const folder of [file, join(file, 'state')]) {
+    const [, write] = await outcomesOf(diskCheck({ folder, minFreeBytes: 0 }))
+    expect(write).toMatchObject({ level: 'fail', about: 'write', hint: expect.stringContaining(file) as string })
+    expect(write?.text).toContain(`${file} is no folder`)
+  }
 })
 
 test('writes a file and removes it, and looks above a folder that is not there yet', async () => {

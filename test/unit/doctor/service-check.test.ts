@@ -12,6 +12,16 @@ import { readUnit, type UnitFacts } from '../../../agent/doctor/service-unit.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
 
 const never = new AbortController().signal
+const settings = {
+  unitFileState: 'enabled',
+  group: '',
+  protectHome: '',
+  protectSystem: '',
+  privateTmp: '',
+  readWritePaths: '',
+  stateDirectory: '',
+  runtimeDirectory: '',
+}
 const unit: UnitFacts = {
   load: 'loaded',
   active: 'active',
@@ -22,6 +32,7 @@ const unit: UnitFacts = {
   groups: [],
   environment: new Map(),
   environmentFiles: [],
+  settings,
 }
 
 test.for([
@@ -30,6 +41,9 @@ test.for([
   [{ active: 'failed', sub: 'failed', result: 'watchdog' }, 'fail', /watchdog/],
   [{ active: 'activating', sub: 'auto-restart', result: 'exit-code' }, 'fail', /keeps ending/],
   [{ active: 'inactive', sub: 'dead' }, 'warn', /is inactive/],
+  [{ settings: { ...settings, unitFileState: 'disabled' } }, 'fail', /does not start when the appliance does/],
+  [{ load: 'masked', active: 'inactive' }, 'fail', /is masked/],
+  [{ load: 'bad-setting', active: 'inactive' }, 'fail', /cannot be loaded: bad-setting/],
   [{ load: 'not-found' }, 'skip', /there is no panorama-agent\.service/],
 ] as const)('judges a service with %o', ([facts, level, text]) => {
   const outcome = serviceOutcome({ ...unit, ...facts })
@@ -94,6 +108,21 @@ test('tells what the running agent says of itself, a few parts of it at most', (
   expect(many).toHaveLength(9)
   expect(many.at(-1)?.text).toBe('22 more parts of it are not well')
   expect(agentOutcomes({ kind: 'none' })).toMatchObject([{ level: 'skip' }])
+})
+
+test('fails an agent that hangs, or has a part that it is of no use without, which comes first', () => {
+  expect(agentOutcomes({ kind: 'unknown', text: 'it hangs', hint: 'restart it', isHung: true })).toEqual([
+    { level: 'fail', text: 'it hangs', hint: 'restart it' },
+  ])
+  const fault = { name: 'logs', state: 'failing', message: 'denied' }
+  const grave = { name: 'provisioning', state: 'failing', message: 'refused', isGrave: true }
+  const faults = [...Array.from({ length: 8 }, () => fault), grave]
+  expect(agentOutcomes({ kind: 'answers', version: '1.0.0', connection: undefined, faults })[0]).toEqual({
+    level: 'fail',
+    text: 'is failing: refused',
+    hint: undefined,
+    about: 'provisioning',
+  })
 })
 
 async function mqtt(agent: RunningAgent, connect = () => Promise.resolve()): Promise<readonly Outcome[]> {

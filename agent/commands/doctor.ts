@@ -32,11 +32,13 @@ export interface DoctorCommand {
 const withinMs = 50_000
 /** A disk that does not answer holds nothing up. */
 const readWithinMs = 5_000
+/** An appliance is not well as long as nobody knows these. They are skipped only where they may not be looked at. */
+const vitalChecks = new Set(['configuration', 'reset', 'identity', 'claim', 'serial'])
 const clearLine = '\r\u001b[K'
 
 /**
  * `panorama-agent doctor [--json]`: looks at all that the agent needs and says what is wrong, within a minute. Needs no running
- * agent. Throws when anything failed, and when the configuration could not be looked at.
+ * agent. Throws when anything failed, and when configuration or identity could not be looked at.
  */
 export async function doctor(
   { configFile, json, overrides = {} }: DoctorCommand,
@@ -58,9 +60,10 @@ export async function doctor(
   stdout.write(json ? `${JSON.stringify(report)}\n` : renderDoctor(report, renderOptions(stdout)))
   const { fail } = report.counts
   if (fail > 0) throw new AgentError(`${fail} ${fail === 1 ? 'check' : 'checks'} failed`)
-  if (configuration.unseen !== undefined) {
-    throw new AgentError('nothing is known of the appliance', { hint: "run this as root or as the agent's user" })
-  }
+  const unknown = findings.filter(({ id, level }) => level === 'skip' && vitalChecks.has(id)).map(({ name }) => name)
+  if (unknown.length === 0) return
+  const hint = "run this as root or as the agent's user"
+  throw new AgentError(`it is not known whether all is well: ${unknown.join(', ')} could not be looked at`, { hint })
 }
 
 interface LookedAt {

@@ -299,6 +299,10 @@ describe.skipIf(cannotSwitch)('the doctor as a user', () => {
       /^skip: .*identity in .* cannot be looked at as this user -> run this as root/,
     )
     expect(said(findings, 'disk.write')).toMatch(/^skip: .*state may not be written by this user/)
+    await site.configure({})
+    expect(said(doctorAs(somebody, site).findings, 'identity')).toMatch(
+      /^skip: .*certificate\.pem cannot be looked at as this user/,
+    )
     await chmod(site.configFile, 0o600)
     const unread = doctorAs(somebody, site).findings
     expect(said(unread, 'configuration')).toMatch(/^skip: .*config\.json cannot be looked at as this user/)

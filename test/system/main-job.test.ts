@@ -102,6 +102,13 @@ describe('an appliance whose image holds the package', () => {
     const asNobody = ['--reuid=nobody', '--regid=nogroup', '--clear-groups', 'panorama-agent', 'doctor', '--json']
     const { stdout: seen } = await appliance.container.attempt('setpriv', ...asNobody)
     expect((JSON.parse(seen) as DoctorReport).findings.filter(({ level }) => level === 'fail')).toEqual([])
+    const { container } = appliance
+    await container.attempt('chmod', '0600', paths.config)
+    const { stdout: ofRootAlone } = await container.attempt('panorama-agent', 'doctor', '--json')
+    await container.attempt('chmod', '0644', paths.config)
+    expect((JSON.parse(ofRootAlone) as DoctorReport).findings).toContainEqual(
+      expect.objectContaining({ id: 'files.configuration', level: 'fail' }),
+    )
   })
 
   it('runs without root, capabilities, core dumps and an open port, also when it is sent SIGUSR1', async () => {

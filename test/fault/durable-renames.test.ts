@@ -7,6 +7,7 @@ import { expect, it } from 'vitest'
 import { agentCommand } from '../support/agent-process.ts'
 import { arrivedMessages } from '../support/arrived-messages.ts'
 import { createAgentSite, type AgentSite } from '../support/agent-site.ts'
+import { syncsOf, whatIsNotDurable } from '../support/durable-calls.ts'
 import { whyNoStrace } from '../support/strace.ts'
 import { parseSystemCalls, type SystemCall } from '../support/system-calls.ts'
 import { exitOf, waitUntil } from '../support/wait-until.ts'
@@ -76,25 +77,4 @@ async function traceOnePass(site: AgentSite): Promise<readonly SystemCall[]> {
   process.kill(running.pid, 'SIGTERM') // strace would keep the signal to itself
   expect(await exitOf(agent)).toEqual({ code: 0, signal: null })
   return parseSystemCalls(await readFile(trace, 'utf8'))
-}
-
-/** What a power cut after the rename could bring to light. */
-function whatIsNotDurable(calls: readonly SystemCall[], rename: SystemCall): readonly string[] {
-  const [from = '', to = ''] = rename.paths
-  const isLink = calls.some(({ name, paths }) => name.startsWith('symlink') && paths.at(-1) === from)
-  const lastWriteEnd = Math.max(-1, ...writesTo(calls, from).map(({ end }) => end))
-  const isSynced = syncsOf(calls, from).some(({ begin, end }) => begin > lastWriteEnd && end < rename.begin)
-  const isFolderSynced = syncsOf(calls, dirname(to)).some(({ begin }) => begin > rename.end)
-  return [
-    ...(isLink || isSynced ? [] : ['what got the name is not synced before']),
-    ...(isFolderSynced ? [] : ['the folder is not synced after']),
-  ]
-}
-
-function syncsOf(calls: readonly SystemCall[], path: string): readonly SystemCall[] {
-  return calls.filter(({ name, paths }) => /^f(data)?sync$/.test(name) && paths[0] === path)
-}
-
-function writesTo(calls: readonly SystemCall[], path: string): readonly SystemCall[] {
-  return calls.filter(({ name, paths }) => /^p?writev?(64)?$/.test(name) && paths[0] === path)
 }

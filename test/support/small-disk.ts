@@ -15,6 +15,12 @@ export async function mountSmallDisk(folder: string, size = '8m'): Promise<Async
   }
 }
 
+/** Has whoever opens a file find another one in its place; disposing undoes that. Needs root. */
+export async function mountOver(file: string, other: string): Promise<AsyncDisposable> {
+  await runCommand('mount', ['--bind', other, file])
+  return { [Symbol.asyncDispose]: () => uncover(file) }
+}
+
 export async function remountReadOnly(folder: string): Promise<void> {
   await runCommand('mount', ['-o', 'remount,ro', folder])
 }

@@ -21,9 +21,11 @@ export interface ApplianceWorldOptions extends DpkgOptions {
   readonly folder: UpdateFolder
   readonly systemctl: string
   readonly nowMs: () => number
+  /** How often the agent on trial is looked at; less in tests. */
+  readonly lookEveryMs?: number
 }
 
-const lookEveryMs = 1_000
+const usualLookMs = 1_000
 const mostFailedStarts = 3
 const shortestRestMs = 10_000
 const longestRestMs = 300_000
@@ -33,7 +35,7 @@ const withoutDpkgFrom = 4
 
 /** The trial on a real appliance: dpkg installs, systemd starts, the agent confirms by a file that root writes for it. */
 export function applianceWorld(options: ApplianceWorldOptions): TrialWorld {
-  const { folder, update, print, nowMs } = options
+  const { folder, update, print, nowMs, lookEveryMs = usualLookMs } = options
   const unit = new AgentUnit(options)
   return {
     load: () => folder.trial(),
@@ -43,7 +45,7 @@ export function applianceWorld(options: ApplianceWorldOptions): TrialWorld {
     },
     isConfirmed: (trial) => folder.isConfirmed(trial),
     install: (trial) => install(trial, options),
-    watch: (trial, signal) => watch(trial, { folder, unit, signal }),
+    watch: (trial, signal) => watch(trial, { folder, unit, signal, lookEveryMs }),
     revert: (trial) => revert(trial, { ...options, unit }),
     rest: async ({ begun }, signal) => {
       await delay(Math.min(longestRestMs, shortestRestMs * 2 ** (begun - 2)), undefined, { signal })
@@ -75,10 +77,11 @@ interface Watch {
   readonly folder: UpdateFolder
   readonly unit: AgentUnit
   readonly signal: AbortSignal
+  readonly lookEveryMs: number
 }
 
 /** The time counts while the appliance runs; after a power cut it begins anew. */
-async function watch(trial: Trial, { folder, unit, signal }: Watch): Promise<TrialEvent> {
+async function watch(trial: Trial, { folder, unit, signal, lookEveryMs }: Watch): Promise<TrialEvent> {
   const endMs = performance.now() + trial.confirmSeconds * 1_000
   const starts = new FailedStarts()
   let text = ''

@@ -3,6 +3,8 @@ import { join } from 'node:path'
 
 import { describe, expect, test } from 'vitest'
 
+import { createHandler } from '../../config/cloud/provisioning/pre-provisioning-hook.mjs'
+import { readTemplate } from '../cloud/iam/cloud-policies.ts'
 import { createJobsSite, type JobsSite } from '../support/jobs-site.ts'
 import { lacksMosquitto } from '../support/mosquitto.ts'
 import { waitUntil } from '../support/wait-until.ts'
@@ -111,19 +113,55 @@ describe.skipIf(lacksBroker)('a rotation by a job', { timeout: 120_000 }, () => 
     expect((await dock.ended('job-2')).status).toBe('SUCCEEDED')
   })
 
+  test.concurrent('goes back when the new certificate gets credentials, but no connection', async () => {
+    await using dock = await site()
+    const { provisioning } = dock.cloud.iot
+    const { version, statements } = dock.cloud.policies.iotDevicePolicy
+    const mayAssume = statements.filter(({ actions }) => actions.includes('iot:AssumeRoleWithCertificate'))
+    provisioning.createPolicy('credentials-alone', { version, statements: mayAssume })
+    const body = await templateWith('credentials-alone')
+    provisioning.setTemplate(provisioning.templateNames.rotation, { body })
+    const agent = await dock.startConnected()
+    dock.createJob('job-1', rotate)
+    const { status, statusDetails } = await dock.ended('job-1', 90_000)
+    expect(status).toBe('FAILED')
+    expect(statusDetails['reason']).toMatch(/^not proven within 30 s: without an answer of AWS IoT Core/)
+    expect(statusDetails['orphanCertificateId']).toBe(provisioning.certificates().at(-1)?.certificateId)
+    const { identity } = await agent.until(({ connection }) => connection?.state === 'connected')
+    expect(identity.origin).toBe('seed')
+  })
+
   test.concurrent('is refused by the hook for another thing than its own, and nothing changes', async () => {
     await using dock = await site()
-    const { cloud } = dock
-    cloud.iot.provisioning.failNext('register-thing', { statusCode: 403, errorCode: 'AccessDenied' })
+    const { provisioning } = dock.cloud.iot
+    const { rotation } = provisioning.templateNames
+    const body = await readTemplate(`provisioning/${rotation}`, {})
+    const refusals: string[] = []
+    const hook = createHandler({
+      listThings: () => Promise.resolve({ things: ['panorama_another'] }),
+      log: (line) => refusals.push(line),
+    })
+    provisioning.setTemplate(rotation, { body, hook })
     await dock.startConnected()
     dock.createJob('job-1', rotate)
     const { status, statusDetails } = await dock.ended('job-1')
     expect(status).toBe('FAILED')
     expect(statusDetails['reason']).toContain('403 AccessDenied')
+    expect(refusals).toHaveLength(1)
+    expect(refusals[0]).toContain('the certificate of the caller does not belong to the thing')
+    expect(provisioning.certificates().filter(({ things }) => things.length > 0)).toHaveLength(1)
+    provisioning.setTemplate(rotation, { body })
     dock.createJob('job-2', rotate)
     expect((await dock.ended('job-2')).status).toBe('SUCCEEDED')
+    expect(provisioning.hookCalls.map(({ allowed }) => allowed)).toEqual([false, true])
   })
 })
+
+async function templateWith(policy: string): Promise<unknown> {
+  const template = await readTemplate('provisioning/panorama-appliance-rotation', {})
+  const change = (key: string, value: unknown): unknown => (key === 'PolicyName' ? policy : value)
+  return JSON.parse(JSON.stringify(template, change)) as unknown
+}
 
 async function withoutPolicies(): Promise<unknown> {
   const url = new URL('../../config/cloud/provisioning/panorama-appliance-rotation.json', import.meta.url)

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { tryIdentity, type IdentityEvidence } from '../../agent/identity-trial.ts'
+import { identityEvidence, tryIdentity, type IdentityEvidence } from '../../agent/identity-trial.ts'
 import type { RotationRecord } from '../../agent/identity/rotation-record.ts'
 import { AgentError } from '../../agent/lib/errors.ts'
 import { sleep } from '../../agent/lib/sleep.ts'
@@ -131,3 +131,22 @@ test('finds out whether the identity is on trial once the disk can be read, and 
   expect(rotation.calls).toEqual([])
   expect(renewals).toEqual(['renew'])
 })
+
+test.each(['connected', 'without a control connection'])(
+  'counts no connection as used before AWS IoT Core has answered over it (%s)',
+  async (kind) => {
+    const answer = Promise.withResolvers<undefined>()
+    const answered = async (): Promise<void> => {
+      await answer.promise
+    }
+    const isConnected = kind === 'connected'
+    const session = { credentials: had, control: isConnected ? had : answered, why: () => undefined }
+    const evidence = identityEvidence(session, isConnected ? { answered } : undefined)
+    const seen: string[] = []
+    const used = evidence.connection(new AbortController().signal).then(() => seen.push('used'))
+    await new Promise(setImmediate)
+    expect(seen).toEqual([])
+    answer.resolve(undefined)
+    await used
+  },
+)

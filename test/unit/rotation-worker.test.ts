@@ -35,6 +35,7 @@ function appliance(
   fault?: AgentError,
 ) {
   const begun: { readonly id: string; readonly hours: number }[] = []
+  const patience: number[] = []
   const givenUp: string[] = []
   const log = new RecordingLog()
   const startMs = performance.now()
@@ -42,8 +43,9 @@ function appliance(
   const worker = createRotationWorker({
     rotation: known,
     actions: {
-      begin: async ({ id }) => {
+      begin: async ({ id, confirmSeconds }) => {
         await Promise.resolve()
+        patience.push(confirmSeconds)
         begun.push({ id, hours: Math.round((performance.now() - startMs) / hourMs) })
         if (fault !== undefined) throw fault
       },
@@ -60,7 +62,7 @@ function appliance(
     cloudNow: () => nowMs + performance.now() - startMs,
     log,
   })
-  return { worker, begun, givenUp, log, known }
+  return { worker, begun, patience, givenUp, log, known }
 }
 
 const id = 'a'.repeat(64)
@@ -82,6 +84,24 @@ test('rotates a certificate that ends soon, and none that does not', async () =>
   await vi.advanceTimersByTimeAsync(firstLookMs)
   expect(soon.begun).toHaveLength(1)
   expect(late.begun).toHaveLength(0)
+})
+
+test('gives the new certificate five minutes to prove itself', async () => {
+  const { worker, patience } = appliance({ ageDays: 300, leftDays: 29 })
+  await using _ = running(worker)
+  await vi.advanceTimersByTimeAsync(firstLookMs)
+  expect(patience).toEqual([300])
+})
+
+test.each([
+  [0, [0, 6, 12, 18, 24]],
+  [1, [0, 18]],
+])('looks again half a day later, by half of that more or less, at random (%s)', async (random, hours) => {
+  vi.mocked(Math.random).mockReturnValue(random)
+  const { worker, begun } = appliance({ ageDays: 300, leftDays: 29 }, undefined, new AgentError('no'))
+  await using _ = running(worker)
+  await vi.advanceTimersByTimeAsync(dayMs + firstLookMs)
+  expect(begun.map((each) => each.hours)).toEqual(hours)
 })
 
 test('goes on with what it has begun', async () => {

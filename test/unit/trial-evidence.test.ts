@@ -41,6 +41,24 @@ describe('the evidence of a session', () => {
     await evidence.credentials(never)
   })
 
+  it('is not there with the credentials of a base role alone, from which the role in use is assumed', async () => {
+    const base = session()
+    const assumed = session()
+    const evidence = sessionEvidence({ credentials: [base.credentials, assumed.credentials] }, () => undefined)
+    await using _ = running(base.credentials.worker)
+    await using __ = running(assumed.credentials.worker)
+    let isHad = false
+    const had = evidence.credentials(never).then(() => {
+      isHad = true
+    })
+    base.fetched.resolve(valid())
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect(base.credentials.status().held).toBeDefined()
+    expect(isHad).toBe(false)
+    assumed.fetched.resolve(valid())
+    await had
+  })
+
   it('is not there with credentials that are over when they come', async () => {
     const { credentials, fetched, evidence } = session()
     await using _ = running(credentials.worker)

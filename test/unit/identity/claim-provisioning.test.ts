@@ -7,6 +7,7 @@ import { LeftOverCertificates } from '../../../agent/identity/left-over-certific
 import { refusalsBeforeAnother } from '../../../agent/identity/claim-proof.ts'
 import { nextStep, type ProvisioningStep } from '../../../agent/identity/provisioning-step.ts'
 import type { PendingIdentity } from '../../../agent/identity/pending-identity.ts'
+import { makePrivateKey, makeSigningRequest } from '../../../agent/identity/signing-request.ts'
 import type { StoredIdentity } from '../../../agent/identity/stored-identity.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
 import { diskUntil } from '../../support/cut-disk.ts'
@@ -15,6 +16,7 @@ import { RecordingLog } from '../../support/recording-log.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
 
 const thingName = 'panorama_A1'
+const never = new AbortController().signal
 const target = {
   template: 'panorama-appliance',
   clientId: 'panorama-appliance-A1',
@@ -362,6 +364,19 @@ describe('a certificate that is gone in AWS IoT before it is proven', () => {
       if (!isCut) break
     }
   })
+})
+
+test('a certificate for the key of somebody else is not kept, and not registered', async () => {
+  await using site = await bench()
+  const foreign = makeSigningRequest(await makePrivateKey(), target.clientId)
+  const connect = async (clientId: string) => {
+    const connection = await site.fleet.connect(clientId)
+    return { ...connection, createCertificateFromCsr: () => connection.createCertificateFromCsr(foreign, never) }
+  }
+  await expect(site.attempt({ connect })).rejects.toThrow('is not for the key of this appliance')
+  expect(site.fleet.calls).not.toContain('register')
+  expect(await site.attempt()).toMatchObject({ thingName })
+  expect(site.fleet.registered()).toHaveLength(1)
 })
 
 describe('the next step', () => {

@@ -48,6 +48,9 @@ function administer(
     setTemplate: (name, template) => {
       provisioning.setTemplate(name, template)
     },
+    createPolicy: (name, document) => {
+      provisioning.createPolicy(name, document)
+    },
     setTemplateEnabled: (name, enabled) => {
       provisioning.setTemplateEnabled(name, enabled)
     },

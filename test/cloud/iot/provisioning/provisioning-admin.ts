@@ -1,4 +1,5 @@
 import type { DeviceCertificate, ListedCertificate } from '../../appliances.ts'
+import type { PolicyDocument } from '../../iam/policy-document.ts'
 import type { HookEvent, ProvisioningHook } from './provisioning-hook.ts'
 
 /** The requests that faults are made for. */
@@ -30,6 +31,8 @@ export interface ProvisioningAdmin {
   readonly certificates: () => readonly ListedCertificate[]
   /** Adds a template, or replaces it. Throws an Error for a body or a name that AWS or this cloud does not take. */
   readonly setTemplate: (name: string, template: TemplateOptions) => void
+  /** Makes a policy that templates may name beside those that are there at the start. */
+  readonly createPolicy: (name: string, document: PolicyDocument) => void
   readonly setTemplateEnabled: (name: string, enabled: boolean) => void
   /** The next `count` requests (default 1) take effect and are not answered. */
   readonly dropNextAnswer: (action: ProvisioningAction, count?: number) => void

@@ -42,6 +42,7 @@ interface Template {
 export class Provisioning {
   readonly #options: ProvisioningOptions
   readonly #templates = new Map<string, Template>()
+  readonly #policies: Map<string, PolicyDocument>
   readonly #pems = new Map<string, string>()
   readonly #tokens: OwnershipTokens
   readonly #hookCalls: { readonly event: HookEvent; readonly allowed: boolean }[] = []
@@ -50,6 +51,7 @@ export class Provisioning {
 
   constructor(options: ProvisioningOptions) {
     this.#options = options
+    this.#policies = new Map(options.policies)
     this.#tokens = new OwnershipTokens(options.now)
   }
 
@@ -61,6 +63,10 @@ export class Provisioning {
     if (!templateNamePattern.test(name)) throw new RangeError(`"${name}" is no name for a template`)
     const document = parseTemplate(body)
     this.#templates.set(name, { document, enabled, hook: hook ?? shippedHook(this.#options.appliances) })
+  }
+
+  createPolicy(name: string, document: PolicyDocument): void {
+    this.#policies.set(name, document)
   }
 
   setTemplateEnabled(name: string, enabled: boolean): void {
@@ -131,10 +137,10 @@ export class Provisioning {
   }
 
   #apply(plan: ProvisioningPlan): void {
-    const { appliances, policies } = this.#options
+    const { appliances } = this.#options
     const { certificateId, thingName } = plan
     const documents = plan.policyNames.map((name) => {
-      const document = policies.get(name)
+      const document = this.#policies.get(name)
       if (document === undefined) throw invalidParameters(`There is no policy ${name}`)
       return document
     })

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 
@@ -40,6 +41,15 @@ it('shows the agent on a terminal through a stop and a new start, keeps to a new
   await terminal.until('it stopped', (shown) => shown.includes('It was stopped, or is starting again'))
   site.start()
   await terminal.until('it is back', (shown) => shown.includes('All well: 1 artifact, 1 camera'))
+
+  await site.publish('large', randomBytes(1_000_000))
+  {
+    const half = { service: 's3', action: 'GetObject' } as const
+    using _ = site.cloud.faults.inject({ kind: 'stall', afterBytes: 500_000 }, half)
+    void site.sync().catch(() => undefined) // what it comes to is not waited for
+    const shown = await terminal.until('how far it is', (each) => / \[#+\.+\] +\d+ %/.test(each))
+    expect(shown).toMatch(/^ *artifact model: downloading \d+ kB of 1\.0 MB/m)
+  }
 
   await terminal.resize(60, 12)
   const small = await terminal.until('the new size', (shown) => shown.includes('that are well'))

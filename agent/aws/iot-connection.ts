@@ -14,6 +14,7 @@ import { endpointAddress } from './endpoint-address.ts'
 import { connectionError, isWorthALook, type ConnectionContext } from './iot-connection-errors.ts'
 import type { ClientIdentity } from './iot-credential-source.ts'
 import { mqttProxy, proxyTerms, type ProxyTerms } from './mqtt-proxy.ts'
+import { MqttTraffic } from './mqtt-traffic.ts'
 import type { Trust } from './trust.ts'
 
 export interface IotConnectionOptions {
@@ -51,8 +52,6 @@ const stopWithinMs = 3_000
 /** How long whoever asks waits for a first connection that is being made. */
 const firstWithinMs = 5_000
 const lookEveryMs = 30_000
-/** The sockets are the CRT's, so bytes are told by what goes over them: a handshake with both chains, a ping, a call and its packets. */
-const carried = { handshake: 7_000, ping: 64, call: 500 } as const
 
 /**
  * One MQTT 5 connection to AWS IoT Core with the device certificate, made anew by the CRT for as long as it is open: after 1
@@ -62,6 +61,7 @@ const carried = { handshake: 7_000, ping: 64, call: 500 } as const
 export class IotConnection implements AsyncDisposable {
   readonly #options: IotConnectionOptions
   readonly #failures: FailureLog
+  readonly #traffic: MqttTraffic | undefined
   readonly #listeners = new Set<() => void>()
   /** Resolves when the first attempt has come to something, or will come to nothing. */
   readonly #attempted = Promise.withResolvers<undefined>()
@@ -69,7 +69,6 @@ export class IotConnection implements AsyncDisposable {
   #isClosed = false
   #isLooking = false
   #toldProxy: ProxyTerms | undefined
-  #pingsCountedMs = 0
   #lookedAtMs = -Infinity
   /** By the last look, since when there was no connection. */
   #found: AgentError | undefined
@@ -78,6 +77,9 @@ export class IotConnection implements AsyncDisposable {
   constructor(options: IotConnectionOptions) {
     this.#options = options
     this.#failures = new FailureLog(options.log)
+    const { counter, keepAliveSeconds } = options
+    const proxy = options.dialer.proxyFor(endpointAddress(options.endpoint, defaultPort))
+    this.#traffic = counter === undefined ? undefined : new MqttTraffic({ counter, keepAliveSeconds, proxy })
   }
 
   get clientId(): string {
@@ -125,10 +127,9 @@ export class IotConnection implements AsyncDisposable {
     })
   }
 
-  /** Counts a request and its answer, by the bytes of their payloads. */
-  countCall(payloadBytes: number): void {
-    this.#options.counter?.add(carried.call + payloadBytes)
-    this.#countPings()
+  /** Counts the bytes of a request that is about to be made over this connection. */
+  countRequest(operation: string, request: object): void {
+    this.#traffic?.asked(operation, request)
   }
 
   /** Everything of the client ends here; the process itself still has to be ended, as the CRT keeps it alive. */
@@ -188,12 +189,11 @@ export class IotConnection implements AsyncDisposable {
 
   #start(configuration: mqtt5.Mqtt5ClientConfig): mqtt5.Mqtt5Client {
     const client = new mqtt5.Mqtt5Client(configuration)
+    this.#traffic?.follow(client)
     client.on('attemptingConnect', () => {
       if (this.#status.state === 'waiting') this.#enter('connecting', undefined)
     })
     client.on('connectionSuccess', () => {
-      this.#options.counter?.add(carried.handshake)
-      this.#pingsCountedMs = monotonicMs()
       this.#found = undefined
       this.#lookedAtMs = -Infinity
       this.#enter('connected', undefined)
@@ -244,7 +244,6 @@ export class IotConnection implements AsyncDisposable {
     const { endpoint, clientId, clockOffsetMs, refusedHint } = this.#options
     const context: ConnectionContext = { endpoint, clientId, clockOffsetMs: clockOffsetMs(), refusedHint }
     const { error_name: errorName = 'UNKNOWN', message = '' } = Object(error) as CrtErrorShape // an ICrtError, or a plain one
-    this.#countPings()
     const fault = connectionError({ errorName, message, reasonCode }, context)
     this.#enter('down', this.#found ?? fault)
     if (isWorthALook({ errorName, message, reasonCode })) void this.#look(fault)
@@ -271,14 +270,6 @@ export class IotConnection implements AsyncDisposable {
       this.#failures.failed('no connection to AWS IoT Core', error)
     }
     if (isOld) this.#options.onProxyChanged?.()
-  }
-
-  #countPings(): void {
-    const { counter, keepAliveSeconds } = this.#options
-    if (this.#status.state !== 'connected') return
-    const pings = Math.floor((monotonicMs() - this.#pingsCountedMs) / (keepAliveSeconds * 1_000))
-    this.#pingsCountedMs += pings * keepAliveSeconds * 1_000
-    counter?.add(pings * carried.ping)
   }
 
   #enter(state: IotConnectionStatus['state'], error: AgentError | undefined): void {

@@ -90,11 +90,16 @@ interface Opened {
 }
 
 function provisioningOver({ client, connection, template }: Opened): FleetProvisioning {
-  const call = async <T>(operation: string, signal: AbortSignal, ask: () => Promise<T>): Promise<T> => {
+  const call = async <Q extends object, T>(
+    operation: string,
+    { request, signal }: { readonly request: Q; readonly signal: AbortSignal },
+    ask: (request: Q) => Promise<T>,
+  ): Promise<T> => {
     await connection.expectConnected(signal)
     return await withDeadline({ signal, withinMs: callWithinMs, what: operation }, async () => {
       try {
-        return await ask()
+        connection.countRequest(operation, request)
+        return await ask(request)
       } catch (error) {
         throw toAgentError({ operation, template, clientId: connection.clientId }, error)
       }
@@ -103,16 +108,14 @@ function provisioningOver({ client, connection, template }: Opened): FleetProvis
   return {
     createCertificateFromCsr: async (certificateSigningRequest, signal) =>
       toIssued(
-        await call('CreateCertificateFromCsr', signal, async () =>
-          client.createCertificateFromCsr({ certificateSigningRequest }),
+        await call('CreateCertificateFromCsr', { request: { certificateSigningRequest }, signal }, async (request) =>
+          client.createCertificateFromCsr(request),
         ),
       ),
-    registerThing: async ({ template: templateName, token: certificateOwnershipToken, parameters }, signal) =>
-      toThing(
-        await call('RegisterThing', signal, async () =>
-          client.registerThing({ templateName, certificateOwnershipToken, parameters: { ...parameters } }),
-        ),
-      ),
+    registerThing: async ({ template: templateName, token: certificateOwnershipToken, parameters }, signal) => {
+      const request = { templateName, certificateOwnershipToken, parameters: { ...parameters } }
+      return toThing(await call('RegisterThing', { request, signal }, async (asked) => client.registerThing(asked)))
+    },
     async [Symbol.asyncDispose]() {
       client.close()
       await connection[Symbol.asyncDispose]()

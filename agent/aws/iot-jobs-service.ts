@@ -68,10 +68,7 @@ export class IotJobsService implements JobsService, Disposable {
   ): Promise<JobExecution | undefined> => {
     const { thingName } = this.#options
     await this.#untilSubscribed(signal)
-    const { execution } = await this.#call('DescribeJobExecution', signal, async (client) =>
-      client.describeJobExecution({ thingName, jobId: next }),
-    )
-    const found = execution === undefined ? undefined : toExecution(execution)
+    const found = await this.#describe({ thingName, jobId: next }, signal)
     const isWanted = found === undefined || !without.some((each) => isSameExecution(each, found))
     return isWanted ? found : await this.#nextBut(without, signal)
   }
@@ -79,18 +76,26 @@ export class IotJobsService implements JobsService, Disposable {
   /** The service says which are pending without their documents, each kind in no order that it promises. */
   async #nextBut(without: readonly ExecutionKey[], signal: AbortSignal): Promise<JobExecution | undefined> {
     const { thingName } = this.#options
+    const request = { thingName }
     const { inProgressJobs = [], queuedJobs = [] } = await this.#call(
       'GetPendingJobExecutions',
-      signal,
-      async (client) => client.getPendingJobExecutions({ thingName }),
+      { request, signal },
+      async (client) => client.getPendingJobExecutions(request),
     )
     const [key] = [...oldestFirst(inProgressJobs), ...oldestFirst(queuedJobs)].filter(
       (each) => !without.some((other) => isSameExecution(other, each)),
     )
     if (key === undefined) return undefined
     const { jobId, executionNumber } = key
-    const { execution } = await this.#call('DescribeJobExecution', signal, async (client) =>
-      client.describeJobExecution({ thingName, jobId, executionNumber }),
+    return await this.#describe({ thingName, jobId, executionNumber }, signal)
+  }
+
+  async #describe(
+    request: iotjobs.model.DescribeJobExecutionRequest,
+    signal: AbortSignal,
+  ): Promise<JobExecution | undefined> {
+    const { execution } = await this.#call('DescribeJobExecution', { request, signal }, async (client) =>
+      client.describeJobExecution(request),
     )
     return execution === undefined ? undefined : toExecution(execution)
   }
@@ -101,11 +106,8 @@ export class IotJobsService implements JobsService, Disposable {
   ): Promise<boolean> => {
     const { thingName } = this.#options
     try {
-      const { execution } = await this.#call('DescribeJobExecution', signal, async (client) =>
-        client.describeJobExecution({ thingName, jobId, executionNumber }),
-      )
-      if (execution === undefined) return false
-      const found = toExecution(execution)
+      const found = await this.#describe({ thingName, jobId, executionNumber }, signal)
+      if (found === undefined) return false
       return found.queuedAt === queuedAt && pending.has(found.status)
     } catch (error) {
       const code = codeOf(error)
@@ -139,21 +141,20 @@ export class IotJobsService implements JobsService, Disposable {
   async #updateOnce({ execution, status, details, stepTimeoutMinutes }: JobUpdate, signal: AbortSignal): Promise<void> {
     const { thingName } = this.#options
     const { jobId, executionNumber } = execution
-    await this.#call('UpdateJobExecution', signal, async (client) =>
-      client.updateJobExecution({
-        thingName,
-        jobId,
-        executionNumber,
-        status: iotjobs.model.JobStatus[status],
-        ...(Object.keys(details).length === 0 ? {} : { statusDetails: { ...details } }),
-        ...(stepTimeoutMinutes === undefined ? {} : { stepTimeoutInMinutes: stepTimeoutMinutes }),
-      }),
-    )
+    const request = {
+      thingName,
+      jobId,
+      executionNumber,
+      status: iotjobs.model.JobStatus[status],
+      ...(Object.keys(details).length === 0 ? {} : { statusDetails: { ...details } }),
+      ...(stepTimeoutMinutes === undefined ? {} : { stepTimeoutInMinutes: stepTimeoutMinutes }),
+    }
+    await this.#call('UpdateJobExecution', { request, signal }, async (client) => client.updateJobExecution(request))
   }
 
   async #call<T>(
     operation: string,
-    signal: AbortSignal,
+    { request, signal }: { readonly request: object; readonly signal: AbortSignal },
     ask: (client: iotjobs.IotJobsClientv2) => Promise<T>,
   ): Promise<T> {
     const client = await this.#open()
@@ -161,9 +162,8 @@ export class IotJobsService implements JobsService, Disposable {
     await connection.expectConnected(signal)
     return await withDeadline({ signal, withinMs: callWithinMs, what: operation }, async () => {
       try {
-        const answer = await ask(client)
-        connection.countCall(JSON.stringify(answer ?? null).length)
-        return answer
+        connection.countRequest(operation, request)
+        return await ask(client)
       } catch (error) {
         throw toAgentError(operation, error)
       }

@@ -51,9 +51,10 @@ export class IotShadow implements Shadow, Disposable {
 
   readonly reported = async (signal: AbortSignal): Promise<ReportedState | undefined> => {
     const { thingName, shadowName } = this.#options
-    const { state } = await this.#call('GetThingShadow', signal, async (client) => {
+    const request = { thingName, shadowName }
+    const { state } = await this.#call('GetThingShadow', { request, signal }, async (client) => {
       try {
-        return await client.getNamedShadow({ thingName, shadowName })
+        return await client.getNamedShadow(request)
       } catch (error) {
         if (isNotFound(error)) return {}
         throw error
@@ -63,11 +64,9 @@ export class IotShadow implements Shadow, Disposable {
   }
 
   readonly report = async (patch: ReportedState, signal: AbortSignal): Promise<void> => {
-    const { connection, thingName, shadowName } = this.#options
-    connection.countCall(JSON.stringify(patch).length)
-    await this.#call('UpdateThingShadow', signal, async (client) =>
-      client.updateNamedShadow({ thingName, shadowName, state: { reported: { ...patch } } }),
-    )
+    const { thingName, shadowName } = this.#options
+    const request = { thingName, shadowName, state: { reported: { ...patch } } }
+    await this.#call('UpdateThingShadow', { request, signal }, async (client) => client.updateNamedShadow(request))
   }
 
   /** The device SDK has no stream of deletions. */
@@ -95,7 +94,7 @@ export class IotShadow implements Shadow, Disposable {
 
   async #call<T>(
     operation: string,
-    signal: AbortSignal,
+    { request, signal }: { readonly request: object; readonly signal: AbortSignal },
     ask: (client: iotshadow.IotShadowClientv2) => Promise<T>,
   ): Promise<T> {
     const { connection } = this.#options
@@ -109,9 +108,8 @@ export class IotShadow implements Shadow, Disposable {
     const client = this.#client
     return await withDeadline({ signal, withinMs: callWithinMs, what: operation }, async () => {
       try {
-        const answer = await ask(client)
-        connection.countCall(JSON.stringify(answer ?? null).length)
-        return answer
+        connection.countRequest(operation, request)
+        return await ask(client)
       } catch (error) {
         throw toAgentError(operation, error)
       }

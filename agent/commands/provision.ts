@@ -15,8 +15,8 @@ import { writeFileAtomic } from '../lib/atomic-file.ts'
 import { AgentError, errorCode } from '../lib/errors.ts'
 import { createLog, streamSink, type Log } from '../lib/log.ts'
 import { createSessionClock } from '../session-clock.ts'
+import { createSessionNetwork } from '../session-network.ts'
 import { lockState, makeFolders } from '../state-folders.ts'
-import { createWayToCloud } from '../way-to-cloud.ts'
 import type { CommandContext } from './command-context.ts'
 import { asOwner, becomeOwner } from './folder-owner.ts'
 import { readArchive, type ArchiveContents } from './provisioning-archive.ts'
@@ -167,7 +167,7 @@ async function provisionNow(configFile: string, log: Log, { stdout, signal, serv
   const config = await readUnprovisioned(configFile)
   if (config === undefined) throw new AgentError('this appliance has an identity already')
   const { clock } = await createSessionClock({ paths: config.paths, log })
-  const way = createWayToCloud({ config, proxyEnvironment: service.proxy })
+  await using way = await createSessionNetwork({ config, log, clock, proxyEnvironment: service.proxy })
   const leftOver = leftOverOf(config, log)
   const provisionOnce = createProvisioner({ config, clock, log, way, leftOver })
   const { thingName, certificateId } = await provisionOnce(signal, (step) => {

@@ -1,14 +1,23 @@
-import { appendFile, readFile } from 'node:fs/promises'
+import { appendFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
 
-import { expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 
+import { provision } from '../../agent/commands/provision.ts'
 import { endOfMonthMs, monthOf } from '../../agent/network/traffic-month.ts'
+import { isUnprovisioned } from '../../agent/status/render-unprovisioned.ts'
+import type { UnprovisionedStatus } from '../../agent/status/status-document.ts'
 import { applianceInCloud, openSession } from '../support/cloud-session.ts'
+import { openCountingLink, type CountingLink } from '../support/counting-link.ts'
+import { createJobsSite } from '../support/jobs-site.ts'
+import { lacksMosquitto } from '../support/mosquitto.ts'
+import { createProvisioningSite, type ProvisioningSite } from '../support/provisioning-site.ts'
 import { running } from '../support/running-worker.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
 const megabyte = 1_048_576
+const never = new AbortController().signal
 const thingName = 'dock-1'
 const secretId = 'panorama/shared/dock-1'
 
@@ -71,3 +80,87 @@ it('stops downloads and log uploads when the bytes of the month are used up, and
   expect(generation.logs.status()).toMatchObject({ lost: 0, gapsPending: 0 })
   expect(session.network.traffic.status()).toMatchObject({ month: monthOf(nextMonthMs), state: 'ok' })
 }, 90_000)
+
+const withoutBroker = await lacksMosquitto('the limit of bytes with jobs')
+
+it.skipIf(withoutBroker)(
+  'counts job documents, and goes on with jobs and cameras at the limit',
+  async () => {
+    await using site = await createJobsSite({
+      config: () => ({
+        network: { maxBytesPerMonth: megabyte },
+        cameras: { refreshSeconds: 86_400, streams: [{ name: 'dock-1', secretId, probe: false }] },
+      }),
+    })
+    const { cloud, appliance } = site
+    const secret = (password: string): string => JSON.stringify({ username: 'u', password, streamUrl: 'rtsp://c/1' })
+    cloud.secrets.createSecret(secretId, secret('one'))
+    const agent = await site.startConnected()
+    const comment = 'x'.repeat(30_000) // no field of it, so that the job is over at once
+    for (let number = 1; number <= 18; number += 1) site.createJob(`large-${number}`, { operation: 'reboot', comment })
+    await agent.until(({ network }) => network?.traffic.state === 'paused')
+    cloud.secrets.rotateSecret(secretId, secret('two'))
+    site.createJob('last', { operation: 'refresh-cameras' })
+    expect((await site.ended('last')).status).toBe('SUCCEEDED')
+    expect(await readFile(join(appliance.runtimeFolder, 'cameras', 'dock-1.json'), 'utf8')).toContain('two')
+  },
+  60_000,
+)
+
+describe.skipIf(withoutBroker)('before there is an identity', () => {
+  it('counts what a first boot sends and receives, also where its claim is refused', async () => {
+    await using site = await linkedSite()
+    site.cloud.appliances.setCertificateStatus(site.claimId, 'INACTIVE')
+    const agent = site.start()
+    await site.until('the claim is refused', (status) => isUnprovisioned(status) && isRefused(status))
+    expect(await agent.stop()).toEqual({ code: 0, signal: null })
+    expect(site.carried()).toBeGreaterThan(5_000)
+    expect(await countedIn(site.stateFolder)).toBeGreaterThanOrEqual(site.carried())
+  }, 60_000)
+
+  it('counts what provisioning by hand sends and receives', async () => {
+    await using site = await linkedSite()
+    await mkdir(site.stateFolder)
+    const stdout = new PassThrough()
+    const context = { signal: never, stdout, stderr: new PassThrough(), service: {}, onHangup: () => undefined }
+    await provision({ configFile: site.configFile, claim: true }, context)
+    expect(site.carried()).toBeGreaterThan(15_000)
+    const counted = await countedIn(site.stateFolder)
+    expect(counted).toBeGreaterThanOrEqual(site.carried())
+    expect(counted).toBeLessThan(site.carried() + 15_000)
+  })
+})
+
+function isRefused({ provisioning }: UnprovisionedStatus): boolean {
+  return provisioning.lastError !== undefined
+}
+
+interface LinkedSite extends ProvisioningSite {
+  /** By all connections so far. */
+  readonly carried: () => number
+}
+
+/** Whose connections are counted on their way. */
+async function linkedSite(): Promise<LinkedSite> {
+  await using resources = new AsyncDisposableStack()
+  const site = resources.use(await createProvisioningSite())
+  const { endpoints } = site.cloud
+  const linkTo = async (endpoint: string): Promise<CountingLink> =>
+    resources.use(await openCountingLink({ toPort: Number(endpoint.split(':')[1]) }))
+  const [mqtt, credentials] = [await linkTo(endpoints.mqtt), await linkTo(endpoints.credentials)]
+  const config = JSON.parse(await readFile(site.configFile, 'utf8')) as object
+  const linked = { ...endpoints, mqtt: `localhost:${mqtt.port}`, credentials: `localhost:${credentials.port}` }
+  await writeFile(site.configFile, JSON.stringify({ ...config, endpoints: linked }))
+  const owned = resources.move()
+  return {
+    ...site,
+    carried: () =>
+      [mqtt, credentials].reduce((sum, { traffic }) => sum + traffic().bytesSent + traffic().bytesReceived, 0),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
+}
+
+async function countedIn(stateFolder: string): Promise<number> {
+  const { bytes } = JSON.parse(await readFile(join(stateFolder, 'traffic.json'), 'utf8')) as { readonly bytes: number }
+  return bytes
+}

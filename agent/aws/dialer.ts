@@ -50,6 +50,8 @@ const defaultWithinMs = 5_000
 const addressWithinMs = 2_000
 const portalWithinMs = 3_000
 const portalEveryMs = 30_000
+/** An appliance has a few hosts, and an access point each artifact. */
+const maxLooks = 256
 /** A portal may answer, refuse, or drop what is not for it. */
 const portalCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'EPROTO'])
 
@@ -61,7 +63,7 @@ interface PortalLook {
 /** Makes every connection of the agent that is not MQTT: straight or by a proxy, and counted. */
 export class Dialer {
   readonly #options: DialerOptions
-  #look: PortalLook | undefined
+  readonly #looks = new Map<string, PortalLook>()
   #outdatedProxy: Validity | undefined
 
   constructor(options: DialerOptions = {}) {
@@ -92,16 +94,18 @@ export class Dialer {
   }
 
   /**
-   * Whether a portal answers in the place of a host, as far as can be seen without TLS; looked for every 30 s at most. Never
-   * rejects.
+   * Whether a portal answers in the place of a host, as far as can be seen without TLS; looked for every 30 s at most, for each
+   * host by itself: one may be a server of the network. Never rejects.
    */
   async lookForPortal(host: string): Promise<PortalSign | undefined> {
     const port = this.#options.portalPort?.(host)
     if (port === undefined) return undefined
-    if (this.#look === undefined || monotonicMs() - this.#look.atMs > portalEveryMs) {
-      this.#look = { atMs: monotonicMs(), sign: this.#lookForPortal({ host, port }).catch(() => undefined) }
-    }
-    return await this.#look.sign
+    const kept = this.#looks.get(host)
+    if (kept !== undefined && monotonicMs() - kept.atMs <= portalEveryMs) return await kept.sign
+    if (kept === undefined && this.#looks.size >= maxLooks) this.#looks.clear()
+    const look = { atMs: monotonicMs(), sign: this.#lookForPortal({ host, port }).catch(() => undefined) }
+    this.#looks.set(host, look)
+    return await look.sign
   }
 
   /** A connection to speak on with the target. Throws a ProxyError, Node's error, or the signal's reason. */

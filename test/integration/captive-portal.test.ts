@@ -1,3 +1,5 @@
+import { appendFile } from 'node:fs/promises'
+
 import { describe, expect, it } from 'vitest'
 
 import { Dialer } from '../../agent/aws/dialer.ts'
@@ -14,7 +16,7 @@ import { lacksMosquitto, leavesOutJobFaults } from '../support/mosquitto.ts'
 import { startPortal } from '../support/portal.ts'
 import { RecordingLog } from '../support/recording-log.ts'
 import { startScriptedProxy } from '../support/scripted-proxy.ts'
-import { startScriptedServer, type ScriptedServer } from '../support/scripted-server.ts'
+import { httpAnswer, startScriptedServer, type ScriptedServer } from '../support/scripted-server.ts'
 import { adaptersOf } from '../support/service-calls.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
@@ -63,6 +65,48 @@ describe.each(answers)('behind a portal that answers everything %s', (how) => {
     const isPlain = how === 'in plain text'
     expect(error).toMatchObject(isPlain ? { name: 'CaptivePortalError' } : { name: 'AwsError', failure: 'certificate' })
   })
+})
+
+it('says so of a page in the place of an answer, behind a certificate that is trusted', async () => {
+  await using appliance = await applianceInCloud()
+  const root = await makeCertificate({ commonName: 'Corp Root', extensions: authorityExtensions() })
+  const extensions = serverExtensions('*.s3.localhost')
+  const certificate = await makeCertificate({ commonName: 's3', issuer: root, extensions })
+  const page = httpAnswer('200 OK', '<html>Please log in</html>', { 'content-type': 'text/html; charset=utf-8' })
+  await using server = await startScriptedServer({ certificate, onRequest: (socket) => socket.end(page) })
+  const { config, cloud } = appliance
+  await appendFile(config.identity.rootCa, `\n${root.pem}`)
+  const endpoints = { ...config.endpoints, s3: `https://s3.localhost:${server.port}` }
+  await using opened = await openSession({ ...config, endpoints })
+  const { artifacts } = adaptersOf(opened.session, cloud.names.accessPointArn)
+  expect(await rejectionOf(artifacts.list(never))).toMatchObject({
+    name: 'CaptivePortalError',
+    message: expect.stringMatching(/in the place of .*\.s3\.localhost: a web page/) as string,
+  })
+})
+
+it('looks for a portal at each host by itself', async () => {
+  const page = await startPortal({ tlsPort: await freePort() })
+  await using _ = page
+  await using server = await startMiddlebox()
+  const closed = await freePort()
+  // who answers in the place of one name says nothing of another
+  const dialer = new Dialer({ portalPort: (host) => (host === 'a.localhost' ? page.httpPort : closed) })
+  const trust = createTrust({ roots: [] })
+  const to = (host: string): Promise<unknown> => rejectionOf(dialer.secure({ host, port: server.port, trust }))
+  expect(await to('a.localhost')).toMatchObject({ name: 'CaptivePortalError' })
+  expect(await to('b.localhost')).toMatchObject({ name: 'UntrustedServerError' })
+  expect(await to('a.localhost')).toMatchObject({ name: 'CaptivePortalError' })
+})
+
+it('does not look for a portal past a proxy', async () => {
+  const portal = await startPortal({ tlsPort: await freePort() })
+  await using _ = portal
+  await using server = await startMiddlebox()
+  await using proxy = await startScriptedProxy()
+  const dialer = new Dialer({ proxyFor: () => proxy.server, portalPort: () => portal.httpPort })
+  const target = { host: 'localhost', port: server.port, trust: createTrust({ roots: [] }) }
+  expect(await rejectionOf(dialer.secure(target))).toMatchObject({ name: 'UntrustedServerError' })
 })
 
 it('does not take a server for a portal that cannot be reached', async () => {

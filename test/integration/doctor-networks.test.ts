@@ -1,9 +1,11 @@
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises'
+import type { LookupFunction } from 'node:net'
 import { join } from 'node:path'
 
 import { describe, expect, it } from 'vitest'
 
 import { asAnyUser } from '../support/any-user.ts'
+import { makeCertificate, serverExtensions } from '../support/certificates.ts'
 import { createDoctorSite, runDoctor, type DoctorRun } from '../support/doctor-site.ts'
 import { freePort } from '../support/free-port.ts'
 import { lacksIpv6 } from '../support/ipv6.ts'
@@ -11,6 +13,8 @@ import { lacksMosquitto } from '../support/mosquitto.ts'
 import { startPortal } from '../support/portal.ts'
 import { createProvisioningSite } from '../support/provisioning-site.ts'
 import { createProxiedSite, type ProxiedSite } from '../support/proxied-site.ts'
+import { startScriptedProxy } from '../support/scripted-proxy.ts'
+import { startScriptedServer } from '../support/scripted-server.ts'
 import { lacksSquid, squidAddress } from '../support/squid.ts'
 
 const withoutBroker = await lacksMosquitto('the doctor in difficult networks')
@@ -110,6 +114,23 @@ it.skipIf(withoutBroker)('the doctor names a portal that answers everything', as
   })
 })
 
+it.skipIf(withoutBroker)('the doctor looks for no portal past a proxy', async () => {
+  await using site = await createDoctorSite()
+  await using portal = await startPortal({ tlsPort: await freePort() })
+  const middlebox = await makeCertificate({ commonName: 'box', extensions: serverExtensions('credentials.cloud.test') })
+  await using server = await startScriptedServer({ certificate: middlebox })
+  await using proxy = await startScriptedProxy()
+  const endpoints = { ...site.cloud.endpoints, credentials: `credentials.cloud.test:${server.port}` }
+  const network = { proxy: { url: `http://127.0.0.1:${proxy.server.port}` } }
+  await writeFile(site.files.configFile, JSON.stringify({ ...site.files.config, endpoints, network }))
+  const { findings } = await site.run({ portalPort: portal.httpPort, lookup: toLoopback })
+  expect(findings.get('tls.credentials')).toMatchObject({
+    level: 'fail',
+    text: expect.not.stringContaining('answers in the place of') as string,
+  })
+  expect(proxy.requests.join()).toContain('CONNECT credentials.cloud.test')
+})
+
 it.skipIf(withoutBroker || withoutIpv6)('the doctor finds nothing wrong over IPv6 alone', async () => {
   await using site = await createDoctorSite({ address: '::1' })
   const run = await site.run()
@@ -162,6 +183,11 @@ describe.skipIf(withoutBroker)('the doctor of an appliance without identity', ()
     expect(run.findings.get('mqtt')?.hint).toContain('the claim certificate is active')
   })
 })
+
+const toLoopback: LookupFunction = (_host, { all }, callback) => {
+  if (all === true) callback(null, [{ address: '127.0.0.1', family: 4 }])
+  else callback(null, '127.0.0.1', 4)
+}
 
 /** Its camera is nowhere, and no matter here. */
 async function proxiedSite(): Promise<ProxiedSite> {

@@ -18,7 +18,9 @@ import type { StatusReport } from '../../agent/status/status-document.ts'
 import { createWayToCloud } from '../../agent/way-to-cloud.ts'
 import { lacksMosquitto } from '../support/mosquitto.ts'
 import { createProvisioningSite, type ProvisioningSite } from '../support/provisioning-site.ts'
+import { secondNames } from '../support/proxied-site.ts'
 import { RecordingLog } from '../support/recording-log.ts'
+import { startScriptedProxy } from '../support/scripted-proxy.ts'
 import { until, waitUntil } from '../support/wait-until.ts'
 
 const isWell = (status: StatusReport): boolean => !isUnprovisioned(status) && status.credentials[0]?.state === 'ok'
@@ -123,6 +125,18 @@ describe.skipIf(await lacksMosquitto('the steps of a claim'))('an attempt to get
     const { provision, clock } = await provisionerOf(site, { mqtt: 'localhost:1' })
     await expect(provision(new AbortController().signal, () => undefined)).rejects.toThrow('there is no connection')
     expect(clock.lastKnownMs()).toBeDefined()
+  })
+
+  it('learns the time by the proxy, and not past it', async () => {
+    await using proxy = await startScriptedProxy()
+    const network = { proxy: { url: `http://127.0.0.1:${proxy.server.port}` } }
+    await using site = await createProvisioningSite({
+      config: ({ cloud }) => ({ network, endpoints: secondNames(cloud) }),
+    })
+    const { provision, clock } = await provisionerOf(site, { mqtt: 'localhost:1' })
+    await expect(provision(new AbortController().signal, () => undefined)).rejects.toThrow('there is no connection')
+    expect(clock.lastKnownMs()).toBeDefined()
+    expect(proxy.requests.join()).toContain('CONNECT credentials.')
   })
 
   it('is made with another certificate where the first was deleted in the cloud before it was proven', async () => {

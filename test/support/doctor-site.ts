@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises'
+import type { LookupFunction } from 'node:net'
 
 import { doctor } from '../../agent/commands/doctor.ts'
 import type { DoctorReport, Finding } from '../../agent/doctor/doctor-check.ts'
@@ -26,6 +27,7 @@ export interface DoctorRunOptions {
   /** In the place of port 80. */
   readonly portalPort?: number
   readonly answerWithinMs?: number
+  readonly lookup?: LookupFunction
 }
 
 export interface DoctorRun {
@@ -71,8 +73,8 @@ export async function runDoctor(
   files: Pick<ApplianceFiles, 'configFile'>,
   options: DoctorRunOptions = {},
 ): Promise<DoctorRun> {
-  const { configFile = files.configFile, json = true, run = noSystemd, portalPort, answerWithinMs } = options
-  const given = { portalPort, answerWithinMs }
+  const { configFile = files.configFile, json = true, run = noSystemd, portalPort, answerWithinMs, lookup } = options
+  const given = { portalPort, answerWithinMs, lookup }
   const overrides = { run, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) }
   const signal = options.signal ?? new AbortController().signal
   const [stdout, stderr] = [outputStream(), outputStream()]

@@ -7,6 +7,7 @@ import { AgentError } from '../lib/errors.ts'
 import { Dialer } from './dialer.ts'
 import type { ChainDates } from './secure-connection.ts'
 import type { Trust } from './trust.ts'
+import { UntrustedServerError } from './untrusted-server.ts'
 
 export interface HttpsAgentOptions {
   /** Asked at every connection, so that trust may come or change later. */
@@ -18,6 +19,8 @@ export interface HttpsAgentOptions {
   readonly lookup?: LookupFunction
   /** The bound on the way there and TLS handshake together. Default 5 s. */
   readonly connectWithinMs?: number
+  /** Refuses certificates that are not valid by the system's clock, as any https.Agent does. Default: the clock may be wrong. */
+  readonly requiresDates?: boolean
 }
 
 /**
@@ -68,7 +71,7 @@ export class ClockTolerantAgent extends Agent {
     port,
     servername,
   }: AgentOptions & { host?: string | null; port?: number | string | null }): Promise<TLSSocket> {
-    const { trust, connectWithinMs } = this.#options
+    const { trust, connectWithinMs, requiresDates = false } = this.#options
     const { socket, dates } = await this.#dialer.secure({
       host: host ?? 'localhost',
       port: typeof port === 'string' ? Number.parseInt(port, 10) : (port ?? 443),
@@ -76,6 +79,11 @@ export class ClockTolerantAgent extends Agent {
       trust: await trust(),
       ...(connectWithinMs === undefined ? {} : { withinMs: connectWithinMs }),
     })
+    if (requiresDates && dates.datesUnchecked) {
+      socket.destroy()
+      const reason = 'its certificate is not valid by the clock of this machine'
+      throw new UntrustedServerError(host ?? 'localhost', reason)
+    }
     this.#dates.set(socket, dates)
     return socket
   }

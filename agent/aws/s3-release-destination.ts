@@ -1,20 +1,18 @@
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { Agent as HttpAgent } from 'node:http'
-import { Agent } from 'node:https'
 import { Readable } from 'node:stream'
 
-import { PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
+import { PutObjectCommand, S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import { fromNodeProviderChain } from '@aws-sdk/credential-providers'
 import { Upload as MultipartUpload } from '@aws-sdk/lib-storage'
-import { NodeHttpHandler } from '@smithy/node-http-handler'
 
 import type { PublishedManifest, ReleaseDestination, Upload, UploadOptions } from '../publishing/release-destination.ts'
 import { linkedAbort } from '../lib/abort.ts'
 import { AgentError } from '../lib/errors.ts'
 import { createAwsCall, type AwsCall } from './aws-call.ts'
 import { AwsError, translateAwsError } from './aws-errors.ts'
-import { loopbackLookup } from './loopback-lookup.ts'
+import { Dialer } from './dialer.ts'
+import { createOperatorHandler } from './operator-handler.ts'
 import { createS3ArtifactSource } from './s3-artifact-source.ts'
 
 type OperatorCredentials = ReturnType<typeof fromNodeProviderChain>
@@ -29,6 +27,8 @@ export interface S3ReleaseDestinationOptions {
   readonly region: string
   /** Instead of AWS's own; of a VPC endpoint or a test. */
   readonly endpoint?: string
+  /** Makes the connections. Default: straight ones. */
+  readonly dialer?: Dialer
 }
 
 const partBytes = 8 * 1024 * 1024
@@ -39,6 +39,10 @@ const parallelParts = 2
 const deniedHint =
   'attach config/cloud/publisher-policy.json to the role or user that publishes; under a customer managed key, allow it ' +
   'kms:GenerateDataKey and kms:Decrypt too'
+
+const untrustedHint =
+  'a proxy may replace certificates: put its root into the store of this machine, or name it in NODE_EXTRA_CA_CERTS; and check ' +
+  '--endpoint and the clock'
 
 /**
  * Publishes through an S3 access point, with the credentials of whoever runs it (the SDK's default chain: environment,
@@ -53,20 +57,21 @@ export function createS3ReleaseDestination(options: S3ReleaseDestinationOptions)
   const parts = { ...options, client, call }
   const source = createS3ArtifactSource(parts)
   return {
-    readManifest: async (maxBytes, signal) => {
-      const found = await source.readSmall(options.manifestPath, { signal, maxBytes })
-      if (found === 'unchanged') throw new AgentError('S3 answered a condition that was not made', { retryable: true })
-      return found
-    },
-    sizesBelow: async (folder, signal) => {
-      const below = createS3ArtifactSource({ ...parts, prefix: `${options.prefix}${folder}` })
-      const objects = await below.list(signal)
-      return new Map(objects.map(({ path, sizeBytes }) => [`${folder}${path}`, sizeBytes]))
-    },
-    upload: async (upload, how) => {
-      await putFile(parts, upload, how)
-    },
-    replaceManifest: async (bytes, etag, signal) => await putManifest(parts, { bytes, etag }, signal),
+    readManifest: (maxBytes, signal) =>
+      forOperators(async () => {
+        const found = await source.readSmall(options.manifestPath, { signal, maxBytes })
+        if (found === 'unchanged')
+          throw new AgentError('S3 answered a condition that was not made', { retryable: true })
+        return found
+      }),
+    sizesBelow: (folder, signal) =>
+      forOperators(async () => {
+        const below = createS3ArtifactSource({ ...parts, prefix: `${options.prefix}${folder}` })
+        const objects = await below.list(signal)
+        return new Map(objects.map(({ path, sizeBytes }) => [`${folder}${path}`, sizeBytes]))
+      }),
+    upload: (upload, how) => forOperators(() => putFile(parts, upload, how)),
+    replaceManifest: (bytes, etag, signal) => forOperators(() => putManifest(parts, { bytes, etag }, signal)),
     [Symbol.dispose]() {
       client.destroy()
     },
@@ -78,26 +83,23 @@ interface Parts extends S3ReleaseDestinationOptions {
   readonly call: AwsCall
 }
 
-function createClient({ region, endpoint }: S3ReleaseDestinationOptions): S3Client {
+function createClient({ region, endpoint, dialer = new Dialer() }: S3ReleaseDestinationOptions): S3Client {
+  const requestHandler = createOperatorHandler(dialer)
   return new S3Client({
     region,
-    credentials: operatorCredentials(region),
+    credentials: operatorCredentials({ region, requestHandler }),
     useArnRegion: true,
     maxAttempts: 5, // nobody else tries again
     ...(endpoint === undefined ? {} : { endpoint }),
-    // instances, because the SDK would build plain agents from options for requests with Expect: 100-continue
-    requestHandler: new NodeHttpHandler({
-      httpsAgent: new Agent({ keepAlive: true, lookup: loopbackLookup }),
-      httpAgent: new HttpAgent({ keepAlive: true, lookup: loopbackLookup }),
-      connectionTimeout: 10_000,
-      requestTimeout: 600_000, // a part on a slow uplink
-      throwOnRequestTimeout: true,
-    }),
+    requestHandler,
   })
 }
 
-function operatorCredentials(region: string): OperatorCredentials {
-  const find = fromNodeProviderChain({ clientConfig: { region } })
+/** STS and SSO, where they come from there, are asked the same way. */
+function operatorCredentials(
+  clientConfig: Pick<S3ClientConfig, 'requestHandler'> & { region: string },
+): OperatorCredentials {
+  const find = fromNodeProviderChain({ clientConfig })
   return async (identity) => {
     try {
       return await find(identity)
@@ -140,6 +142,16 @@ async function putFile(
     signal.throwIfAborted()
     const resource = `${accessPoint}/object/${key}`
     throw translateAwsError(error, { service: 's3', operation: 'PutObject', resource, hint: deniedHint })
+  }
+}
+
+/** An operator's machine has no identity.rootCa, of which the appliance's hint speaks. */
+async function forOperators<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof AwsError) || error.failure !== 'certificate') throw error
+    throw new AgentError('S3 is not trusted on this machine', { hint: untrustedHint, cause: error })
   }
 }
 

@@ -1,6 +1,7 @@
 import { manifestPath } from '../artifacts/release-manifest.ts'
 import { createS3ReleaseDestination } from '../aws/s3-release-destination.ts'
 import { AgentError } from '../lib/errors.ts'
+import { operatorDialer } from '../operator-way.ts'
 import { readPublisherKey } from '../publishing/manifest-signature.ts'
 import { readPanoramaProject } from '../publishing/panorama-project.ts'
 import { publishRelease } from '../publishing/publish-release.ts'
@@ -24,7 +25,7 @@ export interface PublishCommand {
 }
 
 /** `panorama-agent publish FOLDER`: makes a folder the release that appliances have next. */
-export async function publish(command: PublishCommand, { signal, stdout }: CommandContext): Promise<void> {
+export async function publish(command: PublishCommand, { signal, stdout, service }: CommandContext): Promise<void> {
   const { accessPoint, prefix, name } = command
   const region = command.region ?? regionOf(accessPoint)
   if (!/^([^/].*\/)?$/.test(prefix))
@@ -40,6 +41,7 @@ export async function publish(command: PublishCommand, { signal, stdout }: Comma
     prefix,
     manifestPath,
     region,
+    dialer: operatorDialer(service.proxy),
     ...(endpoint === undefined ? {} : { endpoint }),
   })
   const version = command.version ?? new Date(nowMs).toISOString()

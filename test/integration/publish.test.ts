@@ -7,9 +7,14 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 
 import { createS3ReleaseDestination } from '../../agent/aws/s3-release-destination.ts'
 import { startCloud, type Cloud } from '../cloud/cloud.ts'
+import { secondDomain } from '../cloud/second-domain.ts'
+import { authorityExtensions, makeCertificate, serverExtensions } from '../support/certificates.ts'
 import { Publisher } from '../support/publisher.ts'
+import { startScriptedProxy } from '../support/scripted-proxy.ts'
+import { startScriptedServer } from '../support/scripted-server.ts'
 import { signingKey } from '../support/signed-manifest.ts'
 
+const dayMs = 86_400_000
 const largeBytes = 20 * 1024 * 1024
 
 test('uploads a large file in parts, an empty one too, and shows how far it is', async () => {
@@ -66,6 +71,64 @@ test('says where credentials come from when there are none', async () => {
   expect(code).toBe(1)
   expect(stderr).toMatch(/[Cc]redentials/)
   expect(stderr).toMatch(/hint: .*aws configure/)
+})
+
+test('goes by the proxy of the environment, and nowhere past it', async () => {
+  await using cloud = await startCloud()
+  await using publisher = await Publisher.open(cloud)
+  await using proxy = await startScriptedProxy()
+  const { port } = new URL(cloud.endpoints.s3)
+  const endpoint = `https://s3.${secondDomain}:${port}` // a name that no resolver knows
+  await publisher.fill({ model: 'x' })
+  publisher.setEnvironment({ HTTPS_PROXY: `http://127.0.0.1:${proxy.server.port}` })
+  const { code, stderr } = await publisher.publish('--endpoint', endpoint)
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  expect(proxy.requests[0]).toMatch(new RegExp(`^CONNECT [a-z0-9-]+\\.s3\\.${secondDomain}:${port} `))
+  publisher.setEnvironment({ HTTPS_PROXY: 'ftp://proxy.example' })
+  expect((await publisher.publish()).stderr).toContain('HTTPS_PROXY of the environment is no URL of a proxy')
+})
+
+test('asks STS for its credentials by the proxy, too', async () => {
+  await using cloud = await startCloud()
+  await using publisher = await Publisher.open(cloud)
+  await using proxy = await startScriptedProxy()
+  const { port } = new URL(cloud.endpoints.sts)
+  await publisher.fill({ model: 'x' })
+  const keys = 'aws_access_key_id = AKIAIOSFODNN7EXAMPLE\naws_secret_access_key = none'
+  const role = `role_arn = arn:aws:iam::${cloud.account}:role/publisher\nsource_profile = base`
+  const config = await publisher.write('config', `[profile base]\n${keys}\n[profile role]\n${role}\n`)
+  publisher.setEnvironment({
+    AWS_ACCESS_KEY_ID: undefined,
+    AWS_CONFIG_FILE: config,
+    AWS_PROFILE: 'role',
+    AWS_ENDPOINT_URL_STS: `https://sts.${secondDomain}:${port}`,
+    HTTPS_PROXY: `http://127.0.0.1:${proxy.server.port}`,
+  })
+  expect((await publisher.publish()).stderr).toContain('there are no AWS credentials to publish with')
+  expect(proxy.requests[0]).toContain(`CONNECT sts.${secondDomain}:${port} `)
+})
+
+test.each([
+  { what: 'of nobody', validDays: 1, code: /SELF_SIGNED|UNABLE/ },
+  { what: 'of somebody whom the machine trusts, and out of date', validDays: -1, code: /CERT/ },
+])('says what to do about a certificate $what', async ({ validDays, code: why }) => {
+  await using cloud = await startCloud()
+  await using publisher = await Publisher.open(cloud)
+  const nowMs = Date.now()
+  const dates = { notBefore: new Date(nowMs - 9 * dayMs), notAfter: new Date(nowMs + validDays * dayMs) }
+  const root = await makeCertificate({ commonName: 'Root', extensions: authorityExtensions() })
+  const extensions = serverExtensions('*.s3.localhost')
+  const certificate = await makeCertificate({ commonName: 's3', issuer: root, ...dates, extensions })
+  await using server = await startScriptedServer({ certificate })
+  await publisher.fill({ model: 'x' })
+  const roots = validDays > 0 ? cloud.rootCaPem : root.pem
+  publisher.setEnvironment({ NODE_EXTRA_CA_CERTS: await publisher.write('roots.pem', roots) })
+  const { code, stderr } = await publisher.publish('--endpoint', `https://s3.localhost:${server.port}`)
+  expect(code).toBe(1)
+  expect(stderr).toMatch(/S3 is not trusted on this machine[^]*hint: .*NODE_EXTRA_CA_CERTS/)
+  expect(stderr).toMatch(why)
+  expect(stderr).not.toContain('identity.rootCa')
+  expect(server.receivedBytes()).toBe(0)
 })
 
 test('takes one of two releases that are published at a time, and the other after it', async () => {

@@ -9,6 +9,7 @@ import type { Generation } from './generation.ts'
 import { reportError, type ErrorReport } from './lib/errors.ts'
 import type { WorkerHealth } from './lib/worker.ts'
 import { shownProxy } from './network/proxy-settings.ts'
+import type { TrafficPausedError } from './network/traffic-meter.ts'
 import { rotationParts, type RotationSources } from './rotation-status.ts'
 import type { Session } from './session.ts'
 import type {
@@ -70,7 +71,7 @@ export function composeStatus(sources: StatusSources): StatusDocument {
     ...cameraSecretsPart(generation, at),
     ...cameraStoreParts({ config, session, generation, at }),
     ...(control === undefined ? faultParts(sources.controlFault, at) : controlParts(control, at)),
-    logs: logsPart(generation, at),
+    logs: logsPart(sources, at),
     overdue: workers.filter((worker) => worker.overdueMs() > 0).map(({ name }) => name),
   }
 }
@@ -262,16 +263,25 @@ function controlParts(
   }
 }
 
-function logsPart({ logs, logGroup }: Generation, at: ToInstant): LogsPart {
-  const { sources, ...counts } = logs.status()
+const pausedName: TrafficPausedError['name'] = 'TrafficPausedError'
+
+function logsPart({ generation, session }: StatusSources, at: ToInstant): LogsPart {
+  const { logs, logGroup } = generation
+  const { sources, failures, ...counts } = logs.status()
+  const { pausedUntilMs } = session.network.traffic.status()
+  // whoever is paused looks all the time, and nothing comes of it before then
+  const until = (isPaused: boolean): Pick<PartStatus, 'nextAttemptAt'> =>
+    isPaused && pausedUntilMs !== undefined ? { nextAttemptAt: new Date(pausedUntilMs).toISOString() } : {}
   return {
     ...workerPart(logs.worker.health(), at),
+    ...until(failures.length > 0 && failures.every((name) => name === pausedName)),
     group: logGroup,
     ...counts,
     sources: sources.map(({ lastAcceptedAtMs, sinceMs, nextAttemptMs, ...source }) => ({
       ...source,
       ...(sinceMs === undefined ? {} : { since: at(sinceMs) }),
       ...(nextAttemptMs === undefined ? {} : { nextAttemptAt: at(nextAttemptMs) }),
+      ...until(source.lastError?.name === pausedName),
       ...(lastAcceptedAtMs === undefined ? {} : { lastAcceptedAt: at(lastAcceptedAtMs) }),
     })),
   }

@@ -24,8 +24,10 @@ import type { Worker } from './lib/worker.ts'
 import type { LogRing } from './logs/log-ring.ts'
 import type { LogCounts } from './logs/log-tally.ts'
 import { createLogWorker, type LogWorker } from './logs/log-worker.ts'
-import { waitingDestination } from './logs/waiting-destination.ts'
+import { waitingDestination, type LogAdmission } from './logs/waiting-destination.ts'
 import { createLogSources } from './logs/log-sources.ts'
+import { TrafficAdmission } from './network/traffic-admission.ts'
+import type { TrafficMeter } from './network/traffic-meter.ts'
 import type { Session } from './session.ts'
 import { createMetricsWorker } from './status/metrics-worker.ts'
 import type { StatusDocument } from './status/status-document.ts'
@@ -96,9 +98,7 @@ export function createGeneration(options: GenerationOptions): Generation {
     sources: (context) => createLogSources({ config: config.logs, device, bootId: options.bootId }, context),
     destination: waitingDestination(
       createCloudWatchLogDestination({ client: clients.logs, call, compression, log: logsLog }),
-      () => {
-        network.traffic.check()
-      },
+      admissionOf(network.traffic),
     ),
     ring,
     counts: options.logCounts,
@@ -129,6 +129,17 @@ export function createGeneration(options: GenerationOptions): Generation {
     workers,
     retryNow,
     serveLastCredentials: kept.cameras === undefined ? serveLast : () => Promise.resolve(), // they run
+  }
+}
+
+/** Of log uploads, at the limit of the month. */
+function admissionOf(traffic: TrafficMeter): LogAdmission {
+  const admission = new TrafficAdmission(traffic)
+  return {
+    check: () => {
+      traffic.check()
+    },
+    admit: (maxBytes, signal) => admission.admit(maxBytes, signal),
   }
 }
 

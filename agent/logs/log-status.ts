@@ -43,6 +43,8 @@ export interface LogStatus extends LogTotals {
   readonly gapsPending: number
   /** Whether there is more to send than goes along with one batch of each stream. */
   readonly catchingUp: boolean
+  /** What holds something up, by the names of its errors, each once. */
+  readonly failures: readonly string[]
 }
 
 /** What one stream waits with. Instants are on the monotonic clock. */
@@ -95,7 +97,7 @@ function describeSources(sources: readonly DeliveredSource[], senders: LogSender
 }
 
 /** All that is known of the upload. */
-export function describeLogs(parts: WaitingParts, totals: LogTotals): LogStatus {
+export function describeLogs(parts: WaitingParts, totals: LogTotals): Omit<LogStatus, 'failures'> {
   const { sources, senders, outbox } = parts
   return {
     sources: describeSources(sources, senders),

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config-schema.ts'
 import { withDeadline } from '../lib/abort.ts'
 import { jittered } from '../lib/backoff.ts'
-import { AgentError } from '../lib/errors.ts'
+import { AgentError, reportError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
@@ -119,7 +119,8 @@ class DeliveringWorker implements LogWorker {
   }
 
   status(): LogStatus {
-    return describeLogs(this.#waiting, this.#tally.totals)
+    const failures = [...new Set(this.#failed().map(({ error }) => reportError(error).name))]
+    return { ...describeLogs(this.#waiting, this.#tally.totals), failures }
   }
 
   streams(): readonly LogStreamStatus[] {

@@ -4,7 +4,9 @@ import { PassThrough } from 'node:stream'
 
 import { describe, expect, it } from 'vitest'
 
+import { composeStatus } from '../../agent/agent-status.ts'
 import { provision } from '../../agent/commands/provision.ts'
+import { monotonicMs } from '../../agent/lib/monotonic.ts'
 import { endOfMonthMs, monthOf } from '../../agent/network/traffic-month.ts'
 import { isUnprovisioned } from '../../agent/status/render-unprovisioned.ts'
 import type { UnprovisionedStatus } from '../../agent/status/status-document.ts'
@@ -68,6 +70,9 @@ it('stops downloads and log uploads when the bytes of the month are used up, and
   expect(camera).toContain('two')
   await waitUntil('the log waits', () => generation.logs.worker.health().state === 'failing')
   expect(messages().join()).not.toContain('while paused')
+  const { logs } = composeStatus({ config, session, generation, startedMs: monotonicMs() })
+  const until = new Date(paused.pausedUntilMs ?? 0).toISOString()
+  expect(logs).toMatchObject({ state: 'failing', nextAttemptAt: until, sources: [{ nextAttemptAt: until }] })
 
   const nextMonthMs = endOfMonthMs(cloud.now()) + 60_000
   await cloud.setTimeOffset(nextMonthMs - Date.now())
@@ -80,6 +85,31 @@ it('stops downloads and log uploads when the bytes of the month are used up, and
   expect(generation.logs.status()).toMatchObject({ lost: 0, gapsPending: 0 })
   expect(session.network.traffic.status()).toMatchObject({ month: monthOf(nextMonthMs), state: 'ok' })
 }, 90_000)
+
+it('goes over the limit by one batch of logs at most', async () => {
+  await using appliance = await applianceInCloud({
+    thingName,
+    config: () => ({ network: { maxBytesPerMonth: megabyte } }),
+  })
+  const { cloud, files } = appliance
+  const config = { ...appliance.config, logs: { ...appliance.config.logs, compression: 'none' as const } }
+  const lines = `${'x'.repeat(1_000)}\n`.repeat(600)
+  const names = ['a', 'b', 'c', 'd']
+  for (const name of names) await writeFile(join(files.logsFolder, `${name}.log`), lines)
+  const used = { version: 1, month: monthOf(cloud.now()), bytes: megabyte - 50_000 }
+  await mkdir(files.stateFolder)
+  await writeFile(join(files.stateFolder, 'traffic.json'), JSON.stringify(used))
+  // so that all streams have begun before the first has sent anything
+  cloud.faults.inject({ kind: 'latency', delayMs: 3_000 }, { service: 'credentials' })
+  await using opened = await openSession(config, { minCredentialIntervalMs: 0 })
+  const { session, generation } = opened
+  await using _logs = running(generation.logs.worker)
+  const waits = (name: string): boolean =>
+    generation.logs.streams().some(({ stream, state }) => stream === name && state === 'failing')
+  await waitUntil('all streams wait, and nothing is on its way', () => names.every(waits), 30_000)
+  expect(session.network.traffic.status()).toMatchObject({ state: 'paused' })
+  expect(session.network.traffic.status().bytes).toBeLessThan(megabyte + lines.length + 100_000)
+}, 60_000)
 
 const withoutBroker = await lacksMosquitto('the limit of bytes with jobs')
 

@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
+import { ConnectionRefusedError, TlsFailedError } from './aws/iot-connection-errors.ts'
 import { createIotCredentialSource, type ClientIdentity } from './aws/iot-credential-source.ts'
 import { identityFolderIn } from './config/base-document.ts'
 import type { ProvisioningConfig, UnprovisionedConfig } from './config/config-schema.ts'
@@ -99,13 +100,14 @@ async function connectWithClaim({ settings, clientId, ...options }: ClaimConnect
   } catch (cause) {
     signal.throwIfAborted()
     await learnTime({ ...options, identity, clientId }, signal)
-    throw claimFailed(cause)
+    throw claimFailed(cause, clock.offsetMs())
   }
 }
 
-/** A refusal needs a person. */
-function claimFailed(cause: unknown): AgentError {
-  const isRefusal = cause instanceof AgentError && cause.name === 'ConnectionRefusedError'
+/** A refusal needs a person. What is known of the clock may have come after the failure. */
+function claimFailed(fault: unknown, clockOffsetMs: number): AgentError {
+  const cause = fault instanceof TlsFailedError ? fault.knowing(clockOffsetMs) : fault
+  const isRefusal = cause instanceof ConnectionRefusedError
   const message = isRefusal ? 'the claim is refused' : 'there is no connection with the claim'
   return new AgentError(message, { cause, retryable: !isRefusal, retrySlowly: false })
 }

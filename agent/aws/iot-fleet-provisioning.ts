@@ -9,10 +9,12 @@ import type {
 import { withDeadline } from '../lib/abort.ts'
 import { AgentError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
-import { IotConnection, type IotConnectionOptions } from './iot-connection.ts'
-import { ConnectionRefusedError } from './iot-connection-errors.ts'
+import { waitOutConnectQuota } from './connect-quota.ts'
+import { explainTls } from './connection-check.ts'
+import { defaultPort, IotConnection, type IotConnectionOptions } from './iot-connection.ts'
+import { ConnectionRefusedError, TlsFailedError } from './iot-connection-errors.ts'
 import type { ClientIdentity } from './iot-credential-source.ts'
-import { ProvisioningError } from './iot-provisioning-errors.ts'
+import { policyOf, ProvisioningError, type Asker, type ProvisioningContext } from './iot-provisioning-errors.ts'
 
 export interface IotAttemptOptions extends Pick<
   IotConnectionOptions,
@@ -40,10 +42,11 @@ export async function connectFleetProvisioning(
   const refusedHint =
     'see that the claim certificate is active and has a policy like config/cloud/provisioning/iot-claim-policy.json, ' +
     `which lets it connect as ${clientId}`
-  const connection = openConnection({ ...options, refusedHint })
+  const hinted = { ...options, refusedHint }
+  const connection = openConnection(hinted)
   try {
-    const protocol = await connected(connection, signal)
-    return provisioningOver({ client: identityClient(protocol), connection, template })
+    const protocol = await connected(connection, hinted, signal)
+    return provisioningOver({ client: identityClient(protocol), connection, template, asker: 'claim' })
   } catch (error) {
     await connection[Symbol.asyncDispose]()
     throw error
@@ -55,7 +58,7 @@ export async function fleetProvisioningOver(connection: IotConnection, template:
   const protocol = await connection.client()
   const client = identityClient(protocol)
   return {
-    ...provisioningOver({ client, connection, template }),
+    ...provisioningOver({ client, connection, template, asker: 'appliance' }),
     [Symbol.asyncDispose]: () => {
       client.close()
       return Promise.resolve()
@@ -63,11 +66,12 @@ export async function fleetProvisioningOver(connection: IotConnection, template:
   }
 }
 
-/** Connects once and lets go again. Throws what is no refusal. */
+/** Connects once and lets go again; resolves when AWS IoT takes the next connection of that client id. Throws what is no refusal. */
 export async function attemptConnection(options: IotAttemptOptions, signal: AbortSignal): Promise<ConnectAttempt> {
   await using connection = openConnection(options)
   try {
-    await connected(connection, signal)
+    await connected(connection, options, signal)
+    await waitOutConnectQuota(signal)
     return { kind: 'connected' }
   } catch (error) {
     if (error instanceof ConnectionRefusedError) return { kind: 'refused', error }
@@ -87,9 +91,10 @@ interface Opened {
   readonly client: iotidentity.IotIdentityClientv2
   readonly connection: IotConnection
   readonly template: string
+  readonly asker: Asker
 }
 
-function provisioningOver({ client, connection, template }: Opened): FleetProvisioning {
+function provisioningOver({ client, connection, template, asker }: Opened): FleetProvisioning {
   const call = async <Q extends object, T>(
     operation: string,
     { request, signal }: { readonly request: Q; readonly signal: AbortSignal },
@@ -101,7 +106,7 @@ function provisioningOver({ client, connection, template }: Opened): FleetProvis
         connection.countRequest(operation, request)
         return await ask(request)
       } catch (error) {
-        throw toAgentError({ operation, template, clientId: connection.clientId }, error)
+        throw toAgentError({ operation, template, asker, clientId: connection.clientId }, error)
       }
     })
   }
@@ -123,21 +128,26 @@ function provisioningOver({ client, connection, template }: Opened): FleetProvis
   }
 }
 
-function openConnection({
-  identity,
-  ...options
-}: IotAttemptOptions & Pick<IotConnectionOptions, 'refusedHint'>): IotConnection {
+type HintedAttempt = IotAttemptOptions & Pick<IotConnectionOptions, 'refusedHint'>
+
+function openConnection({ identity, ...options }: HintedAttempt): IotConnection {
   return new IotConnection({ ...options, keepAliveSeconds, loadIdentity: () => Promise.resolve(identity), log: noLog })
 }
 
-async function connected(connection: IotConnection, signal: AbortSignal): ReturnType<IotConnection['client']> {
+async function connected(
+  connection: IotConnection,
+  { identity, ...options }: HintedAttempt,
+  signal: AbortSignal,
+): ReturnType<IotConnection['client']> {
   const deadline = { signal, withinMs: connectWithinMs, what: 'the connection to AWS IoT Core' }
   return await withDeadline(deadline, async (inner) => {
     const client = await connection.client()
     await firstConnection(connection, inner)
     return client
-  }).catch((error: unknown) => {
-    throw connection.status().error ?? error
+  }).catch(async (fault: unknown) => {
+    const error = connection.status().error ?? fault
+    if (!(error instanceof TlsFailedError) || signal.aborted) throw error
+    throw await explainTls(error, { ...options, defaultPort, loadIdentity: () => Promise.resolve(identity) })
   })
 }
 
@@ -169,20 +179,14 @@ function toThing({ thingName, deviceConfiguration = {} }: iotidentity.model.Regi
   })
 }
 
-interface Asked {
-  readonly operation: string
-  readonly template: string
-  readonly clientId: string
-}
-
-function toAgentError(asked: Asked, error: unknown): unknown {
+function toAgentError(asked: ProvisioningContext, error: unknown): unknown {
   if (!(error instanceof mqtt_request_response.ServiceError)) return error
   const answer = error.modeledError as iotidentity.model.V2ErrorResponse | undefined // typed any there
   if (answer !== undefined) return new ProvisioningError(answer, asked)
   return new AgentError(`${asked.operation} got no answer`, {
     retryable: true,
     hint:
-      'if this goes on: see that the policy of the claim lets it publish to, subscribe to and receive from the topics of ' +
+      `if this goes on: see that ${policyOf(asked.asker)} lets it publish to, subscribe to and receive from the topics of ` +
       `create-from-csr and of the template ${asked.template}`,
     cause: error.internalError ?? error,
   })

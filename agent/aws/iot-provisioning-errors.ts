@@ -11,6 +11,17 @@ export interface ProvisioningContext {
   readonly operation: string
   readonly template: string
   readonly clientId: string
+  /** Whose certificate asks: that of the claim, or, in a rotation, that of the appliance. */
+  readonly asker: Asker
+}
+
+export type Asker = 'claim' | 'appliance'
+
+/** The policy that lets a certificate use fleet provisioning, as a noun. */
+export function policyOf(asker: Asker): string {
+  return asker === 'claim'
+    ? 'the policy of the claim (config/cloud/provisioning/iot-claim-policy.json)'
+    : "a policy of the appliance's certificate (config/cloud/provisioning/iot-rotation-policy.json)"
 }
 
 /** AWS IoT refused a request of fleet provisioning, which so had no effect. */
@@ -38,12 +49,12 @@ export class ProvisioningError extends AgentError {
 const tokenRefused = 'InvalidCertificateOwnershipToken'
 
 function hintFor(statusCode: number, errorCode: string, context: ProvisioningContext): string | undefined {
-  const { operation, template, clientId } = context
+  const { operation, template, clientId, asker } = context
   if (errorCode === tokenRefused || statusCode >= 500) return undefined
   if (statusCode === 429)
     return 'more appliances ask than the quota of the account lets through: they wait, or have it raised'
   if (operation !== 'RegisterThing') {
-    return 'see that the policy of the claim is like config/cloud/provisioning/iot-claim-policy.json'
+    return `see that ${policyOf(asker)} is there and lets it ask`
   }
   switch (statusCode) {
     case 403:

@@ -1,18 +1,22 @@
 import { AgentError } from '../lib/errors.ts'
 import { sleep } from '../lib/sleep.ts'
+import { waitOutConnectQuota } from './connect-quota.ts'
 import { lookAtConnection } from './connection-check.ts'
 import { defaultPort, IotConnection, type IotConnectionOptions } from './iot-connection.ts'
 
 const lookEveryMs = 50
 
-/** Connects once and disconnects. Throws why the first attempt failed, or the signal's reason; nothing is left open. */
+/** Connects once and disconnects; resolves when AWS IoT takes the next connection of that client id. Throws why the first attempt failed, or the signal's reason; nothing is left open. */
 export async function tryConnection(options: IotConnectionOptions, signal: AbortSignal): Promise<void> {
   await using connection = new IotConnection(options)
   await connection.client()
   await connection.expectConnected(signal).catch(() => undefined) // has it look at the way if the client takes long
   for (;;) {
     const { state, error } = connection.status()
-    if (state === 'connected') return
+    if (state === 'connected') {
+      await waitOutConnectQuota(signal)
+      return
+    }
     if (state === 'down') throw (await lookAtConnection({ ...options, defaultPort })) ?? error ?? cannotBeMade()
     await sleep(lookEveryMs, signal)
   }

@@ -1,10 +1,12 @@
-import { appendFile } from 'node:fs/promises'
+import { appendFile, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { describe, expect, it } from 'vitest'
 
 import { createAgentSite } from '../support/agent-site.ts'
 import { arrivedMessages } from '../support/arrived-messages.ts'
+import { lacksMosquitto } from '../support/mosquitto.ts'
+import { createProvisioningSite } from '../support/provisioning-site.ts'
 import { runCommand } from '../support/run-command.ts'
 import { exitOf, waitUntil } from '../support/wait-until.ts'
 
@@ -39,6 +41,28 @@ describe.skipIf(noFaketime !== undefined)('an appliance whose clock is wrong fro
     expect(await exitOf(agent)).toEqual({ code: 0, signal: null })
   })
 })
+
+describe.skipIf(noFaketime !== undefined || (await lacksMosquitto('a first boot under a wrong clock')))(
+  'a first boot under a wrong clock',
+  () => {
+    it('says in status, journal and on the console that the clock is at fault, and who may set it', async () => {
+      await using site = await createProvisioningSite()
+      const env = { LD_PRELOAD: await preloadOf(), FAKETIME: '-365d', FAKETIME_DONT_FAKE_MONOTONIC: '1' }
+      const agent = site.start({ env })
+      const clockText = 'the system clock is 8760 hours slow'
+      await site.until('a fault', (report) => JSON.stringify(report).includes(clockText))
+      const report = await site.status()
+      const shown = JSON.stringify(report)
+      expect(shown).toContain('NTP')
+      expect(shown).toContain('allowed/set-clock')
+      expect(shown).not.toContain('the claim is refused')
+      expect(await readFile(join(site.runtimeFolder, 'console-message'), 'utf8')).toMatch(
+        /there is no connection with the claim: .* 8760 hours slow - .*NTP.*allowed\/set-clock/,
+      )
+      expect(agent.output).not.toContain('the claim is refused')
+    })
+  },
+)
 
 async function preloadOf(): Promise<string> {
   return (await runCommand('faketime', ['-f', '+0d', 'printenv', 'LD_PRELOAD'])).stdout.trim()

@@ -32,6 +32,7 @@ describe.skipIf(await lacksMosquitto('provisioning by claim'))('an image that wa
   it('becomes a thing that works, in one process, and stays that one', async () => {
     await using site = await createProvisioningSite({ provisioning: { deleteClaim: true } })
     site.cloud.iot.provisioning.activationDelayMs = 1_500
+    site.cloud.quotas.enforce(true) // one CONNECT a second of a client id
     const agent = site.start()
     const report = await site.until('an identity', isConnected)
     expect(report).toMatchObject({
@@ -39,6 +40,7 @@ describe.skipIf(await lacksMosquitto('provisioning by claim'))('an image that wa
       identity: { origin: 'live' },
       connection: { state: 'connected' },
     })
+    expect(agent.output).not.toContain('0x97')
     expect(site.things()).toEqual([site.thingName])
     await expect(access(join(site.claimFolder, 'private.key'))).rejects.toThrow('ENOENT')
     expect(await readFile(join(site.runtimeFolder, 'console-message'), 'utf8')).toBe(

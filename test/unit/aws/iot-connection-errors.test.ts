@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { ConnectionRefusedError, connectionError } from '../../../agent/aws/iot-connection-errors.ts'
+import { connectionError, ConnectionRefusedError, outsideDates } from '../../../agent/aws/iot-connection-errors.ts'
 
 const context = { endpoint: 'iot.example:8883', clientId: 'dock-1', clockOffsetMs: 0 }
 
@@ -30,4 +30,32 @@ test.each(['AWS_IO_TLS_NEGOTIATION_TIMEOUT', 'AWS_IO_SOCKET_TIMEOUT'])('takes %s
   const error = connectionError({ errorName, message: 'timed out' }, context)
   expect(error).not.toBeInstanceOf(ConnectionRefusedError)
   expect(error.message).toContain('the server does not answer in time')
+})
+
+test('takes TLS that failed for no refusal, and names clock, NTP and the way to have it set where the clock is off', () => {
+  const fault = { errorName: 'AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE', message: '' }
+  const failed = connectionError(fault, context)
+  expect(failed).not.toBeInstanceOf(ConnectionRefusedError)
+  expect(failed).toMatchObject({ hint: expect.stringContaining('identity.rootCa') as string })
+  const off = connectionError(fault, { ...context, clockOffsetMs: -2 * 3_600_000 })
+  expect(off).toMatchObject({
+    message:
+      'iot.example:8883: TLS failed (AWS_IO_TLS_ERROR_NEGOTIATION_FAILURE) while the system clock is 2 hours fast',
+    hint: expect.stringMatching(/NTP.*allowed\/set-clock/) as string,
+  })
+})
+
+test('says of which dates the server is, where only those tell that the clock is off', () => {
+  const outside = { notBeforeMs: Date.UTC(2020, 0, 1), notAfterMs: Date.UTC(2020, 11, 31) }
+  const error = outsideDates(context, outside)
+  expect(error.message).toMatch(
+    /\(CERT_HAS_EXPIRED\): .* valid from 2020-01-01 to 2020-12-31, and the system clock says /,
+  )
+  expect(error.hint).toContain('NTP')
+  expect(error.knowing(7_200_000).message).toContain('the system clock is 2 hours slow')
+})
+
+test('says of a client that was too quick that the next try goes through', () => {
+  const fault = { errorName: 'AWS_ERROR_MQTT5_CONNACK_CONNECTION_REFUSED', message: '', reasonCode: 0x97 }
+  expect(connectionError(fault, context).hint).toContain('once a second')
 })

@@ -39,7 +39,7 @@ export async function reset(options: ResetOptions, context: CommandContext): Pro
   if (!decommission) await becomeOwner(state)
   const lock = await asOwner(state, () => lockForReset(state))
   await using _ = lock
-  const next = decommission ? undefined : await wayBack({ config, archive, configFile }, context)
+  const next = decommission ? undefined : await wayBack({ config, archive, configFile })
   await asOwner(state, () => writeResetMarker(state, marker))
   const remaining = await removeIdentityFiles(identityFiles, wipeFiles) // while this is root
   await becomeOwner(state)
@@ -80,7 +80,7 @@ interface Looking {
   readonly archive: OpenedArchive | undefined
 }
 
-async function wayBack({ config, configFile, archive }: Looking, { stderr }: CommandContext): Promise<string> {
+async function wayBack({ config, configFile, archive }: Looking): Promise<string> {
   const { found, faults } = await findWayBack(config, archive)
   if (found === undefined) {
     throw new UsageError(
@@ -89,8 +89,11 @@ async function wayBack({ config, configFile, archive }: Looking, { stderr }: Com
       { hint: 'put one of them there, or add --decommission to wipe all the same' },
     )
   }
-  if (archive !== undefined) for (const fault of faults) stderr.write(`panorama-agent: of no use: ${fault}\n`)
-  return found
+  const [fault] = archive === undefined ? [] : faults
+  if (fault === undefined) return found
+  throw new UsageError(`nothing is wiped: ${fault}`, {
+    hint: `mend what --archive names; or leave it out, where this will do: ${found}`,
+  })
 }
 
 /** Whatever else is there is not the agent's, and stays. */

@@ -152,6 +152,19 @@ describe('panorama-agent reset', () => {
     expect(await isThere(site.state, 'identity')).toBe(false)
   })
 
+  test('wipes nothing where the archive that is named is of no use, whatever other way back there is', async () => {
+    await using site = await bench()
+    await site.putPair(site.claim)
+    const error = await site.reset({ archive: join(site.folder, 'nope') }).catch((fault: unknown) => fault)
+    expect(error).toMatchObject({
+      name: 'UsageError',
+      message: `nothing is wiped: the archive ${site.folder}/nope: ${site.folder}/nope cannot be read (ENOENT)`,
+      hint: expect.stringContaining('or leave it out') as string,
+    })
+    expect(await isThere(site.state, 'identity', 'versions')).toBe(true)
+    expect(await isThere(site.state, 'reset.json')).toBe(false)
+  })
+
   test('refuses while an agent runs, and says how to stop it', async () => {
     await using site = await bench()
     await site.putPair(site.claim)

@@ -96,10 +96,12 @@ function parseJson(text: string, file: string): unknown {
   try {
     return JSON.parse(text)
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error)
+    const message = text.startsWith('\uFEFF') ? byteOrderMark : error instanceof Error ? error.message : String(error)
     throw new ConfigError(file, [{ path: '', message: `is not JSON: ${message}` }])
   }
 }
+
+const byteOrderMark = 'it begins with a byte order mark (BOM), which nobody sees: save it as UTF-8 without one'
 
 function describeIssue(issue: z.core.$ZodIssue): readonly ConfigIssue[] {
   if (issue.code === 'unrecognized_keys') {

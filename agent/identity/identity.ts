@@ -1,8 +1,9 @@
-import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto'
+import { X509Certificate } from 'node:crypto'
 import { readFile, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { AgentError, errorCode } from '../lib/errors.ts'
+import { pairFault } from './pair-fault.ts'
 import { identityFiles } from './stored-identity.ts'
 
 /** The certificate, the private key and the trusted roots in PEM, read and found to belong together. */
@@ -79,12 +80,12 @@ export interface IdentityPaths {
 /** Reads a certificate with its key and the trusted roots. Throws as `loadIdentity` does. */
 export async function readIdentity(paths: IdentityPaths): Promise<Omit<Identity, 'origin'>> {
   const { certificate: certificatePath, privateKey: keyPath, rootCa } = paths
-  await refuseOpenKey(keyPath)
-  const [certificate, privateKey, roots] = await Promise.all([read(certificatePath), read(keyPath), read(rootCa)])
+  const privateKey = await read(keyPath)
+  const [certificate, roots] = await Promise.all([read(certificatePath), read(rootCa)])
+  const fault = pairFault({ certificate, privateKey }, { certificate: certificatePath, privateKey: keyPath })
+  if (fault !== undefined) throw unusable(fault.message, fault.hint)
+  await refuseOpenKey(keyPath) // after that: what is no key may well be read by others
   const parsed = parseCertificate(certificate, certificatePath)
-  if (!parsed.checkPrivateKey(parseKey(privateKey, keyPath))) {
-    throw unusable(`${keyPath} is not the key of ${certificatePath}`, 'put certificate and key of the same thing there')
-  }
   parseCertificate(roots, rootCa)
   return {
     certificate,
@@ -138,14 +139,6 @@ function parseCertificate(pem: string, path: string): X509Certificate {
       `${path} holds no certificate in PEM`,
       `put a certificate that begins with -----BEGIN CERTIFICATE----- there`,
     )
-  }
-}
-
-function parseKey(pem: string, path: string): KeyObject {
-  try {
-    return createPrivateKey(pem)
-  } catch {
-    throw unusable(`${path} holds no private key in PEM`, 'put the unencrypted private key of the certificate there')
   }
 }
 

@@ -328,6 +328,13 @@ describe('files', () => {
     )
   })
 
+  test('names a byte order mark, which nobody sees', async () => {
+    await using folder = await tempFolder()
+    const file = join(folder.path, 'config.json')
+    await writeFile(file, '\ufeff{}')
+    await expect(loadConfig(file)).rejects.toThrow('is not JSON: it begins with a byte order mark (BOM)')
+  })
+
   test.each(['', '{', '[1,]', '\ufeff{}'])('says that a file with %j is not JSON', async (text) => {
     await using folder = await tempFolder()
     const file = join(folder.path, 'config.json')

@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 
 import { agentVersion } from '../build-info.ts'
 import type { CommandContext } from './command-context.ts'
-import type { ProvisionOptions } from './provision.ts'
+import type { ProvisionOptions } from './provisioning-input.ts'
 import type { PublishCommand } from './publish.ts'
 import type { ResetOptions } from './reset.ts'
 
@@ -190,6 +190,7 @@ function addProvision(program: Command, config: Option, context: CommandContext)
     .option('--thing-name <name>', 'of the certificate; default that of archive or configuration')
     .option('--archive <path>', 'a folder, .tar.gz or .zip with certificate or claim, and maybe config.json')
     .option('--claim', 'get an identity by claim, now', false)
+    .option('--replace', 'also in the place of an identity, or of a claim, that is there', false)
     .addOption(config)
     .action(async ({ config: configFile, ...options }: ProvisionCommand) => {
       const { provision } = await import('./provision.ts')

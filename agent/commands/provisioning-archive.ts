@@ -29,8 +29,8 @@ const maxDepth = 2
  * one folder. Nothing is unpacked to the disk: what a path in it says leads nowhere. Throws an AgentError.
  */
 export async function readArchive(path: string): Promise<ArchiveContents> {
-  const found = await stat(path).catch((cause: unknown) => {
-    throw new AgentError(`${path} cannot be read (${errorCode(cause) ?? 'unknown error'})`, { cause })
+  const found = await stat(path).catch((error: unknown) => {
+    throw unreadable(path, error)
   })
   const archive = found.isDirectory() ? folderArchive(path) : packedArchive(path)
   const contents: Partial<Record<ArchiveName, string>> = {}
@@ -56,7 +56,10 @@ function isPlain(member: string): boolean {
 
 function folderArchive(path: string): Archive {
   return {
-    list: () => readdir(path),
+    list: async () =>
+      await readdir(path).catch((error: unknown) => {
+        throw unreadable(path, error)
+      }),
     read: (member) => readPlainFile(join(path, member)),
   }
 }
@@ -77,6 +80,12 @@ async function readPlainFile(path: string): Promise<string> {
       cause,
     })
   }
+}
+
+function unreadable(path: string, error: unknown): AgentError {
+  return new AgentError(`${path} cannot be read (${errorCode(error) ?? 'unknown error'})`, {
+    hint: 'see that it is there, and that you may read it',
+  })
 }
 
 function packedArchive(path: string): Archive {

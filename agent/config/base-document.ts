@@ -52,10 +52,16 @@ export async function readUnprovisioned(file: string): Promise<UnprovisionedConf
   const written = await readConfigDocument(file).catch(() => undefined)
   if (written === undefined) return undefined
   const config = parsedOrUndefined(written, file)
-  if (config?.provisioning === undefined || config.identity.certificate !== undefined) return undefined
-  const folder = identityFolderIn(config.paths.state)
+  if (config?.provisioning === undefined) return undefined
+  return (await lacksIdentity(config)) ? config : undefined
+}
+
+/** Whether neither the configuration nor the state folder holds an identity that is complete. Throws as `readUnprovisioned` does. */
+export async function lacksIdentity({ identity, paths }: UnprovisionedConfig): Promise<boolean> {
+  if (identity.certificate !== undefined) return false
+  const folder = identityFolderIn(paths.state)
   const stored = await readStoredIdentity(join(folder, 'current'))
-  return stored === undefined || (await isBeingClaimed(folder)) ? config : undefined
+  return stored === undefined || (await isBeingClaimed(folder))
 }
 
 /**

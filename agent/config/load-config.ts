@@ -92,7 +92,8 @@ function configError(file: string, issues: readonly ConfigIssue[]): ConfigError 
   )
 }
 
-function parseJson(text: string, file: string): unknown {
+/** Checks only that a text is JSON. Throws a ConfigError that names `file`. */
+export function parseJson(text: string, file: string): unknown {
   try {
     return JSON.parse(text)
   } catch (error) {

@@ -1,13 +1,16 @@
 import { X509Certificate } from 'node:crypto'
-import { mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 
 import { beforeAll, describe, expect, test } from 'vitest'
 
 import type { CommandContext } from '../../agent/commands/command-context.ts'
-import { provision, type ProvisionOptions } from '../../agent/commands/provision.ts'
+import { doctor } from '../../agent/commands/doctor.ts'
+import { provision } from '../../agent/commands/provision.ts'
+import type { ProvisionOptions } from '../../agent/commands/provisioning-input.ts'
 import { readBase, readUnprovisioned } from '../../agent/config/base-document.ts'
+import { reportError } from '../../agent/lib/errors.ts'
 import { lockFile } from '../../agent/lib/file-lock.ts'
 import { authorityExtensions, makeCertificate, type TestCertificate } from '../support/certificates.ts'
 import { configDocument } from '../support/config-document.ts'
@@ -98,11 +101,14 @@ describe('panorama-agent provision', () => {
 
   test('lists the certificate that it takes the place of, which nobody uses any more', async () => {
     await using site = await bench()
+    const said: string[] = []
     for (const index of [0, 1, 0]) {
-      await site.provision({ archive: await site.stick(filesOf(index)), thingName: 'dock-1' })
+      const archive = await site.stick(filesOf(index))
+      said.push(await site.provision({ archive, thingName: 'dock-1', replace: true }))
     }
     const list = await readFile(join(site.folder, 'state', 'identity', 'left-over.json'), 'utf8')
     const ids = made.map(({ pem }) => new X509Certificate(pem).fingerprint256.replaceAll(':', '').toLowerCase())
+    expect(said[1]).toContain(`deactivate certificate ${ids[0] ?? ''} of dock-1 in AWS IoT`)
     expect(JSON.parse(list)).toMatchObject({ certificates: [{ certificateId: ids[1], why: 'deactivate' }] })
   })
 
@@ -110,7 +116,7 @@ describe('panorama-agent provision', () => {
     await using site = await bench()
     const stick = await site.stick({ ...filesOf(0), 'private.key': filesOf(1)['private.key'] })
     await expect(site.provision({ archive: stick, thingName: 'dock-1' })).rejects.toThrow(
-      'no certificate with the private key',
+      'private.key in ' + stick + ' is not the key of certificate.pem in ' + stick,
     )
     expect(await readUnprovisioned(site.configFile)).toBeDefined()
   })
@@ -217,16 +223,140 @@ describe('panorama-agent provision', () => {
   })
 })
 
+describe('panorama-agent provision, where something is there already', () => {
+  const idOf = (index: number): string =>
+    new X509Certificate(made[index]?.pem ?? '').fingerprint256.replaceAll(':', '').toLowerCase()
+
+  test('replaces no identity unasked, and names the one that is there', async () => {
+    await using site = await bench()
+    await site.provision({ archive: await site.stick(filesOf(0)), thingName: 'dock-1' })
+    const archive = await site.stick(filesOf(1))
+    await expect(site.provision({ archive, thingName: 'dock-2' })).rejects.toMatchObject({
+      name: 'UsageError',
+      message: `this appliance has an identity already: dock-1 with certificate ${idOf(0)}`,
+      hint: expect.stringContaining('--replace') as string,
+    })
+    expect((await readBase(site.configFile)).config.device.thingName).toBe('dock-1')
+    const key = join(site.folder, 'state', 'identity', 'current', 'private.key')
+    expect(await readFile(key, 'utf8')).toBe(filesOf(0)['private.key'])
+  })
+
+  test('replaces no claim unasked, and says of one on an appliance with an identity that it changes nothing now', async () => {
+    await using site = await bench()
+    const claimOf = (index: number): Record<string, string> => ({
+      'claim-certificate.pem': filesOf(index)['certificate.pem'],
+      'claim-private.key': filesOf(index)['private.key'],
+    })
+    expect(await site.provision({ archive: await site.stick(claimOf(0)) })).not.toContain('changes nothing now')
+    const archive = await site.stick(claimOf(1))
+    await expect(site.provision({ archive })).rejects.toThrow(`is certificate ${idOf(0)}`)
+    expect(await readFile(join(site.claimFolder, 'private.key'), 'utf8')).toBe(filesOf(0)['private.key'])
+    expect(await site.provision({ archive, replace: true })).toContain(`the claim before was certificate ${idOf(0)}`)
+    await site.provision({ archive: await site.stick(filesOf(0)), thingName: 'dock-1' })
+    await rm(join(archive, 'certificate.pem'))
+    await rm(join(archive, 'private.key'))
+    expect(await site.provision({ archive })).toContain('it changes nothing now: this appliance is dock-1 already')
+  })
+})
+
+describe('panorama-agent provision, given what cannot be', () => {
+  test.each([
+    ['--claim with files', { certificate: 'c', privateKey: 'k', claim: true }, '--claim gets certificate'],
+    ['--claim with a thing name', { thingName: 'dock-1', claim: true }, '--claim gets certificate'],
+    ['a certificate without its key', { certificate: 'c' }, 'needs its private key'],
+    ['two ways', { certificate: 'c', privateKey: 'k', archive: '/media' }, 'two ways to provision'],
+    ['nothing', {}, 'nothing to provision with'],
+    ['--claim that is to replace', { claim: true, replace: true }, '--claim replaces nothing'],
+  ])('refuses %s as wrong usage, before it reads or changes anything', async (_, options, message) => {
+    await using site = await bench()
+    const error = await site.provision(options).catch((fault: unknown) => fault)
+    expect(error).toMatchObject({ name: 'UsageError', message: expect.stringContaining(message) as string })
+    expect(await readdir(join(site.folder, 'state'))).toEqual([])
+  })
+
+  test('refuses what of an archive would be ignored', async () => {
+    await using site = await bench()
+    const archive = await site.stick({ ...filesOf(0), 'thing-name': 'dock-1' })
+    await expect(site.provision({ archive, claim: true })).rejects.toMatchObject({ name: 'UsageError' })
+    expect(await readdir(join(site.folder, 'state'))).toEqual([])
+  })
+
+  test('names the folder and what it should hold where none of that is there', async () => {
+    await using site = await bench()
+    const archive = await site.stick({ 'abc-certificate.pem.crt': 'x' })
+    const error = await site.provision({ archive }).catch((fault: unknown) => fault)
+    expect(error).toMatchObject({
+      message: `there is nothing to provision with in ${archive}`,
+      hint: expect.stringMatching(/certificate\.pem, private\.key and thing-name .*-certificate\.pem\.crt/) as string,
+    })
+  })
+
+  test('refuses a certificate that has expired, with the dates, and changes nothing', async () => {
+    await using site = await bench()
+    const dates = { notBefore: new Date('2019-01-01T00:00:00Z'), notAfter: new Date('2020-01-01T00:00:00Z') }
+    const old = await makeCertificate({ commonName: 'old', extensions: authorityExtensions(), ...dates })
+    const archive = await site.stick({ 'certificate.pem': old.pem, 'private.key': old.privateKey })
+    await expect(site.provision({ archive, thingName: 'dock-1' })).rejects.toThrow(
+      'the certificate expired at 2020-01-01T00:00:00.000Z',
+    )
+    expect(await readdir(join(site.folder, 'state'))).toEqual([])
+  })
+
+  test('names the folder that is missing for a claim, and how to make it', async () => {
+    await using site = await bench()
+    await rm(site.claimFolder, { recursive: true })
+    const { 'certificate.pem': certificate, 'private.key': key } = filesOf(0)
+    const archive = await site.stick({ 'claim-certificate.pem': certificate, 'claim-private.key': key })
+    await expect(site.provision({ archive })).rejects.toMatchObject({
+      message: `the folder for the claim, ${site.claimFolder}, is not there (ENOENT)`,
+      hint: expect.stringContaining('install -d') as string,
+    })
+    expect(await readdir(join(site.folder, 'state'))).toEqual([])
+  })
+
+  test('leaves the configuration as it is where the one before cannot be kept beside it', async () => {
+    await using site = await bench()
+    await mkdir(`${site.configFile}.before`)
+    const before = await readFile(site.configFile, 'utf8')
+    const files = { ...filesOf(0), 'thing-name': 'dock-1', 'config.json': before.replace('us-west-2', 'eu-west-1') }
+    const error = await site.provision({ archive: await site.stick(files) }).catch(reportError)
+    expect(error).toMatchObject({
+      message: expect.stringMatching(/cannot be kept as .*\.before \(E[A-Z]+\)/) as string,
+    })
+    expect(await readFile(site.configFile, 'utf8')).toBe(before)
+    expect(await readUnprovisioned(site.configFile)).toBeDefined()
+  })
+
+  test('says once, with a hint, which file cannot be read', async () => {
+    await using site = await bench()
+    const files = { certificate: join(site.folder, 'nope.pem'), privateKey: join(site.folder, 'nope.key') }
+    const error = await site.provision(files).catch(reportError)
+    expect(error).toEqual({
+      name: 'AgentError',
+      message: `${files.certificate} cannot be read (ENOENT)`,
+      hint: 'see that it is there, and that you may read it',
+    })
+  })
+})
+
 describe.skipIf(await lacksMosquitto('provisioning by hand'))('panorama-agent provision --claim', () => {
-  test('gets an identity in the foreground, once', async () => {
+  test('gets an identity in the foreground, once, also right after the doctor has connected', async () => {
     await using site = await createProvisioningSite()
     await mkdir(site.stateFolder)
-    const stdout = new PassThrough({ encoding: 'utf8' })
+    site.cloud.quotas.enforce(true) // one CONNECT a second of a client id
+    const [stdout, stderr] = [new PassThrough({ encoding: 'utf8' }), new PassThrough({ encoding: 'utf8' })]
+    const context = { ...contextWith(stdout), stderr }
     const options = { configFile: site.configFile, claim: true }
-    await provision(options, contextWith(stdout))
+    await doctor({ configFile: site.configFile, json: false }, context).catch(() => undefined)
+    expect(String(stdout.read())).toContain(`takes the claim as panorama-appliance-${site.serial}`)
+    await provision(options, context)
     expect(String(stdout.read())).toContain(`${site.thingName} has certificate `)
+    expect(String(stderr.read())).not.toContain('tried again')
     expect(site.things()).toEqual([site.thingName])
-    await expect(provision(options, contextWith(stdout))).rejects.toThrow('has an identity already')
+    await expect(provision(options, contextWith(stdout))).rejects.toMatchObject({
+      message: 'this appliance has an identity already',
+      hint: expect.stringContaining('panorama-agent reset') as string,
+    })
     await rm(site.claimFolder, { recursive: true })
   })
 })

@@ -1,14 +1,18 @@
-import { realpath } from 'node:fs/promises'
+import { X509Certificate } from 'node:crypto'
+import { readFile, realpath } from 'node:fs/promises'
 import { isAbsolute, join, relative, resolve, sep } from 'node:path'
 
 import { identityFolderIn } from '../config/base-document.ts'
 import type { UnprovisionedConfig } from '../config/config-schema.ts'
+import { parseJson, parseUnprovisioned } from '../config/load-config.ts'
 import { readIdentity } from '../identity/identity.ts'
 import { isPair, readStoredIdentity } from '../identity/stored-identity.ts'
 import { reportError } from '../lib/errors.ts'
 import { keptInRuntime, othersInState, secretsInState } from '../reset/kept-entries.ts'
 import { keptAmong } from '../reset/wipe-folder.ts'
 import { readArchive, type ArchiveContents } from './provisioning-archive.ts'
+import { thingNameFor } from './provisioning-input.ts'
+import { certificateIdOf } from './provisioning-target.ts'
 
 /** What an archive holds, or why it cannot be read. */
 export interface OpenedArchive {
@@ -50,17 +54,50 @@ interface Looked {
   readonly fault?: string
 }
 
-async function archiveFault({ paths }: UnprovisionedConfig, archive: OpenedArchive | undefined): Promise<Looked> {
+async function archiveFault(config: UnprovisionedConfig, archive: OpenedArchive | undefined): Promise<Looked> {
   if (archive === undefined) return { way: '', fault: 'an archive: --archive does not name one' }
   const { path, contents = {}, fault } = archive
   const way = `panorama-agent provision --archive ${path}`
   if (fault !== undefined) return { way, fault: `the archive ${path}: ${fault}` }
-  if (await isWiped(path, paths)) return { way, fault: `the archive ${path}: it lies in what is wiped` }
-  const identity = isPair(contents['certificate.pem'] ?? '', contents['private.key'] ?? '')
-  const claim = isPair(contents['claim-certificate.pem'] ?? '', contents['claim-private.key'] ?? '')
-  if (identity || claim) return { way }
-  const names = 'neither certificate.pem with its private.key nor claim-certificate.pem with its claim-private.key'
-  return { way, fault: `the archive ${path}: it holds ${names}` }
+  if (await isWiped(path, config.paths)) return { way, fault: `the archive ${path}: it lies in what is wiped` }
+  const why = whyOfNoUse(contents, config)
+  return why === undefined ? { way } : { way, fault: `the archive ${path}: ${why}` }
+}
+
+/** What `provision --archive` would refuse, or could do nothing with. */
+function whyOfNoUse(contents: ArchiveContents, config: UnprovisionedConfig): string | undefined {
+  const device = contents['certificate.pem'] ?? ''
+  const claim = contents['claim-certificate.pem'] ?? ''
+  try {
+    const afterwards = configIn(contents) ?? config
+    if (isPair(device, contents['private.key'] ?? '')) {
+      thingNameFor({ configFile: '' }, contents, afterwards)
+      return endOf(device)
+    }
+    if (isPair(claim, contents['claim-private.key'] ?? '')) return whyUnused(afterwards) ?? endOf(claim)
+    return 'it holds neither certificate.pem with its private.key nor claim-certificate.pem with its claim-private.key'
+  } catch (error) {
+    return reportError(error).message
+  }
+}
+
+function configIn(contents: ArchiveContents): UnprovisionedConfig | undefined {
+  const text = contents['config.json']
+  const name = 'its config.json'
+  return text === undefined ? undefined : parseUnprovisioned(parseJson(text, name), name)
+}
+
+/** Why a claim is. */
+function whyUnused({ provisioning, identity }: UnprovisionedConfig): string | undefined {
+  if (provisioning === undefined)
+    return 'its claim is not used, because the configuration has no section "provisioning"'
+  if (identity.certificate === undefined) return undefined
+  return 'its claim is not used, because the configuration names identity.certificate'
+}
+
+function endOf(pem: string): string | undefined {
+  const { validToDate } = new X509Certificate(pem)
+  return validToDate.getTime() > Date.now() ? undefined : `the certificate ended at ${validToDate.toISOString()}`
 }
 
 async function claimFault(config: UnprovisionedConfig): Promise<Looked> {
@@ -83,11 +120,15 @@ async function seedFault(config: UnprovisionedConfig): Promise<Looked> {
       fault: 'an identity of the image: the configuration names no identity.certificate and privateKey',
     }
   }
+  const way = `the agent uses the identity ${certificate}`
+  const fault = await pairFault(config, { certificate, privateKey })
+  if (fault !== undefined) return { way, fault: `the identity ${fault}` }
   // what was rotated away is to be deactivated, which only AWS IoT knows
   const current = await readStoredIdentity(join(identityFolderIn(config.paths.state), 'current')).catch(() => undefined)
-  const warning = current === undefined ? '' : ', if AWS IoT still takes it: the one in use was another'
-  const way = `the agent uses the identity ${certificate}${warning}`
-  return withFault(way, 'the identity', await pairFault(config, { certificate, privateKey }))
+  if (current === undefined || current.certificateId === certificateIdOf(await readFile(certificate, 'utf8')))
+    return { way }
+  const why = `the appliance has had certificate ${current.certificateId} since, so that this one is to be deactivated`
+  return { way, fault: `the identity ${certificate}: ${why}` }
 }
 
 function withFault(way: string, what: string, fault: string | undefined): Looked {

@@ -1,4 +1,4 @@
-import { access, chmod, mkdir, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { access, chmod, mkdir, readdir, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 
@@ -20,6 +20,8 @@ const made: TestCertificate[] = []
 beforeAll(async () => {
   for (const commonName of ['one', 'other'])
     made.push(await makeCertificate({ commonName, extensions: authorityExtensions() }))
+  const dates = { notBefore: new Date('2026-01-01'), notAfter: new Date('2026-01-02T00:00:00Z') }
+  made.push(await makeCertificate({ commonName: 'ended', extensions: authorityExtensions(), ...dates }))
 })
 
 interface Bench extends AsyncDisposable {
@@ -131,8 +133,10 @@ describe('panorama-agent reset', () => {
     const rotated = { version: 1, thingName: 'dock-1', certificateId: 'a1', obtainedBy: 'rotation' }
     const record = JSON.stringify({ ...rotated, at: '2026-11-28T00:00:00.000Z' })
     await writeFile(join(site.state, 'identity', 'current', 'identity.json'), record)
+    await expect(site.reset()).rejects.toThrow('the appliance has had certificate a1 since, so that this one is to be')
+    await rm(join(site.state, 'identity', 'current'), { recursive: true })
     const said = await site.reset()
-    expect(said).toContain(`next: the agent uses the identity ${seed}/certificate.pem, if AWS IoT still takes it`)
+    expect(said).toContain(`next: the agent uses the identity ${seed}/certificate.pem\n`)
     expect(said).toContain(`does not keep it: ${site.state}: notes.txt`)
     expect((await readdir(site.state)).toSorted()).toEqual(['lock', 'notes.txt'])
   })
@@ -148,8 +152,28 @@ describe('panorama-agent reset', () => {
       'it holds neither certificate.pem with its private.key',
     )
     await site.putPair(stick)
+    await expect(site.reset({ archive: stick })).rejects.toThrow('stick: the thing of the certificate is not named')
+    await writeFile(join(stick, 'thing-name'), 'dock-1\n')
+    await site.putPair(stick, 2)
+    await expect(site.reset({ archive: stick })).rejects.toThrow('stick: the certificate ended at 2026-01-02T')
+    await site.putPair(stick)
     expect(await site.reset({ archive: stick })).toContain(`next: panorama-agent provision --archive ${stick}`)
     expect(await isThere(site.state, 'identity')).toBe(false)
+  })
+
+  test('takes no archive for a way back whose claim would not be used', async () => {
+    await using site = await bench()
+    await site.putPair(site.claim)
+    const stick = join(site.folder, 'stick')
+    await site.putPair(stick)
+    for (const name of ['certificate.pem', 'private.key']) await rename(join(stick, name), join(stick, `claim-${name}`))
+    await site.nameSeed(join(site.folder, 'seed'))
+    await expect(site.reset({ archive: stick })).rejects.toThrow(
+      'its claim is not used, because the configuration names',
+    )
+    await writeFile(join(stick, 'config.json'), '{')
+    await expect(site.reset({ archive: stick })).rejects.toThrow(/stick: its config.json has 1 fault:\n.*is not JSON/)
+    expect(await isThere(site.state, 'identity', 'versions')).toBe(true)
   })
 
   test('wipes nothing where the archive that is named is of no use, whatever other way back there is', async () => {

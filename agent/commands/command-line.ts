@@ -7,6 +7,7 @@ import type { PublishCommand } from './publish.ts'
 import type { ResetOptions } from './reset.ts'
 
 const defaultConfig = '/etc/panorama-agent/config.json'
+const maxLines = 2_000
 
 /**
  * The command line: every command with its options. Throws a CommanderError instead of ending the process. What a command
@@ -100,7 +101,7 @@ function addLogs(program: Command, { config, socket }: Located, context: Command
   program
     .command('logs')
     .description("show the last lines of the agent's own log, and what waits for its upload")
-    .option('--lines <number>', 'how many of the lines that it still has, 2,000 at most', lineCount, 50)
+    .option('--lines <number>', `how many of the lines that it still has, ${maxLines} at most`, lineCount, 50)
     .option('--follow', 'go on with what is logged from now on, until Ctrl-C', false)
     .option('--json', 'the whole answer on one line; with --follow a line for each', false)
     .addOption(config)
@@ -120,8 +121,9 @@ interface LogsFlags {
 }
 
 function lineCount(text: string): number {
-  if (!/^\d{1,4}$/.test(text)) throw new InvalidArgumentError('It must be a number from 0 to 9999.')
-  return Number(text)
+  const count = /^\d{1,4}$/.test(text) ? Number(text) : NaN
+  if (count <= maxLines) return count
+  throw new InvalidArgumentError(`It must be a number from 0 to ${maxLines}: the agent keeps no more.`)
 }
 
 function addConfigCommands(program: Command, { config, socket }: Located, context: CommandContext): void {

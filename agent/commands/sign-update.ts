@@ -9,7 +9,10 @@ export interface SignUpdateCommand {
 }
 
 /** `panorama-agent sign-update FILE...`: signs packages of the agent, for jobs that update it. */
-export async function signUpdates({ files, key }: SignUpdateCommand, { stdout }: CommandContext): Promise<void> {
-  const publisher = await readPublisherKey(key)
+export async function signUpdates(
+  { files, key }: SignUpdateCommand,
+  { stdout }: Pick<CommandContext, 'stdout'>,
+): Promise<void> {
+  const publisher = await readPublisherKey(key, 'update.pem')
   for (const file of files) stdout.write(`${await signUpdate(file, publisher)}\n`)
 }

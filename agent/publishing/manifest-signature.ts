@@ -13,14 +13,16 @@ export interface PublisherKey {
   readonly trusted: TrustedKey
 }
 
-const howToMake = 'make one: openssl genpkey -algorithm ed25519 -out publisher.pem (kept secret, mode 0600)'
-
-/** Reads a private key in PEM that is not encrypted. Throws an AgentError that never holds any of it. */
-export async function readPublisherKey(file: string): Promise<PublisherKey> {
+/**
+ * Reads a private key in PEM that is not encrypted. Throws an AgentError that never holds any of it, and says how to make one
+ * by the name that the README has for such a key.
+ */
+export async function readPublisherKey(file: string, usualName = 'publisher.pem'): Promise<PublisherKey> {
+  const howToMake = `make one: openssl genpkey -algorithm ed25519 -out ${usualName} (kept secret, mode 0600)`
   const pem = await readFile(file, 'utf8').catch((error: unknown) => {
     throw new AgentError(`the key ${file} cannot be read (${errorCode(error) ?? 'unknown error'})`, { hint: howToMake })
   })
-  const privateKey = privateKeyOf(pem, file)
+  const privateKey = privateKeyOf(pem, { file, howToMake })
   const algorithm = signatureAlgorithm(privateKey)
   if (algorithm === undefined) {
     throw new AgentError(`${file} is neither a P-256 nor an Ed25519 key`, { hint: howToMake })
@@ -36,7 +38,10 @@ export async function signManifest(payload: Uint8Array, key: PublisherKey | unde
   return await new CompactSign(payload).setProtectedHeader({ alg: algorithm, kid: id }).sign(key.privateKey)
 }
 
-function privateKeyOf(pem: string, file: string): KeyObject {
+function privateKeyOf(
+  pem: string,
+  { file, howToMake }: { readonly file: string; readonly howToMake: string },
+): KeyObject {
   try {
     return createPrivateKey(pem)
   } catch {

@@ -2,7 +2,8 @@ import { spawn, spawnSync } from 'node:child_process'
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { rootCertificates } from 'node:tls'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
@@ -17,6 +18,15 @@ const installer = join(root, 'scripts', 'image-install')
 const units = ['panorama-agent.service', 'panorama-agent-request.path', 'panorama-agent-request.service']
 const kept = 'var/lib/panorama-agent-update/installed.deb'
 const hostPolicy = '#!/bin/sh\nexit 104\n'
+const serial = 'var/lib/panorama-agent-serial/serial'
+const machineId = '0123456789abcdef0123456789abcdef\n'
+const goodConfig = {
+  device: { region: 'us-west-2' },
+  identity: { rootCa: '/etc/panorama-agent/identity/root-ca.pem' },
+  endpoints: { credentials: 'c1.credentials.iot.us-west-2.amazonaws.com', mqtt: 'a1-ats.iot.us-west-2.amazonaws.com' },
+  role: { alias: 'panorama-appliance' },
+  provisioning: {},
+}
 const p256 = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const p384 = generateKeyPairSync('ec', { namedCurve: 'P-384' })
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2_048 })
@@ -36,6 +46,7 @@ describe('a package that is put into an image', () => {
     await rm(join(image, 'etc/resolv.conf'), { force: true })
     await symlink('../run/systemd/resolve/stub-resolv.conf', join(image, 'etc/resolv.conf'))
     await writeFile(join(image, 'usr/sbin/policy-rc.d'), hostPolicy, { mode: 0o755 })
+    await giveIds(image)
     before = await everythingIn(image)
     const key = join(folder.path, 'vendor.pem')
     await writeFile(key, generateKeyPairSync('ed25519').publicKey.export({ type: 'spki', format: 'pem' }))
@@ -54,6 +65,32 @@ describe('a package that is put into an image', () => {
     expect(wanted).toEqual(expect.arrayContaining(['panorama-agent.service', 'panorama-agent-request.path']))
     const { gid } = await ownerIn(image)
     expect(await stat(join(image, 'etc/panorama-agent/identity'))).toMatchObject({ mode: 0o40750, uid: 0, gid })
+  })
+
+  it('has no machine id nor serial number that all its appliances would have, and says so', async () => {
+    expect(await readFile(join(image, 'etc/machine-id'), 'utf8')).toBe('')
+    expect(await readlink(join(image, 'var/lib/dbus/machine-id'))).toBe('/etc/machine-id')
+    expect(printed).toContain('/etc/machine-id is emptied')
+    expect(printed).toContain('the copy of the machine id in /var/lib/dbus/machine-id leads to /etc/machine-id now')
+    expect(await everythingIn(image)).not.toContain(serial)
+    expect(printed).toContain(`/${serial} of the image is removed`)
+  })
+
+  it('is not installed where the configuration of the image is at fault', async () => {
+    const config = join(image, 'etc/panorama-agent/config.json')
+    await using cleanup = new AsyncDisposableStack()
+    cleanup.defer(() => rm(config))
+    await writeFile(config, JSON.stringify({ ...goodConfig, provisioning: undefined }))
+    const held = await everythingIn(image, '%P %C@\n')
+    const { status, stderr } = spawnSync(installer, [image, '--deb', deb], { encoding: 'utf8' })
+    expect(stderr).toContain('/etc/panorama-agent/config.json: device.thingName: is missing')
+    expect(stderr).toContain('at fault: nothing is installed')
+    expect(status).toBe(1)
+    expect(await everythingIn(image, '%P %C@\n')).toEqual(held)
+    await writeFile(config, JSON.stringify(goodConfig))
+    const checked = spawnSync(installer, [image, '--check'], { encoding: 'utf8' })
+    expect(checked.stderr).toContain(`identity.rootCa: ${goodConfig.identity.rootCa} is not in the image`)
+    expect(checked.status).toBe(1)
   })
 
   it('leaves what the image had as it was, and nothing of the machine that made it', async () => {
@@ -89,12 +126,17 @@ describe('a package that is put into an image', () => {
   it('keeps configuration, identity and what the operator disabled when it is installed again', async () => {
     await using own = await copyOf(image)
     const config = join(own.path, 'etc/panorama-agent/config.json')
-    await writeFile(config, '{}\n')
+    await writeFile(config, JSON.stringify(goodConfig))
+    await writeFile(join(own.path, goodConfig.identity.rootCa), rootCertificates[0] ?? '')
+    await giveIds(own.path)
     await writeFile(join(own.path, 'etc/panorama-agent/identity/private.key'), 'key\n', { mode: 0o640 })
     await runCommand('systemctl', [`--root=${own.path}`, 'disable', 'panorama-agent-request.path'])
-    const { stdout: said } = await runCommand(installer, [own.path, '--deb', deb], { withinMs: 300_000 })
+    const args = [own.path, '--deb', deb, '--keep-machine-id']
+    const { stdout: said } = await runCommand(installer, args, { withinMs: 300_000 })
+    expect(said).toContain('config.json of the image has no fault')
+    expect(await readFile(join(own.path, 'etc/machine-id'), 'utf8')).toBe(machineId)
     expect(said).toContain('panorama-agent-request.path stays disabled')
-    expect(await readFile(config, 'utf8')).toBe('{}\n')
+    expect(await readFile(config, 'utf8')).toBe(JSON.stringify(goodConfig))
     expect(await readFile(join(own.path, 'etc/panorama-agent/identity/private.key'), 'utf8')).toBe('key\n')
     const { stdout } = await runCommand('sh', [
       '-c',
@@ -178,6 +220,15 @@ function publicPem({ publicKey }: { readonly publicKey: KeyObject }): string {
   return publicKey.export({ type: 'spki', format: 'pem' })
 }
 
+/** What a tool that makes images, or a boot, leaves behind. */
+async function giveIds(image: string): Promise<void> {
+  for (const path of ['etc/machine-id', 'var/lib/dbus/machine-id', serial]) {
+    await mkdir(dirname(join(image, path)), { recursive: true })
+    await rm(join(image, path), { force: true })
+    await writeFile(join(image, path), machineId, { mode: 0o444 })
+  }
+}
+
 /** For a test that changes it. */
 async function copyOf(image: string): Promise<TempFolder> {
   await using owned = new AsyncDisposableStack()
@@ -198,8 +249,8 @@ async function dpkg(image: string, action: string): Promise<void> {
   await runCommand('chroot', [image, 'dpkg', action, 'panorama-agent'])
 }
 
-async function everythingIn(image: string): Promise<readonly string[]> {
-  const { stdout } = await runCommand('find', [image, '-xdev', '-mindepth', '1', '-printf', '%P\n'])
+async function everythingIn(image: string, format = '%P\n'): Promise<readonly string[]> {
+  const { stdout } = await runCommand('find', [image, '-xdev', '-mindepth', '1', '-printf', format])
   return stdout.trimEnd().split('\n')
 }
 

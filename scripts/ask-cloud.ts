@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers'
 
 import { z } from 'zod'
 
-import type { CloudCommand } from '../test/cloud/iot/cloud-door.ts'
+import type { CloudCommand } from '../test/cloud/iot/cloud-commands.ts'
 
 const answerTimeoutMs = 10_000
 const refusal = z.object({ message: z.string() })

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 
 import { z } from 'zod'
 
-import type { CloudCommand } from '../test/cloud/iot/cloud-door.ts'
+import type { CloudCommand } from '../test/cloud/iot/cloud-commands.ts'
 import { askCloud, missing } from './ask-cloud.ts'
 
 /** What the command line says about jobs. */

@@ -42,7 +42,8 @@ async function start(
     return resources.use(await startCloud(options))
   }
   const cloud = resources.use(await startIotCloud({ ...options, mosquitto }))
-  resources.use(await openCloudDoor(cloud.iot, socketPath))
+  const { appliances, signInPublisher } = cloud
+  resources.use(await openCloudDoor({ ...cloud.iot, appliances, signInPublisher }, socketPath))
   return cloud
 }
 
@@ -76,7 +77,40 @@ async function writeIdentity(cloud: Cloud, folder: string, thingName: string): P
     artifacts: [{ name: 'demo', accessPoint: cloud.names.accessPointArn }],
     paths: { state: join(folder, 'state'), runtime: join(folder, 'run') },
   }
-  await writeFile(join(folder, 'agent.json'), `${JSON.stringify(config, null, 2)}\n`)
+  await writeJson(join(folder, 'agent.json'), config)
+  if ('mqtt' in cloud.endpoints) await writeFirstBoot(config, folder)
+}
+
+/** The same appliance before its first boot, in places of its own; its claim is made by "claims create". */
+async function writeFirstBoot(
+  {
+    identity: { rootCa },
+    device: { region },
+    ...rest
+  }: { readonly identity: { readonly rootCa: string } } & {
+    readonly device: { readonly region: string }
+  },
+  folder: string,
+): Promise<void> {
+  const serialNumberFile = join(folder, 'serial')
+  await writeFile(serialNumberFile, 'SN-1\n')
+  const provisioning = {
+    claimCertificate: join(folder, 'claim', 'certificate.pem'),
+    claimPrivateKey: join(folder, 'claim', 'private.key'),
+    serialNumberFile,
+  }
+  const paths = { state: join(folder, 'first-boot', 'state'), runtime: join(folder, 'first-boot', 'run') }
+  await writeJson(join(folder, 'first-boot.json'), {
+    ...rest,
+    device: { region },
+    identity: { rootCa },
+    provisioning,
+    paths,
+  })
+}
+
+async function writeJson(file: string, content: unknown): Promise<void> {
+  await writeFile(file, `${JSON.stringify(content, null, 2)}\n`)
 }
 
 function portOf(options: RunOptions, name: 'services-port' | 'credentials-port' | 'mqtt-port'): number {

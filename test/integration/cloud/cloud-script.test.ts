@@ -11,7 +11,7 @@ import { text } from 'node:stream/consumers'
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 
-import { configSchema, type Config } from '../../../agent/config/config-schema.ts'
+import { configSchema, unprovisionedSchema, type Config } from '../../../agent/config/config-schema.ts'
 import { createLookup } from '../../cloud/cloud-lookup.ts'
 import { Faults } from '../../cloud/faults.ts'
 import { lacksMosquitto } from '../../support/mosquitto.ts'
@@ -107,6 +107,29 @@ describe('npm run cloud', () => {
     expect(await claims('create')).toMatchObject({ answer: { privateKey: join(folder, 'claim', 'private.key') } })
     expect(await claims('forget')).toMatchObject({ code: 1, error: textMatching(/"claims forget" is not known/) })
   })
+
+  it.skipIf(withoutIot)(
+    'has a claim taken out of use, and writes a configuration for a first boot with it',
+    async () => {
+      const folder = await mkdtemp(join(tmpdir(), 'cloud-script-'))
+      await using cleanup = new AsyncDisposableStack()
+      cleanup.defer(() => rm(folder, { recursive: true }))
+      cleanup.use(await runCloud(['--folder', folder]))
+      const made = z.object({ certificateId: z.string(), certificate: z.string() })
+      const { certificateId, certificate } = made.parse((await askCloud('claims', 'create', '--folder', folder)).answer)
+
+      const config = unprovisionedSchema.parse(JSON.parse(await readFile(join(folder, 'first-boot.json'), 'utf8')))
+      expect(config.provisioning?.claimCertificate).toBe(certificate)
+      expect(await readFile(config.provisioning?.serialNumberFile ?? '', 'utf8')).toBe('SN-1\n')
+
+      const change = ['certificates', 'deactivate', '--folder', folder, '--certificate', certificateId]
+      expect(await askCloud(...change)).toMatchObject({ answer: { certificateId, status: 'INACTIVE', things: [] } })
+      expect(await askCloud('templates', 'disable', '--folder', folder)).toMatchObject({ code: 0 })
+      expect(await askCloud('templates', 'disable', '--folder', folder, '--template', 'x')).toMatchObject({
+        error: 'cloud: there is no template "x"\n',
+      })
+    },
+  )
 
   it('says so when no cloud runs with the folder', async () => {
     expect(await askCloud('jobs', 'list', '--folder', '/nowhere')).toMatchObject({

@@ -1,13 +1,9 @@
 import { readFile } from 'node:fs/promises'
 
+import { ConfigError, type ConfigFault } from '../../agent/config/config-error.ts'
 import type { UnprovisionedConfig } from '../../agent/config/config-schema.ts'
 import { configWarnings } from '../../agent/config/config-warnings.ts'
-import {
-  ConfigError,
-  parseUnprovisioned,
-  readConfigDocument,
-  type ConfigFault,
-} from '../../agent/config/load-config.ts'
+import { parseUnprovisioned, readConfigDocument } from '../../agent/config/load-config.ts'
 import { findImageFile, type ImageFile } from './image-file.ts'
 import { readImageUser, userName, type ImageUser } from './image-user.ts'
 import { claimFiles, namedFiles, usesClaim, type NamedFile } from './named-files.ts'

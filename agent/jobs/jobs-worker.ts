@@ -240,6 +240,7 @@ export class JobsWorker implements Disposable {
     if (attempts > 0) await counted
     try {
       await counted
+      pass.recovered() // a job may run for hours
       return ended(await run.run(pass))
     } catch (error) {
       pass.signal.throwIfAborted()

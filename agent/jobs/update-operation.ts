@@ -25,6 +25,7 @@ export async function updateAgent(operation: OperationOf<'update-agent'>, job: R
   if (asking instanceof AgentError) return failed(asking.message)
   const { id } = asking
   if ((await actions.update.report(id)).kind === 'none') {
+    job.progress({ step: 'install' })
     const answer = await actions.requestRoot({ verb: 'install-update', argument: askFor(operation, id) }, signal)
     if (answer.code === 'already-installed') return succeeded({ version: actions.update.version, changes: 'none' })
     const isTaken = answer.result === 'no answer' && answer.code === 'taken'

@@ -11,6 +11,8 @@ export interface Pass {
   readonly signal: AbortSignal
   /** Says that the pass made progress, and within how many milliseconds it will end or say so again. */
   readonly beat: (withinMs: number) => void
+  /** Says that what the last pass failed of works again, where this one may go on for long. */
+  readonly recovered: () => void
 }
 
 export interface PassOutcome {
@@ -47,6 +49,7 @@ const defaultBackoff: Backoff = { baseMs: 2_000, capMs: 60_000, floorMs: 1_000 }
 const slowBackoff: Backoff = { baseMs: 60_000, capMs: 120_000, floorMs: 30_000 }
 const defaultStepMs = 120_000
 const restGraceMs = 30_000
+const again = 'pass succeeded again'
 const longestRestMs = 2 * 86_400_000
 
 /**
@@ -127,9 +130,12 @@ export class Worker {
         beat: (withinMs) => {
           this.#beat(withinMs)
         },
+        recovered: () => {
+          this.#recovered()
+        },
       })
       this.#ended(fault, signal)
-      if (fault === undefined) this.#failures.recovered('pass succeeded again')
+      if (fault === undefined) this.#failures.recovered(again)
       this.#settle(requests, fault)
       return nextInMs
     } catch (error) {
@@ -138,6 +144,13 @@ export class Worker {
       this.#settle(requests, error)
       return this.#backoff(error)
     }
+  }
+
+  #recovered(): void {
+    if (this.#health.state !== 'failing') return
+    this.#failedInARow = 0
+    this.#health = { ...this.#health, state: 'ok', sinceMs: monotonicMs() }
+    this.#failures.recovered(again)
   }
 
   #backoff(error: unknown): number {

@@ -42,6 +42,19 @@ test('syncs the artifact, asks root once, and succeeds with the new version', as
   expect(service.details(key)).toEqual({ version: '1.1.0', from: '1.0.0' })
 })
 
+test('tells that root is asked, for as long as it has not answered', async () => {
+  const { appliance, actions, service, root } = await opened()
+  await using _ = appliance
+  const answer = Promise.withResolvers<RootAnswer>()
+  actions.requestRoot = () => answer.promise
+  const key = service.queue('job-1', update)
+  appliance.start()
+  await until(() => service.details(key)?.['step'] === 'install')
+  root.report = confirmed
+  answer.resolve({ result: 'done', code: 'ok' })
+  expect(await appliance.ended(key)).toBe('SUCCEEDED')
+})
+
 test.each<[string, UpdateReport, string, object]>([
   ['is kept', confirmed, 'SUCCEEDED', { version: '1.1.0', from: '1.0.0' }],
   [

@@ -351,6 +351,20 @@ describe('liveness', () => {
     expect(worker.overdueMs()).toBeLessThanOrEqual(0)
   })
 
+  test('is well again in a long pass that says so, before its end', async () => {
+    const { worker } = makeWorker(async ({ signal, recovered }) => {
+      if (worker.health().passes === 0) throw new Error('no connection')
+      recovered()
+      await sleep(hourMs, signal)
+      return { nextInMs: 0 }
+    })
+    await using _ = running(worker)
+    await vi.advanceTimersByTimeAsync(1)
+    expect(worker.health().state).toBe('failing')
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(worker.health()).toMatchObject({ state: 'ok', passes: 1 })
+  })
+
   test('a beat gives a pass the time that it asks for', async () => {
     const { worker } = makeWorker(async ({ signal, beat }) => {
       await sleep(100_000, signal)

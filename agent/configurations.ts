@@ -21,7 +21,13 @@ import { AgentError, reportError } from './lib/errors.ts'
 import type { Log, LogFields } from './lib/log.ts'
 import { OneAtATime } from './lib/one-at-a-time.ts'
 import type { ConfigurationPart } from './status/status-document.ts'
-import { baseAlone, makeConfiguration, versionFault, type MadeConfiguration } from './made-configuration.ts'
+import {
+  baseAlone,
+  makeConfiguration,
+  versionFault,
+  withBaseError,
+  type MadeConfiguration,
+} from './made-configuration.ts'
 
 export interface ConfigurationsOptions {
   /** The base file. */
@@ -55,10 +61,12 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
   #copied: unknown
   #trial: ConfigTrial | undefined
   #isBaseWanted = false
+  /** Why the base file was not taken, since it was to be read anew. */
+  #baseError: unknown
 
   constructor(options: ConfigurationsOptions) {
     this.#options = options
-    this.#loaded = baseAlone(options.base)
+    this.#loaded = baseAlone(options.file, options.base)
   }
 
   /**
@@ -88,7 +96,7 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
   async load(): Promise<Config> {
     const base = this.#isBaseWanted ? await this.#readBase() : this.#loaded.base
     if (this.#state?.folder !== configFolderIn(base.config.paths.state)) {
-      this.#loaded = baseAlone(base) // what is over it in its own state folder is found when that is locked
+      this.#loaded = baseAlone(this.#options.file, base) // what is over it in its own state folder is found when that is locked
       return this.#loaded.config
     }
     const before = this.#inUse
@@ -169,7 +177,7 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
   }
 
   status(): ConfigurationPart {
-    return configurationPart(this.current)
+    return configurationPart(withBaseError(this.#options.file, this.current, this.#baseError))
   }
 
   /** When the version in use goes back, on the monotonic clock; undefined while none is on trial. */
@@ -203,8 +211,11 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
   async #readBase(): Promise<BaseDocument> {
     this.#isBaseWanted = false
     try {
-      return await readBase(this.#options.file)
+      const base = await readBase(this.#options.file)
+      this.#baseError = undefined
+      return base
     } catch (error) {
+      this.#baseError = error
       const isSame = this.#state?.versions.inForce()?.number === this.#inUse?.version?.number
       if (isSame) throw error
       this.#options.log.error('the changed base file is at fault: the one in use stays', { error })

@@ -31,9 +31,9 @@ export interface Ingredients {
 
 const noOverlay = { overlay: {} }
 
-export function baseAlone(base: BaseDocument): MadeConfiguration {
+export function baseAlone(file: string, base: BaseDocument): MadeConfiguration {
   const { config, document } = base
-  return { config, document, base, version: undefined, faults: baseFaults(base) }
+  return { config, document, base, version: undefined, faults: baseFaults(file, base.fault) }
 }
 
 /**
@@ -48,7 +48,7 @@ export function makeConfiguration({ file, base, versions, unstartable, log }: In
     const effective = effectiveConfig(base.document, version ?? noOverlay)
     if (effective.kind === 'valid') {
       const { config, document } = effective
-      const faults = [...baseFaults(base), ...[...unusable.values()].flat(), ...unreadableFaults(versions)]
+      const faults = [...baseFaults(file, base.fault), ...[...unusable.values()].flat(), ...unreadableFaults(versions)]
       return { config, document, base, version, faults }
     }
     if (version === undefined) throw new ConfigError(file, effective.faults)
@@ -67,10 +67,20 @@ export function versionFault(number: number, why: string): ConfigFault {
   return { path: '', message: `configuration version ${number}: ${why}` }
 }
 
-function baseFaults({ fault }: BaseDocument): readonly ConfigFault[] {
-  if (fault === undefined) return []
-  if (!(fault instanceof ConfigError)) return [{ path: '', message: reportError(fault).message }]
-  return fault.faults.map(({ path, message }) => ({ path, message: `${message} (in the base file)` }))
+/**
+ * One that is in use while the base file, read anew, gave an error: it is not what it should be any more, and would not be found at
+ * a start. Itself where there was none.
+ */
+export function withBaseError(file: string, made: MadeConfiguration, error: unknown): MadeConfiguration {
+  if (error === undefined) return made
+  const older = baseFaults(file, made.base.fault).length // which the newer ones take the place of
+  return { ...made, faults: [...baseFaults(file, error), ...made.faults.slice(older)] }
+}
+
+function baseFaults(file: string, error: unknown): readonly ConfigFault[] {
+  if (error === undefined) return []
+  if (!(error instanceof ConfigError)) return [{ path: '', message: reportError(error).message }]
+  return error.faults.map(({ path, message }) => ({ path, message: `${message} (in ${file})` }))
 }
 
 function unreadableFaults(versions: Ingredients['versions']): readonly ConfigFault[] {

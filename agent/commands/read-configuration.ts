@@ -27,7 +27,7 @@ export async function readConfiguration(file: string): Promise<ReadConfiguration
     message: `cannot be read, so that only the rest is looked at: ${reportError(error).message}`,
   }))
   const version = versionInForce(files.versions, () => true)
-  if (version === undefined) return { ...baseAlone(base), overlayWarning }
+  if (version === undefined) return { ...baseAlone(file, base), overlayWarning }
   const effective = effectiveConfig(base.document, version)
   if (effective.kind === 'invalid') throw new ConfigError(file, effective.faults)
   const { config, document } = effective

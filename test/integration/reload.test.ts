@@ -90,7 +90,12 @@ describe('a reload', () => {
     await reload(site, agent, { role: { alias: 'no spaces here' }, artifacts: [{ name: 'x' }] })
     await waitUntil('the fault is logged', () => agent.output.includes('the changed configuration is at fault'))
     for (const path of ['role.alias', 'artifacts[0].accessPoint']) expect(agent.output).toContain(path)
-    expect((await agent.status()).artifacts.map(({ name }) => name)).toEqual(['model'])
+    const { artifacts, configuration } = await agent.status()
+    expect(artifacts.map(({ name }) => name)).toEqual(['model'])
+    expect(configuration).toMatchObject({
+      state: 'fallback',
+      faults: [{ path: 'role.alias' }, { path: 'artifacts[0].accessPoint' }],
+    })
     await site.publish('weights.bin', 'changed')
     await site.sync()
     expect(await readFile(join(site.artifactFolder, 'current', 'weights.bin'), 'utf8')).toBe('changed')

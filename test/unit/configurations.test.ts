@@ -350,9 +350,15 @@ describe('the base file', () => {
     await writeFile(join(folder.path, 'config.json'), '{')
     await expect(agent.hangUp()).rejects.toThrow(ConfigError)
     expect((await agent.reload()).logs.flushSeconds).toBe(15)
+    const fault = { path: '', message: expect.stringMatching(/is not JSON.*\(in .*config.json\)/s) as string }
+    expect(agent.configurations.status()).toMatchObject({ version: 0, state: 'fallback', faults: [fault] })
     await agent.configurations.propose(faster)
     expect((await agent.hangUp()).logs.flushSeconds).toBe(5)
+    expect(agent.configurations.status()).toMatchObject({ version: 1, state: 'trial', faults: [fault] })
     expect(agent.log.messages('error')).toEqual(['the changed base file is at fault: the one in use stays'])
+    await writeBase(folder, {})
+    await agent.hangUp()
+    expect(agent.configurations.status()).toMatchObject({ version: 1, state: 'trial', faults: [] })
   })
 
   it('that is at fault at the start gives way to the copy of the one in use last, with the overlay', async () => {
@@ -371,7 +377,7 @@ describe('the base file', () => {
     expect(agent.configurations.status()).toMatchObject({
       version: 1,
       state: 'fallback',
-      faults: [{ path: 'role.alias', message: 'is missing (in the base file)' }],
+      faults: [{ path: 'role.alias', message: `is missing (in ${join(folder.path, 'config.json')})` }],
     })
     await writeBase(folder, {})
     expect((await agent.hangUp()).cameras.refreshSeconds).toBe(300)

@@ -14,7 +14,7 @@ import { configurationCheck, type ConfigurationFacts } from './doctor/configurat
 import { diskCheck } from './doctor/disk-check.ts'
 import { skip, type Check } from './doctor/doctor-check.ts'
 import { certificateDatesCheck, identityCheck, rootsCheck, type IdentityDeps } from './doctor/identity-check.ts'
-import { mqttCheck } from './doctor/mqtt-check.ts'
+import { mqttCheck, type MqttDeps } from './doctor/mqtt-check.ts'
 import { networkCheck } from './doctor/network-check.ts'
 import {
   applicationCheck,
@@ -196,14 +196,14 @@ async function accessChecks(context: DoctorOptions & DoctorContext): Promise<rea
     return artifactCheck(place, permissions, { endpointKey: key })
   })
   const { mqtt } = endpoints
-  const connect = (signal: AbortSignal): Promise<void> =>
-    cloud.connectMqtt({ endpoint: mqtt ?? '', clientId: device.thingName }, signal)
+  const tryTopics: MqttDeps['tryTopics'] = (signal) =>
+    cloud.tryTopics({ endpoint: mqtt ?? '', clientId: device.thingName }, signal)
   return [
     credentialsCheck(permissions, role.alias),
     ...config.applications.map((application) => applicationCheck(application, permissions)),
     ...(mqtt === undefined
       ? []
-      : [mqttCheck({ agent: host.agent, connect, endpoint: mqtt, thingName: device.thingName })]),
+      : [mqttCheck({ agent: host.agent, tryTopics, endpoint: mqtt, thingName: device.thingName })]),
     ...(await Promise.all(artifacts)),
     logsCheck(logGroups(config), permissions),
     ...(isInsideAgent ? [] : cameraChecks(context)),

@@ -24,6 +24,7 @@ import { UnseenError } from './doctor/doctor-check.ts'
 import { isOfAws, type Endpoint } from './doctor/endpoint.ts'
 import type { Permissions } from './doctor/permission-check.ts'
 import type { InspectTls, TlsInspection } from './doctor/tls-inspection.ts'
+import type { TopicTrial } from './doctor/topic-check.ts'
 import { readRootCa, type Identity } from './identity/identity.ts'
 import { errorCode } from './lib/errors.ts'
 import { createLog, type Log } from './lib/log.ts'
@@ -49,6 +50,8 @@ export interface DoctorCloud extends Disposable {
   readonly endpoints: () => Promise<readonly Endpoint[]>
   readonly s3Endpoint: (accessPoint: string) => Promise<Endpoint>
   readonly connectMqtt: (client: MqttClient, signal: AbortSignal) => Promise<void>
+  /** Connects as the thing, and tries what jobs and shadow need. */
+  readonly tryTopics: (client: MqttClient, signal: AbortSignal) => Promise<readonly TopicTrial[]>
   /** By which proxy an endpoint is reached, if by any: host and port. */
   readonly proxyOf: (endpoint: Endpoint) => string | undefined
 }
@@ -92,10 +95,17 @@ export function doctorCloud({ config, identity, way, lookup = loopbackLookup }: 
     s3Endpoint: (accessPoint) => s3Endpoint(serviceUrls(clients, config), accessPoint),
     connectMqtt: async (client, signal) => {
       const { tryConnection } = await loadMqttClient(() => import('./aws/try-connection.ts'))
-      const clockOffsetMs = (): number => clock.offsetMs()
-      const { keepAliveSeconds } = config.jobs
-      const own = { keepAliveSeconds, loadIdentity: identity, clockOffsetMs, dialer, serviceTrust, log }
-      await tryConnection({ ...client, ...own }, signal)
+      await tryConnection(mqttOptions(client, { ...context, serviceTrust }), () => Promise.resolve(), signal)
+    },
+    tryTopics: async (client, signal) => {
+      const { tryConnection } = await loadMqttClient(() => import('./aws/try-connection.ts'))
+      const { tryTopics } = await loadMqttClient(() => import('./aws/topic-probes.ts'))
+      const options = mqttOptions(client, { ...context, serviceTrust })
+      return await tryConnection(
+        options,
+        async (connected) => await tryTopics({ client: connected, thingName: client.clientId }, signal),
+        signal,
+      )
     },
     proxyOf: (endpoint) => {
       const proxy = dialer.proxyFor(endpoint)
@@ -105,6 +115,15 @@ export function doctorCloud({ config, identity, way, lookup = loopbackLookup }: 
       clients[Symbol.dispose]()
     },
   }
+}
+
+function mqttOptions(
+  client: MqttClient,
+  { config, identity, clock, dialer, log, serviceTrust }: CloudContext & Pick<WayToCloud, 'serviceTrust'>,
+): IotConnectionOptions {
+  const { keepAliveSeconds } = config.jobs
+  const clockOffsetMs = (): number => clock.offsetMs()
+  return { ...client, keepAliveSeconds, loadIdentity: identity, clockOffsetMs, dialer, serviceTrust, log }
 }
 
 /** Throws a CaptivePortalError where one answers in the place of an endpoint. */

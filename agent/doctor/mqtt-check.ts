@@ -1,10 +1,11 @@
 import { fail, pass, skip, type Check, type Outcome } from './doctor-check.ts'
 import type { RunningAgent } from './service-check.ts'
+import { topicOutcomes, topicsOfAgent, type TopicTrial } from './topic-check.ts'
 
 export interface MqttDeps {
   readonly agent: (signal: AbortSignal) => Promise<RunningAgent>
-  /** Connects as the thing, and disconnects. Throws what keeps it from that, with a hint. */
-  readonly connect: (signal: AbortSignal) => Promise<void>
+  /** Connects as the thing, tries what jobs and shadow need, and disconnects. Throws what keeps it from connecting, with a hint. */
+  readonly tryTopics: (signal: AbortSignal) => Promise<readonly TopicTrial[]>
   readonly endpoint: string
   readonly thingName: string
 }
@@ -13,15 +14,15 @@ export interface MqttDeps {
  * AWS IoT ends the connection of a client whose id another one takes, and the policy allows no other id than the thing name: so
  * where an agent runs, or may run, it is asked and not disturbed.
  */
-export function mqttCheck({ agent, connect, endpoint, thingName }: MqttDeps): Check {
+export function mqttCheck({ agent, tryTopics, endpoint, thingName }: MqttDeps): Check {
   return {
     id: 'mqtt',
     name: 'MQTT',
-    withinMs: 20_000,
+    withinMs: 25_000,
     needs: ['identity', 'identity.dates', 'tls.mqtt'],
     run: async (signal) => {
       const running = await agent(signal)
-      if (running.kind === 'answers') return [ofAgent(running.connection)]
+      if (running.kind === 'answers') return [ofAgent(running.connection), ...topicsOfAgent(running)]
       if (running.kind === 'unknown')
         return [
           skip(
@@ -29,8 +30,8 @@ export function mqttCheck({ agent, connect, endpoint, thingName }: MqttDeps): Ch
             running.hint,
           ),
         ]
-      await connect(signal)
-      return [pass(`${endpoint} takes ${thingName} as a client`)]
+      const trials = await tryTopics(signal)
+      return [pass(`${endpoint} takes ${thingName} as a client`), ...topicOutcomes(trials, thingName)]
     },
   }
 }

@@ -354,3 +354,59 @@ test('names a system clock that is far off, and goes on by the time that servers
   expect(levels(run, 'pass')).toEqual(expect.arrayContaining(['credentials', 'permission.logs.put', 'camera.dock-1']))
   expect(run.findings.get('tls.credentials')?.level).toBe('warn')
 })
+
+test.each([
+  { without: ['Publish'], ids: ['mqtt.publish'], skipped: ['mqtt.receive'] },
+  { without: ['Receive'], ids: ['mqtt.receive'], skipped: [] },
+  {
+    without: ['Publish', 'Subscribe', 'Receive'],
+    ids: ['mqtt.subscribe', 'mqtt.publish'],
+    skipped: ['mqtt.receive'],
+  },
+])('names what jobs and shadow need where the IoT policy lacks $without', async ({ without, ids, skipped }) => {
+  const site = siteOf()
+  const run = await runWithoutIotActions(site, without)
+  expect(levels(run, 'fail')).toEqual(ids)
+  expect(levels(run, 'skip')).toEqual(expect.arrayContaining(skipped))
+  expect(run.findings.get('mqtt')?.level).toBe('pass')
+  for (const id of ids) {
+    const action = `iot:${id === 'mqtt.subscribe' ? 'Subscribe' : id === 'mqtt.publish' ? 'Publish' : 'Receive'}`
+    const finding = run.findings.get(id)
+    expect(finding?.text).toMatch(new RegExp(`^${action} is refused .*below \\$aws/things/appliance-a/, on .*jobs/get`))
+    expect(finding?.text).toContain('shadow/name/panorama-agent/get')
+    expect(finding?.hint).toContain('config/cloud/iot-device-policy.json')
+  }
+})
+
+test('names where the connection was closed in the place of an answer, and tries nothing after it', async () => {
+  const site = siteOf()
+  site.cloud.iot.setDenial('close')
+  const run = await runWithoutIotActions(site, ['Publish'])
+  site.cloud.iot.setDenial('reason-code')
+  expect(levels(run, 'fail')).toEqual(['mqtt.publish'])
+  expect(run.findings.get('mqtt.publish')?.text).toMatch(/the connection ended.* on jobs\/get$/)
+  expect(run.findings.get('mqtt.receive')?.level).toBe('skip')
+})
+
+test('changes neither shadow nor jobs by trying them', async () => {
+  const { cloud, run } = siteOf()
+  cloud.iot.jobs.createJob({ jobId: 'waits', document: '{}', targets: ['appliance-a'] })
+  const before = cloud.iot.jobs.executions('appliance-a')
+  const { findings } = await run()
+  expect(['mqtt.subscribe', 'mqtt.publish', 'mqtt.receive'].map((id) => findings.get(id)?.level)).toEqual(
+    Array.from({ length: 3 }, () => 'pass'),
+  )
+  expect(cloud.iot.jobs.executions('appliance-a')).toEqual(before)
+  expect(cloud.iot.shadows.get('appliance-a', 'panorama-agent')).toBeUndefined()
+  cloud.iot.jobs.deleteJob('waits', { force: true })
+})
+
+async function runWithoutIotActions({ cloud, files, run }: DoctorSite, actions: readonly string[]): Promise<DoctorRun> {
+  const { iotDevicePolicy: policy } = cloud.policies
+  const isLeft = (action: string): boolean => !actions.some((each) => action === `iot:${each}`)
+  const statements = policy.statements.filter((statement) => statement.actions.every(isLeft))
+  cloud.appliances.setIotPolicy(files.certificateId, { ...policy, statements })
+  const done = await run()
+  cloud.appliances.setIotPolicy(files.certificateId, policy)
+  return done
+}

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 
 import type { Outcome } from '../../../agent/doctor/doctor-check.ts'
 import { mqttCheck } from '../../../agent/doctor/mqtt-check.ts'
+import type { TopicTrial } from '../../../agent/doctor/topic-check.ts'
 import {
   agentOutcomes,
   requestOutcome,
@@ -125,10 +126,13 @@ test('fails an agent that hangs, or has a part that it is of no use without, whi
   })
 })
 
-async function mqtt(agent: RunningAgent, connect = () => Promise.resolve()): Promise<readonly Outcome[]> {
+async function mqtt(
+  agent: RunningAgent,
+  tryTopics = (): Promise<readonly TopicTrial[]> => Promise.resolve([]),
+): Promise<readonly Outcome[]> {
   return await mqttCheck({
     agent: () => Promise.resolve(agent),
-    connect,
+    tryTopics,
     endpoint: 'a1-ats:8883',
     thingName: 'dock-1',
   }).run(never)
@@ -137,7 +141,8 @@ async function mqtt(agent: RunningAgent, connect = () => Promise.resolve()): Pro
 test('connects to AWS IoT itself only where no agent can be disturbed by it', async () => {
   const refuse = (): Promise<never> => Promise.reject(new AgentError('connected all the same'))
   const answers = { kind: 'answers', version: '1.0.0', faults: [] } as const
-  expect(await mqtt({ kind: 'none' })).toMatchObject([{ level: 'pass', text: 'a1-ats:8883 takes dock-1 as a client' }])
+  const [connected] = await mqtt({ kind: 'none' })
+  expect(connected).toMatchObject({ level: 'pass', text: 'a1-ats:8883 takes dock-1 as a client' })
   await expect(mqtt({ kind: 'none' }, refuse)).rejects.toThrow('connected all the same')
   expect(await mqtt({ kind: 'unknown', text: 'may not be asked', hint: 'be root' }, refuse)).toMatchObject([
     { level: 'skip', hint: 'be root' },
@@ -146,6 +151,11 @@ test('connects to AWS IoT itself only where no agent can be disturbed by it', as
   const down = { state: 'down', message: 'not authorized', hint: 'attach the policy' }
   expect(await mqtt({ ...answers, connection: down }, refuse)).toEqual([
     { level: 'fail', text: 'the running agent has no connection: not authorized', hint: 'attach the policy' },
+  ])
+  const jobs = { name: 'jobs', state: 'failing', message: 'GetPendingJobExecutions got no answer' }
+  expect(await mqtt({ ...answers, faults: [jobs], connection: { state: 'connected' } }, refuse)).toMatchObject([
+    { level: 'pass' },
+    { level: 'fail', about: 'jobs', text: expect.stringContaining(jobs.message) as string },
   ])
   expect(await mqtt({ ...answers, connection: { state: 'connecting' } }, refuse)).toMatchObject([{ level: 'skip' }])
   expect(await mqtt({ ...answers, connection: undefined }, refuse)).toMatchObject([{ level: 'skip' }])

@@ -290,6 +290,19 @@ test('asks a running agent for its connection, and does not end it', async () =>
   expect([...run.findings.keys()].some((id) => id.startsWith('agent'))).toBe(true)
 })
 
+test('fails where the running agent is connected and may not ask for jobs', async () => {
+  await using site = await createDoctorSite()
+  setIotPolicyWithout(site, ['Publish'])
+  await using agent = new AgentProcess(site.files)
+  await agent.until(({ connection, jobs }) => connection?.state === 'connected' && jobs?.lastError !== undefined)
+  const run = await site.run()
+  expect(levels(run, 'fail')).toEqual(['mqtt.jobs'])
+  expect(run.findings.get('mqtt.jobs')).toMatchObject({
+    text: expect.stringContaining('the running agent cannot ask for jobs: ') as string,
+    hint: expect.stringContaining('config/cloud/iot-device-policy.json') as string,
+  })
+})
+
 test('goes by a chained role, and asks for the credentials of applications', async () => {
   await using site = await createDoctorSite()
   const { cloud, files } = site
@@ -401,12 +414,16 @@ test('changes neither shadow nor jobs by trying them', async () => {
   cloud.iot.jobs.deleteJob('waits', { force: true })
 })
 
-async function runWithoutIotActions({ cloud, files, run }: DoctorSite, actions: readonly string[]): Promise<DoctorRun> {
+async function runWithoutIotActions(site: DoctorSite, actions: readonly string[]): Promise<DoctorRun> {
+  setIotPolicyWithout(site, actions)
+  const done = await site.run()
+  setIotPolicyWithout(site, [])
+  return done
+}
+
+function setIotPolicyWithout({ cloud, files }: DoctorSite, actions: readonly string[]): void {
   const { iotDevicePolicy: policy } = cloud.policies
   const isLeft = (action: string): boolean => !actions.some((each) => action === `iot:${each}`)
   const statements = policy.statements.filter((statement) => statement.actions.every(isLeft))
   cloud.appliances.setIotPolicy(files.certificateId, { ...policy, statements })
-  const done = await run()
-  cloud.appliances.setIotPolicy(files.certificateId, policy)
-  return done
 }

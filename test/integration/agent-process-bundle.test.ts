@@ -28,6 +28,8 @@ it('does the main job from its bundle, also where the native part of the MQTT cl
   )
   expect(await readFile(join(site.artifactFolder, 'current', 'a'), 'utf8')).toBe('content')
   expect(JSON.parse(await readFile(site.cameraFile, 'utf8'))).toMatchObject({ password: 'first' })
-  expect(agent.output).toContain('there are no jobs and no reported state: the MQTT client cannot be loaded')
+  expect(agent.output).toMatch(
+    /ERROR there are no jobs and no reported state error="AgentError: the MQTT client cannot be loaded/,
+  )
   expect(await agent.stop()).toEqual({ code: 0, signal: null })
 })

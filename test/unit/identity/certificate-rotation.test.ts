@@ -14,6 +14,7 @@ import { diskUntil, noFaults, type DiskFaults } from '../../support/cut-disk.ts'
 import { FakeFleetProvisioning, FakeRejection } from '../../support/fake-fleet-provisioning.ts'
 import { RecordingLog } from '../../support/recording-log.ts'
 import { tempFolder } from '../../support/temp-folder.ts'
+import { until } from '../../support/wait-until.ts'
 
 const thingName = 'panorama_A1'
 const oldId = 'a'.repeat(64)
@@ -340,6 +341,7 @@ describe('the rotation of a certificate', () => {
     const end = new AbortController()
     site.fleet.rejections.push(...Array.from({ length: 1_000 }, () => new FakeRejection(503, 'ServiceUnavailable')))
     const first = begin('job-1', end.signal)
+    await until(() => rotation.record?.id === 'job-1')
     await expect(begin('automatic', AbortSignal.timeout(20))).rejects.toThrow('timeout')
     expect(await rotation.giveUp('its time is over', 'automatic')).toBe(false)
     end.abort(new Error('stop'))

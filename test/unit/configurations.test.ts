@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import type { ConfigChange } from '../../agent/config-changes.ts'
-import { configFolderIn, openBase } from '../../agent/config/base-document.ts'
+import { configFolderIn, openBase, readCopy } from '../../agent/config/base-document.ts'
 import type { Config } from '../../agent/config/config-schema.ts'
 import { ConfigError } from '../../agent/config/config-error.ts'
 import { Configurations } from '../../agent/configurations.ts'
@@ -247,7 +247,9 @@ describe('a change', () => {
     await using folder = await appliance()
     const { appliance: agent } = await Appliance.start(folder)
     await using _ = agent
-    await rm(configFolderIn(join(folder.path, 'state')), { recursive: true })
+    const state = join(folder.path, 'state')
+    await until(async () => (await readCopy(join(folder.path, 'config.json'), state)) !== undefined) // or it comes later
+    await rm(configFolderIn(state), { recursive: true })
     await expect(agent.configurations.propose(faster)).rejects.toMatchObject({ name: 'WriteError', retryable: true })
     expect(agent.reloads).toBe(0)
     expect((await agent.reload()).logs.flushSeconds).toBe(15)

@@ -23,7 +23,8 @@ export interface EndedJob {
 
 /** The shortest that a document may ask for. */
 const confirmSeconds = 30
-const endWithinMs = 60_000
+/** After the time without network, a connection may wait for its next attempt as long as it ever does: two minutes. */
+const endWithinMs = 150_000
 const lookEveryMs = 200
 const tellEverySeconds = 10
 

@@ -1,16 +1,18 @@
-import { iotjobs, mqtt_request_response } from 'aws-iot-device-sdk-v2'
+import { iotjobs } from 'aws-iot-device-sdk-v2'
 
-import type {
-  ExecutionKey,
-  JobExecution,
-  JobsService,
-  JobStatus,
-  JobUpdate,
-  UpdateOutcome,
-} from '../jobs/jobs-service.ts'
+import type { ExecutionKey, JobExecution, JobsService, JobUpdate, UpdateOutcome } from '../jobs/jobs-service.ts'
 import { untilAborted, withDeadline } from '../lib/abort.ts'
 import { AgentError, DeadlineError } from '../lib/errors.ts'
 import type { IotConnection } from './iot-connection.ts'
+import {
+  codeOf,
+  isPending,
+  isSameExecution,
+  oldestFirst,
+  settledBy,
+  toAgentError,
+  toExecution,
+} from './iot-jobs-answers.ts'
 
 export interface IotJobsServiceOptions {
   readonly connection: IotConnection
@@ -27,7 +29,6 @@ const subscribedWithinMs = 5_000
 const maxRequestSubscriptions = 10
 const maxStreams = 2
 const next = '$next'
-const pending: ReadonlySet<JobStatus> = new Set(['QUEUED', 'IN_PROGRESS'])
 
 /** AWS IoT Jobs over MQTT (AWS IoT Core developer guide, "Jobs device MQTT API operations"). */
 export class IotJobsService implements JobsService, Disposable {
@@ -108,7 +109,7 @@ export class IotJobsService implements JobsService, Disposable {
     try {
       const found = await this.#describe({ thingName, jobId, executionNumber }, signal)
       if (found === undefined) return false
-      return found.queuedAt === queuedAt && pending.has(found.status)
+      return found.queuedAt === queuedAt && isPending(found.status)
     } catch (error) {
       const code = codeOf(error)
       // of one that has ended, the service says nothing more
@@ -239,89 +240,3 @@ export class IotJobsService implements JobsService, Disposable {
 
 /** `SubscriptionStatusEventType` of aws-crt, which the device SDK does not export. */
 const subscriptionStatus = { lost: 1, halted: 2 } as const
-
-/** The types say Date where the service sends, and the SDK gives, seconds as numbers. */
-function toExecution(data: iotjobs.model.JobExecutionData): JobExecution {
-  const { jobId = '', executionNumber = 0, versionNumber = 0, queuedAt, status, jobDocument } = data
-  return {
-    jobId,
-    executionNumber,
-    versionNumber,
-    queuedAt: Number(queuedAt),
-    status: toStatus(status),
-    document: jobDocument,
-  }
-}
-
-function toStatus(status: string | undefined): JobStatus {
-  switch (status) {
-    case 'QUEUED':
-    case 'IN_PROGRESS':
-    case 'SUCCEEDED':
-    case 'FAILED':
-    case 'REJECTED':
-    case 'TIMED_OUT':
-    case 'CANCELED':
-    case 'REMOVED':
-      return status
-    default:
-      throw new AgentError(`AWS IoT Jobs answers with a status that is not known: ${String(status)}`, {
-        retryable: true,
-      })
-  }
-}
-
-/** An answer of the service that is no success; `answer` is as it came. */
-class JobsServiceError extends AgentError {
-  override readonly name = 'JobsServiceError'
-  readonly answer: iotjobs.model.V2ErrorResponse
-
-  constructor(operation: string, answer: iotjobs.model.V2ErrorResponse) {
-    const { code = 'no code', message = '' } = answer
-    super(`${operation}: ${code}${message === '' ? '' : `: ${message}`}`, { retryable: true })
-    this.answer = answer
-  }
-}
-
-function codeOf(error: unknown): string | undefined {
-  return error instanceof JobsServiceError ? error.answer.code : undefined
-}
-
-function oldestFirst(summaries: readonly iotjobs.model.JobExecutionSummary[]): readonly ExecutionKey[] {
-  return summaries
-    .map(({ jobId = '', executionNumber = 0, queuedAt }) => ({ jobId, executionNumber, queuedAt: Number(queuedAt) }))
-    .sort((one, other) => one.queuedAt - other.queuedAt)
-}
-
-function isSameExecution(one: ExecutionKey, other: ExecutionKey): boolean {
-  return one.jobId === other.jobId && one.executionNumber === other.executionNumber && one.queuedAt === other.queuedAt
-}
-
-/** Which refusals say that there is nothing left to report, or that it is not taken; any other is for the caller to try again. */
-function settledBy(error: unknown): UpdateOutcome {
-  if (!(error instanceof JobsServiceError)) throw error
-  const { code, executionState } = error.answer
-  switch (code) {
-    case iotjobs.model.RejectedErrorCode.RESOURCE_NOT_FOUND:
-      return { kind: 'gone' }
-    case iotjobs.model.RejectedErrorCode.TERMINAL_STATE_REACHED:
-    case iotjobs.model.RejectedErrorCode.INVALID_STATE_TRANSITION: {
-      const status = executionState?.status === undefined ? undefined : toStatus(executionState.status)
-      return status !== undefined && pending.has(status) ? { kind: 'refused', error } : { kind: 'ended', status }
-    }
-    case iotjobs.model.RejectedErrorCode.INVALID_REQUEST:
-    case iotjobs.model.RejectedErrorCode.INVALID_JSON:
-    case iotjobs.model.RejectedErrorCode.INVALID_TOPIC:
-    case iotjobs.model.RejectedErrorCode.VERSION_MISMATCH:
-      return { kind: 'refused', error }
-    default:
-      throw error
-  }
-}
-
-function toAgentError(operation: string, error: unknown): unknown {
-  if (!(error instanceof mqtt_request_response.ServiceError)) return error
-  const answer = error.modeledError as iotjobs.model.V2ErrorResponse | undefined // typed any there
-  if (answer !== undefined) return new JobsServiceError(operation, answer)
-  return new AgentError(`${operation} got no answer`, { retryable: true, cause: error.internalError ?? error })
-}

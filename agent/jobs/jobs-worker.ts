@@ -6,13 +6,12 @@ import { Worker, type Pass, type PassOutcome } from '../lib/worker.ts'
 import { faultsText } from './configure-operation.ts'
 import { giveUp, takeBack, type GivingUp } from './given-up-job.ts'
 import type { JobActions, JobName } from './job-actions.ts'
-import { jobDetails } from './job-details.ts'
 import { parseJobDocument, type JobOperation } from './job-document.ts'
 import { isSameExecution, type JobLedger, type JobOutcome, type JobStep, type LedgerEntry } from './job-ledger.ts'
+import { JobReports, type JobPart } from './job-reports.ts'
 import { JobRun } from './job-run.ts'
-import type { JobExecution, JobsService, UpdateOutcome } from './jobs-service.ts'
-import { maxTries, RefusedEnds } from './refused-ends.ts'
-import { failed, failedBy, WithdrawnError, type OperationOutcome } from './running-job.ts'
+import type { JobExecution, JobsService } from './jobs-service.ts'
+import { failed, failedBy, WithdrawnError } from './running-job.ts'
 import { ended, entryOf, isRun, whyNotAgain, withdrawn, type RunName, type TakenJob } from './taken-job.ts'
 
 export interface JobsWorkerDeps {
@@ -24,18 +23,6 @@ export interface JobsWorkerDeps {
   readonly endWithinMs?: number
   /** After which the service is asked again what it may not know yet. Default 2 s; less in tests. */
   readonly askAgainMs?: number
-}
-
-/** `atMs` is on the monotonic clock: since when it runs, or when it ended. */
-export interface JobPart {
-  readonly jobId: string
-  readonly operation: string
-  readonly status: string
-  readonly atMs: number
-  /** How the cloud had ended it already, where that is not how it ended here. */
-  readonly cloudStatus?: string
-  /** Why the cloud does not take its end. */
-  readonly endRefused?: string
 }
 
 export interface JobsStatus {
@@ -72,13 +59,12 @@ export class JobsWorker implements Disposable {
   #running: Running | undefined
   /** Resolves when the next job begins to run. */
   #nextBegun = Promise.withResolvers<undefined>()
-  #last: JobPart | undefined
-  #unreported = 0
-  readonly #refused = new RefusedEnds()
+  readonly #reports: JobReports
   #announced: { readonly jobId: string; asksLeft: number } | undefined
 
   constructor(deps: JobsWorkerDeps) {
     this.#deps = deps
+    this.#reports = new JobReports(deps)
     this.worker = new Worker({ name: 'jobs', log: deps.log, stepMs, runPass: async (pass) => await this.#pass(pass) })
     this.#listening = deps.service.onChanged((jobId) => {
       this.#changed(jobId)
@@ -90,7 +76,7 @@ export class JobsWorker implements Disposable {
   }
 
   status(): JobsStatus {
-    return { current: this.#running?.part, last: this.#last, unreported: this.#unreported }
+    return { current: this.#running?.part, last: this.#reports.last, unreported: this.#reports.unreported }
   }
 
   /** Resolves while this job runs, or any, at once or as soon as it does; rejects with the signal's reason on abort. */
@@ -119,22 +105,20 @@ export class JobsWorker implements Disposable {
 
   async #pass(pass: Pass): Promise<PassOutcome> {
     const { service, ledger } = this.#deps
-    for (const entry of await ledger.unreported()) await this.#report(entry, pass.signal)
+    for (const entry of await ledger.unreported()) await this.#reports.report(entry, pass.signal)
     const { askAgainMs: againMs = askAgainMs } = this.#deps
-    await this.#lookAtRefused(pass.signal)
+    await this.#reports.lookAtGivenUp(pass.signal)
     for (;;) {
-      const execution = await service.next(pass.signal, this.#refused.givenUp)
+      const execution = await service.next(pass.signal, this.#reports.givenUp)
       pass.beat(stepMs)
       await this.#endWithdrawn(execution, pass.signal)
       if (execution === undefined) return { nextInMs: this.#isAnnounced() ? againMs : this.#restMs() }
       if (execution.jobId === this.#announced?.jobId) this.#announced = undefined
       const known = await ledger.find(execution)
       if (known?.outcome !== undefined) {
-        if (known.outcome.status === 'WITHDRAWN') await this.#refuse(execution, notFound, pass.signal)
-        await this.#report(known, pass.signal)
-        const tries = this.#refused.count(execution)
-        if (tries === maxTries) this.#tellRefused(known, 'it gives the job out again')
-        return { nextInMs: againMs * Math.min(tries, maxTries) }
+        if (known.outcome.status === 'WITHDRAWN') await this.#reports.refuse(execution, notFound, pass.signal)
+        await this.#reports.report(known, pass.signal)
+        return { nextInMs: againMs * this.#reports.givenOutAgain(known) }
       }
       await this.#take(execution, known, pass)
       pass.signal.throwIfAborted()
@@ -142,14 +126,7 @@ export class JobsWorker implements Disposable {
   }
 
   #restMs(): number {
-    return this.#refused.givenUp.length === 0 ? askEveryMs : askHeldUpMs
-  }
-
-  async #lookAtRefused(signal: AbortSignal): Promise<void> {
-    for (const key of this.#refused.givenUp) {
-      const isOpen = await this.#deps.service.isOpen(key, signal).catch(() => true) // what is next is asked for all the same
-      if (!isOpen) this.#refused.drop(key)
-    }
+    return this.#reports.givenUp.length === 0 ? askEveryMs : askHeldUpMs
   }
 
   /** A notification named a job that the service does not give out yet. It is asked for some more times. */
@@ -167,8 +144,8 @@ export class JobsWorker implements Disposable {
       if (await service.isOpen(entry, signal)) continue
       const done = { ...entry, outcome: await takeBack(entry, this.#givingUp(signal)) }
       await ledger.put(done)
-      this.#tellEnd(done)
-      await this.#report(done, signal)
+      this.#reports.ended(done)
+      await this.#reports.report(done, signal)
     }
   }
 
@@ -183,23 +160,19 @@ export class JobsWorker implements Disposable {
     const put = known === undefined ? ledger.put(entry) : Promise.resolve()
     const unsaved = await put.then(
       () => undefined,
-      (error: unknown) => new AgentError('the job cannot be written down, so it is not begun', { cause: error }),
+      (error: unknown) =>
+        new AgentError('the job cannot be written down, so it is not begun', { cause: error, hint: unsavedHint }),
     )
     if (unsaved !== undefined) {
-      await this.#refuse(execution, failedBy(unsaved), pass.signal)
+      await this.#reports.refuse(execution, failedBy(unsaved), pass.signal)
       throw unsaved
     }
     const found = await this.#outcomeOf({ execution, known, entry, parsed }, pass)
     const outcome = found === withdrawn ? await takeBack(entry, this.#givingUp(pass.signal)) : found
     const done = { ...((await ledger.find(execution)) ?? entry), outcome }
     await ledger.put(done)
-    this.#tellEnd(done)
-    await this.#report(done, pass.signal)
-  }
-
-  #tellEnd({ jobId, operation, outcome: { status, details } }: LedgerEntry & { readonly outcome: JobOutcome }): void {
-    this.#last = { jobId, operation, status, atMs: monotonicMs() }
-    this.#deps.log[status === 'SUCCEEDED' ? 'info' : 'warn']('job ended', { jobId, operation, status, ...details })
+    this.#reports.ended(done)
+    await this.#reports.report(done, pass.signal)
   }
 
   async #outcomeOf(job: TakenJob, pass: Pass): Promise<JobOutcome> {
@@ -223,8 +196,7 @@ export class JobsWorker implements Disposable {
   }
 
   #notBegun(entry: LedgerEntry, error: AgentError): JobOutcome {
-    this.#refused.count(entry)
-    if (!this.#refused.isGivenUp(entry)) throw error
+    this.#reports.countRefused(entry, error)
     return ended(failed(`AWS IoT does not take that it is begun: ${error.message}`))
   }
 
@@ -263,53 +235,9 @@ export class JobsWorker implements Disposable {
       endWithinMs: within,
     })
   }
-
-  /** Rejects while the cloud cannot be told; the pass is then made again, and so is the report. */
-  async #report(entry: LedgerEntry, signal: AbortSignal): Promise<void> {
-    const { service, ledger } = this.#deps
-    const { outcome, jobId, executionNumber, queuedAt } = entry
-    if (outcome === undefined) return
-    if (outcome.status !== 'WITHDRAWN') {
-      this.#unreported = 1
-      const answer = await service.update(
-        { execution: { jobId, executionNumber, queuedAt }, status: outcome.status, details: outcome.details },
-        signal,
-      )
-      if (answer.kind === 'refused') this.#refusedEnd(entry, answer.error)
-      else if (!entry.reported) this.#compare(entry, outcome.status, answer)
-    }
-    this.#unreported = 0
-    if (!entry.reported) await ledger.put({ ...entry, reported: true })
-  }
-
-  /** Throws where it is tried again. */
-  #refusedEnd(entry: LedgerEntry, error: AgentError): void {
-    this.#refused.count(entry)
-    if (!this.#refused.isGivenUp(entry)) throw error
-    this.#tellRefused(entry, error.message)
-  }
-
-  #tellRefused({ jobId, operation, outcome }: LedgerEntry, why: string): void {
-    const fields = { jobId, operation, status: outcome?.status, why }
-    this.#deps.log.error('AWS IoT does not take the end of a job: it is reported no more', fields)
-    if (this.#last?.jobId === jobId) this.#last = { ...this.#last, endRefused: why }
-  }
-
-  /** Whoever looks at the job in the cloud sees another end of it than the one that it had here. */
-  #compare({ jobId, operation }: LedgerEntry, status: string, answer: UpdateOutcome): void {
-    const cloudStatus = answer.kind === 'ended' ? answer.status : answer.kind === 'gone' ? 'deleted' : status
-    if (cloudStatus === undefined || cloudStatus === status) return
-    const fields = { jobId, operation, status, cloudStatus }
-    this.#deps.log.warn('job was ended in the cloud before its outcome arrived: what it did stays', fields)
-    if (this.#last?.jobId === jobId) this.#last = { ...this.#last, cloudStatus }
-  }
-
-  /** Of a job that has not begun, the service takes no failure. */
-  async #refuse(execution: JobExecution, { details }: OperationOutcome, signal: AbortSignal): Promise<void> {
-    const status = execution.status === 'QUEUED' ? 'REJECTED' : 'FAILED'
-    await this.#deps.service.update({ execution, status, details: jobDetails(details) }, signal)
-  }
 }
 
+const unsavedHint =
+  'see that the disk of the appliance takes writes (its status names the fault), then make the job again'
 /** It may have been asked for in another account, by a configuration on trial, or before the service knew it everywhere. */
 const notFound = failed('the cloud did not know this job for a while, and it was ended here')

@@ -222,7 +222,7 @@ test('begins nothing while the ledger cannot be read', async () => {
   expect(appliance.actions.calls).toEqual([])
 })
 
-test('rejects a job that it cannot write down, and does nothing about it', async () => {
+test('fails a job that it cannot write down, as the service may try again, and does nothing about it', async () => {
   await using appliance = await JobsAppliance.open()
   const key = appliance.service.queue('job-1', sync)
   appliance.start({
@@ -233,8 +233,9 @@ test('rejects a job that it cannot write down, and does nothing about it', async
       put: () => Promise.reject(new Error('no space left on device')),
     },
   })
-  expect(await appliance.ended(key)).toBe('REJECTED')
+  expect(await appliance.ended(key)).toBe('FAILED')
   expect(appliance.service.details(key)?.['reason']).toContain('no space left on device')
+  expect(appliance.service.details(key)?.['hint']).toContain('then make the job again')
   expect(appliance.actions.calls).toEqual([])
 })
 

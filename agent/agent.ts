@@ -14,6 +14,7 @@ import { operatorActions } from './operator-actions.ts'
 import { createSession, type Session, type SessionOverrides } from './session.ts'
 import { Identities, type IdentityParts } from './identities.ts'
 import { identityEvidence, tryIdentity } from './identity-trial.ts'
+import { rotationSources } from './rotation-status.ts'
 import { lockState, makeFolders, StartError } from './state-folders.ts'
 import { socketPathIn } from './status/status-client.ts'
 import { startStatusServer } from './status/status-server.ts'
@@ -125,7 +126,7 @@ async function start(options: AgentRun, owned: AsyncDisposableStack): Promise<St
     evidence,
     control: () => control,
     controlFault: () => fault.control,
-    rotation: () => ({ record: identity.rotation.record, leftOver: identity.leftOver.certificates }),
+    rotation: () => rotationSources(identity),
   })
   const operator = operatorActions({ session, generations })
   const control = await startControl({

@@ -128,7 +128,9 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
     const why = `it could not be started: ${reportError(error).message}`
     const isOnTrial = version?.state === 'trial'
     if (version === undefined || versions === undefined || (!isOnTrial && this.#inUse !== undefined)) {
-      this.#loaded = this.#inUse ?? this.#loaded
+      if (this.#inUse === undefined) return undefined
+      this.#baseError = new AgentError(`what ${this.#options.file} says could not be started`, { cause: error })
+      this.#loaded = this.#inUse
       return undefined
     }
     if (isOnTrial) this.#revert(version.number, why)

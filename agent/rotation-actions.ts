@@ -57,9 +57,9 @@ async function begin(options: RotationActionsOptions, wanted: WantedRotation, si
     })
   }
   const certificateId = certificateIdOf(await options.certificate())
-  const request = async (end: AbortSignal): ReturnType<typeof requestRotation> => {
+  const request = async (end: AbortSignal, onTried: (error: unknown) => void): ReturnType<typeof requestRotation> => {
     await using provisioning = await options.provisioning(template)
-    return await requestRotation({ store, leftOver, provisioning, template, thingName, log }, end)
+    return await requestRotation({ store, leftOver, provisioning, template, thingName, log, onTried }, end)
   }
   return await rotation.begin({ ...wanted, thingName, certificateId, request }, signal)
 }

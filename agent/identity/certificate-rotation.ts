@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 
 import { untilAborted } from '../lib/abort.ts'
-import { AgentError } from '../lib/errors.ts'
+import { AgentError, reportError, type ErrorReport } from '../lib/errors.ts'
 import { readJsonState, writeJsonState } from '../lib/json-state.ts'
 import type { Log } from '../lib/log.ts'
 import { OneAtATime } from '../lib/one-at-a-time.ts'
@@ -32,7 +32,8 @@ export interface RotationBegin {
   /** How long the trial may take; see `trial`. */
   readonly confirmSeconds: number
   /** Gets the new certificate; what it throws that is not worth another attempt ends the rotation. */
-  readonly request: (signal: AbortSignal) => Promise<PendingCertificate>
+  /** Tells what each try failed of, and undefined where it went well. */
+  readonly request: (signal: AbortSignal, onTried: (error: unknown) => void) => Promise<PendingCertificate>
 }
 
 const maxStarts = 3
@@ -49,6 +50,7 @@ export class CertificateRotation {
   readonly #turns = new OneAtATime()
   readonly #waiting = new Set<() => void>()
   #record: RotationRecord | undefined
+  #trouble: ErrorReport | undefined
   /** On the disk already, while not all that follows from it is done: nothing else may be decided then. */
   #decided: RotationOutcome | undefined
   #isLoaded = false
@@ -75,6 +77,11 @@ export class CertificateRotation {
   /** The last one, under way or over. */
   get record(): RotationRecord | undefined {
     return this.#record
+  }
+
+  /** Why the one under way does not get on, by its last try. */
+  get trouble(): ErrorReport | undefined {
+    return this.#record?.state === 'under-way' ? this.#trouble : undefined
   }
 
   /** The trial that the identity in use is on. AWS IoT may take minutes to know a new certificate everywhere. */
@@ -192,6 +199,7 @@ export class CertificateRotation {
     }
     const { id, certificateId: previousCertificateId, confirmSeconds } = begin
     const base = { version: 1, id, at: this.#at(), previousCertificateId, confirmSeconds } as const
+    this.#trouble = undefined
     await this.#save({ ...base, state: 'under-way' })
     const pending = await this.#requested(begin, signal)
     await this.#save({ ...base, state: 'trial', certificateId: pending.certificateId, starts: 0 })
@@ -201,7 +209,9 @@ export class CertificateRotation {
 
   async #requested({ request }: RotationBegin, signal: AbortSignal): Promise<PendingCertificate> {
     try {
-      return await request(signal)
+      return await request(signal, (error) => {
+        this.#trouble = error === undefined ? undefined : reportError(error)
+      })
     } catch (error) {
       const record = this.#record
       if (record !== undefined && error instanceof AgentError && !error.retryable) {

@@ -1,5 +1,6 @@
 import { AgentError } from '../lib/errors.ts'
 import { backoffMs, type Backoff } from '../lib/backoff.ts'
+import { FailureLog } from '../lib/failure-log.ts'
 import type { Log } from '../lib/log.ts'
 import { sleep } from '../lib/sleep.ts'
 import { hadNoEffect, isTokenRefused, type FleetProvisioning } from './fleet-provisioning.ts'
@@ -19,6 +20,8 @@ export interface RequestRotationOptions {
   readonly template: string
   readonly thingName: string
   readonly log: Log
+  /** Gets what the last try failed of; undefined once one went well. */
+  readonly onTried?: (error: unknown) => void
   /** Less in tests. */
   readonly backoff?: Backoff
 }
@@ -47,12 +50,14 @@ export async function requestRotation(
 class RequestRun {
   readonly #options: RequestRotationOptions
   readonly #signal: AbortSignal
+  readonly #failureLog: FailureLog
   #failures = 0
   #anew = 0
 
   constructor(options: RequestRotationOptions, signal: AbortSignal) {
     this.#options = options
     this.#signal = signal
+    this.#failureLog = new FailureLog(options.log)
   }
 
   /** Does what comes next; resolves with the certificate once it is to be tried. */
@@ -135,11 +140,13 @@ class RequestRun {
     try {
       await ask()
       this.#failures = 0
+      this.#options.onTried?.(undefined)
     } catch (error) {
       if (!isWorthAnother(error)) throw error
       const waitMs = backoffMs(this.#failures, this.#options.backoff ?? defaultBackoff)
       this.#failures += 1
-      this.#options.log.warn('the certificate cannot be rotated at the moment', { error })
+      this.#options.onTried?.(error)
+      this.#failureLog.failed('the certificate cannot be rotated at the moment', error)
       await sleep(waitMs, this.#signal)
     }
   }

@@ -90,7 +90,7 @@ function identityRow(identity: StatusDocument['identity'], rows: PartRows): Stat
   const { rotation, leftOver } = identity
   const notes = [...(rotation === undefined ? [] : [rotationNote(rotation, rows)]), ...leftOverNotes(leftOver)]
   const shown = rows.part('identity', identity, [certificateText(identity, rows), ...notes].join(', '))
-  if (rotation?.state !== 'failed' || rotation.reason === undefined) return shown
+  if (rotation?.reason === undefined) return shown
   return withDetails(shown, [...shown.details, { label: 'error', text: `rotation: ${rotation.reason}` }])
 }
 

@@ -8,6 +8,10 @@ const shownIdLength = 12
 /** What somebody should know of the last rotation of the certificate before anything else, as a sentence. */
 export function rotationCaution(rotation: RotationPart | undefined): readonly string[] {
   switch (rotation?.state) {
+    case 'under-way':
+      return rotation.reason === undefined
+        ? []
+        : [`the rotation of the certificate does not get on: ${cut(rotation.reason)}`]
     case 'trial':
       return ['a new certificate is on trial, and the one before comes back unless it proves itself']
     case 'failed':

@@ -13,6 +13,7 @@ export interface Look {
 }
 
 const percentStep = 10
+const clockStepMs = 5_000
 
 /** What is news since the look before, a line each; at the first look how it is. Ages and plain counts are no news. */
 export function changesOf(before: Look | undefined, { status, transfers }: Look): readonly string[] {
@@ -116,10 +117,18 @@ function jobChanges(before: StatusDocument | undefined, { jobs }: StatusDocument
     ...(current === undefined || current.jobId === wasCurrent?.jobId
       ? []
       : [`job ${current.jobId}: ${current.operation} runs`]),
-    ...(before === undefined || last === undefined || (last.jobId === wasLast?.jobId && last.at === wasLast.at)
+    ...(before === undefined || last === undefined || isSameEnd(last, wasLast)
       ? []
       : [`job ${last.jobId}: ${last.operation} ${last.status}`]),
   ]
+}
+
+type JobEnd = NonNullable<NonNullable<StatusDocument['jobs']>['last']>
+
+/** The instant of an end moves by what is learnt of the clock meanwhile. */
+function isSameEnd(end: JobEnd, before: JobEnd | undefined): boolean {
+  if (end.jobId !== before?.jobId || end.status !== before.status) return false
+  return Math.abs(Date.parse(end.at) - Date.parse(before.at)) < clockStepMs
 }
 
 function lossChanges(before: StatusDocument | undefined, { logs }: StatusDocument): readonly string[] {

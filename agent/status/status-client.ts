@@ -29,7 +29,9 @@ export class NoAgentError extends AgentError {
   readonly code: string
 
   constructor(socketPath: string, code: string) {
-    super(`no agent answers at ${socketPath}`, { hint: 'start it, or name its configuration with --config' })
+    super(`no agent answers at ${socketPath}`, {
+      hint: 'start it (systemctl status panorama-agent says why it does not run), or name the configuration that it runs with by --config',
+    })
     this.code = code
   }
 }
@@ -57,7 +59,7 @@ export async function callAgent({
     return { status: response.statusCode ?? 0, body: JSON.parse(text) }
   } catch (error) {
     caller?.throwIfAborted()
-    throw unreachable(socketPath, error)
+    throw timeout.aborted ? silent(socketPath, withinMs) : unreachable(socketPath, error)
   }
 }
 
@@ -68,6 +70,13 @@ async function readText(response: IncomingMessage): Promise<string> {
     if (text.length > maxBodyBytes) throw new AgentError('the answer of the agent is too long')
   }
   return text
+}
+
+function silent(socketPath: string, withinMs: number): AgentError {
+  return new AgentError(`the agent at ${socketPath} did not answer within ${withinMs / 1_000} s`, {
+    hint: 'it hangs, or has too much to do: see journalctl -u panorama-agent; systemd restarts one that hangs for long',
+    retryable: true,
+  })
 }
 
 function unreachable(socketPath: string, error: unknown): AgentError {

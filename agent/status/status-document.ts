@@ -239,6 +239,7 @@ export interface ConfigurationReport {
 export interface RotationPart {
   readonly state: 'under-way' | 'trial' | 'rotated' | 'failed'
   readonly at: string
+  /** Why it failed; of one under way, what its last try failed of. */
   readonly reason?: string
   /** The one before, which nobody uses any more. */
   readonly deactivate?: string

@@ -491,7 +491,11 @@ describe('an accepted version', () => {
     await agent.configurations.load()
     expect(agent.configurations.startFailed(new Error('boom'))).toBe(undefined)
     expect(await agent.reload()).toMatchObject({ role: { alias: 'panorama-appliance' }, endpoints: { fips: true } })
-    expect(agent.configurations.status()).toMatchObject({ version: 2, state: 'accepted' })
+    const message = `what ${join(folder.path, 'config.json')} says could not be started: boom`
+    expect(agent.configurations.status()).toMatchObject({ version: 2, state: 'fallback', faults: [{ message }] })
+    await writeBase(folder, {})
+    await agent.hangUp()
+    expect(agent.configurations.status()).toMatchObject({ version: 2, state: 'accepted', faults: [] })
   })
 })
 

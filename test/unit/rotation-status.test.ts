@@ -25,3 +25,10 @@ test('names no certificate that is in use, or comes back if the trial fails, wha
     leftOver: [listed(olderId)],
   })
 })
+
+test('says why the one under way does not get on', () => {
+  const record: RotationRecord = { ...base, state: 'under-way' }
+  const trouble = { name: 'AgentError', message: 'no answer', hint: 'allow it' }
+  const sources = { record, trouble, leftOver: [] }
+  expect(rotationParts(sources)).toEqual({ rotation: { state: 'under-way', at, reason: 'no answer (allow it)' } })
+})

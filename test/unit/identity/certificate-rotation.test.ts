@@ -60,7 +60,8 @@ async function bench({ isSeed = false } = {}): Promise<Bench> {
           thingName,
           certificateId: (await store.current())?.certificateId ?? oldId,
           confirmSeconds: 300,
-          request: (end) => requestRotation({ store, leftOver, provisioning, template, thingName, log, backoff }, end),
+          request: (end, onTried) =>
+            requestRotation({ store, leftOver, provisioning, template, thingName, log, backoff, onTried }, end),
         },
         signal,
       )
@@ -333,6 +334,19 @@ describe('the rotation of a certificate', () => {
       expect((await store.current())?.certificateId).toBe(site.fleet.registered()[0])
       await rotation.accept()
     }
+  })
+
+  test('knows what it fails of while it is under way, and tells the log once', async () => {
+    await using site = await bench()
+    const { begin, rotation } = await site.start()
+    const end = new AbortController()
+    site.fleet.rejections.push(...Array.from({ length: 20 }, () => new FakeRejection(503, 'ServiceUnavailable')))
+    const begun = begin('job-1', end.signal)
+    await until(() => site.fleet.rejections.length < 15)
+    expect(rotation.trouble).toMatchObject({ message: expect.stringContaining('ServiceUnavailable') as string })
+    expect(await begun).toBe(true)
+    expect(rotation.trouble).toBe(undefined)
+    expect(site.log.messages('warn')).toEqual(['the certificate cannot be rotated at the moment'])
   })
 
   test('waits for no other longer than its caller does', async () => {

@@ -91,6 +91,10 @@ test('shows the last rotation of the certificate where somebody has to know of i
     notes: [],
     lines: [`${valid}, its rotation is under way for 30 min`],
   })
+  expect(shown({ state: 'under-way', at: since, reason: 'no answer' })).toEqual({
+    notes: ['Note: the rotation of the certificate does not get on: no answer'],
+    lines: [`${valid}, its rotation is under way for 30 min`, 'error rotation: no answer'],
+  })
   expect(shown({ state: 'trial', at: since })).toEqual({
     notes: ['Note: a new certificate is on trial, and the one before comes back unless it proves itself'],
     lines: [`${valid}, on trial for 30 min`],

@@ -60,6 +60,13 @@ test('says what came: a release, credentials of a camera, a configuration, a job
   expect(news(before, running)).toEqual(['job job-1: sync-artifacts runs'])
   const ended = { ...before, jobs: { state: 'ok', unreported: 0, last: { ...job, status: 'SUCCEEDED' } } }
   expect(news(running, ended)).toEqual(['job job-1: sync-artifacts SUCCEEDED'])
+  const endedAt = (end: string) => ({
+    ...before,
+    jobs: { state: 'ok', unreported: 0, last: { ...job, status: 'SUCCEEDED', at: end } } as const,
+  })
+  const first = endedAt('2026-11-23T01:00:00.000Z')
+  expect(news(first, endedAt('2026-11-23T01:00:01.200Z'))).toEqual([]) // the clock was corrected
+  expect(news(first, endedAt('2026-11-23T02:00:00.000Z'))).toEqual(['job job-1: sync-artifacts SUCCEEDED'])
   expect(news({}, { logs: logsPart({ lost: 3 }) })).toEqual(['logs: 3 more events were lost'])
 })
 

@@ -243,7 +243,8 @@ test('gives up on an agent that does not answer in time', async () => {
   const server = await listening(socketPath)
   try {
     await expect(callAgent({ socketPath, method: 'GET', path: '/status', withinMs: 50 })).rejects.toMatchObject({
-      message: `the agent at ${socketPath} did not answer`,
+      message: `the agent at ${socketPath} did not answer within 0.05 s`,
+      hint: expect.stringContaining('it hangs') as string,
       retryable: true,
     })
   } finally {

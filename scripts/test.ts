@@ -3,9 +3,12 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
+import { readTestReport, reportVariable, type TestReport } from './testing/test-report.ts'
+
 /**
- * Runs every check and every test, also when an earlier one failed, and prints `N passed, N failed` at the end. A
- * failed check counts as one failure; tests are counted one by one. With arguments, only those tests of one process run.
+ * Runs every check and every test, also when an earlier one failed, says once more what failed, and prints
+ * `N passed, N failed` at the end. A failed check counts as one failure; tests are counted one by one. With arguments,
+ * only those tests of one process run.
  */
 const wanted = process.argv.slice(2)
 const folder = await mkdtemp(join(tmpdir(), 'panorama-agent-test-'))
@@ -19,17 +22,19 @@ if (noSystem === undefined) runs.push(await runTests('system', ['--config', 'vit
 else console.log(`the system tests (npm run test:system) were not run: ${noSystem}`)
 await rm(folder, { recursive: true })
 
+const failures = [...(checksFailed === 0 ? [] : ['npm run check']), ...runs.flatMap((run) => run.failures)]
+for (const failure of failures) console.log(`FAILED ${failure}`)
 const passed = sum(runs.map((run) => run.passed))
-const failed = sum(runs.map((run) => run.failed))
 const leftOut = sum(runs.map((run) => run.leftOut))
 if (leftOut > 0) console.log(`${leftOut} tests left out, for the reasons printed above`)
-console.log(`${passed + 1 - checksFailed} passed, ${failed + checksFailed} failed`)
-process.exitCode = failed + checksFailed === 0 ? 0 : 1
+console.log(`${passed + 1 - checksFailed} passed, ${failures.length} failed`)
+process.exitCode = failures.length === 0 ? 0 : 1
 
-async function runTests(name: string, args: readonly string[]): Promise<Counts> {
-  const report = join(folder, `${name}.json`)
-  const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
-  return await readCounts(report, await succeeds('vitest', ['run', ...reporters, ...args]))
+async function runTests(name: string, args: readonly string[]): Promise<TestReport> {
+  const file = join(folder, `${name}.json`)
+  const reporters = ['--reporter=default', '--reporter=./scripts/testing/report-writer.ts']
+  const hasSucceeded = await succeeds('vitest', ['run', ...reporters, ...args], { [reportVariable]: file })
+  return readTestReport(await readFile(file, 'utf8').catch(() => ''), { name, hasSucceeded })
 }
 
 /** Why no container can be booted here; undefined when one can. */
@@ -40,9 +45,12 @@ async function whyNoContainers(): Promise<string | undefined> {
   return undefined
 }
 
-async function succeeds(command: string, args: readonly string[]): Promise<boolean> {
+async function succeeds(command: string, args: readonly string[], environment = {}): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>()
-  const child = spawn(command, args, { stdio: ['ignore', 'inherit', 'inherit'] })
+  const child = spawn(command, args, {
+    env: { ...process.env, ...environment },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
   child.once('error', () => {
     resolve(false)
   })
@@ -50,28 +58,6 @@ async function succeeds(command: string, args: readonly string[]): Promise<boole
     resolve(code === 0)
   })
   return await promise
-}
-
-interface Counts {
-  readonly passed: number
-  readonly failed: number
-  readonly leftOut: number
-}
-
-/** A run that broke before its report, or failed outside of any test, counts as one failure. */
-async function readCounts(path: string, succeeded: boolean): Promise<Counts> {
-  const text = await readFile(path, 'utf8').catch(() => '{}')
-  const json: unknown = JSON.parse(text)
-  const passed = numberAt(json, 'numPassedTests')
-  const failed = numberAt(json, 'numFailedTests')
-  const leftOut = numberAt(json, 'numPendingTests')
-  return { passed, failed: failed === 0 && (!succeeded || passed === 0) ? 1 : failed, leftOut }
-}
-
-function numberAt(json: unknown, key: string): number {
-  if (typeof json !== 'object' || json === null) return 0
-  const value: unknown = Object.entries(json).find(([name]) => name === key)?.[1]
-  return typeof value === 'number' ? value : 0
 }
 
 function sum(numbers: readonly number[]): number {

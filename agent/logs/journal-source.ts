@@ -187,10 +187,9 @@ export class JournalSource implements DeliveredSource {
 
   /** Looks now and then whether streams are too far behind, but not while what is written is read at once. */
   async #jumpIfBehind(signal: AbortSignal): Promise<void> {
-    const { isOn } = this.#feed
-    if ((isOn && this.#liveness.isLive) || this.#ignoresCursors) return
+    if ((this.#feed.isOn && this.#liveness.isLive) || this.#ignoresCursors) return
     if (!this.#jumps.isDue || !this.#restarts.isDue) return
-    if (isOn) this.#passed() // else those that were just taken in again are not as far as the last run was
+    this.#passed()
     const points = this.#streams.reading.map(({ point }) => point)
     const jumps = await this.#jumps.look(points, { boots: this.#boots, signal })
     if (jumps.size === 0) return

@@ -89,9 +89,10 @@ export class JournalStream implements EventOrigin {
     else this.#unaccepted.push({ number: this.#offered, point: this.#point })
   }
 
-  /** Is read again, from its point on. */
+  /** Is read again, from its point on: how far the last run came is nothing to it. */
   rejoin(): void {
     this.isBehind = false
+    this.isSeeking = true
     this.isToDrain = false
   }
 

@@ -392,6 +392,21 @@ describe('JournalSource', () => {
       expect(bench.gaps).toEqual([])
     })
 
+    it('keeps its place when it takes something again while journalctl waits for its next start', async () => {
+      await bench.read()
+      await bench.read(30_000)
+      expect(bench.sink('web').messages).toEqual(['w1'])
+      await bench.read(29_500)
+      bench.journalctl.die(new AgentError('journalctl ended with SIGKILL', { retryable: true }))
+      await bench.read()
+      bench.sink('app').accept()
+      await bench.read(500) // what was passed counts as settled now, once a minute
+      expect(bench.journalctl.runningCount).toBe(0)
+      await bench.read(1_000)
+      expect(bench.sink('app').messages).toEqual(['a1', 'a2'])
+      expect(bench.gaps).toEqual([])
+    })
+
     it('is waited for as long as something of it is accepted, though it stays full', async () => {
       bench.sink('app').room = 2
       bench.journalctl.say(app, 'a3')

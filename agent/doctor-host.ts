@@ -18,7 +18,7 @@ import {
   type IdentityLocation,
 } from './identity/identity.ts'
 import { reportError } from './lib/errors.ts'
-import { callAgent, NoAgentError, socketPathIn } from './status/status-client.ts'
+import { callAgent, NoAgentError, SilentAgentError, socketPathIn } from './status/status-client.ts'
 import { isUnprovisioned } from './status/render-unprovisioned.ts'
 import type { PartStatus, StatusDocument, StatusReport } from './status/status-document.ts'
 
@@ -122,16 +122,12 @@ async function askAgent(
   } catch (error) {
     signal.throwIfAborted()
     const { message, hint } = reportError(error)
-    if (isTimeout(error)) return hungAgent(socketPath, answerWithinMs)
+    if (error instanceof SilentAgentError) return hungAgent(socketPath, answerWithinMs)
     if (!(error instanceof NoAgentError)) return { kind: 'unknown', text: message, hint }
     if (unit?.active !== 'active') return guess === undefined ? { kind: 'none' } : { kind: 'unknown', text: guess }
     const text = `${serviceUnit} is active, and does not answer at ${socketPath}`
     return { kind: 'unknown', text, hint: 'name the configuration that it runs with: --config' }
   }
-}
-
-function isTimeout(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'TimeoutError' || isTimeout(error.cause))
 }
 
 function hungAgent(socketPath: string, withinMs: number): RunningAgent {

@@ -36,6 +36,18 @@ export class NoAgentError extends AgentError {
   }
 }
 
+/** Somebody listens at the socket, and did not answer in time. */
+export class SilentAgentError extends AgentError {
+  override readonly name = 'SilentAgentError'
+
+  constructor(socketPath: string, withinMs: number) {
+    super(`the agent at ${socketPath} did not answer within ${withinMs / 1_000} s`, {
+      hint: 'it hangs, or has too much to do: see journalctl -u panorama-agent; systemd restarts one that hangs for long',
+      retryable: true,
+    })
+  }
+}
+
 const maxBodyBytes = 16 * 1024 * 1024
 
 /** Asks the running agent over its Unix socket. Throws an AgentError with a hint when there is no agent to ask. */
@@ -59,7 +71,7 @@ export async function callAgent({
     return { status: response.statusCode ?? 0, body: JSON.parse(text) }
   } catch (error) {
     caller?.throwIfAborted()
-    throw timeout.aborted ? silent(socketPath, withinMs) : unreachable(socketPath, error)
+    throw timeout.aborted ? new SilentAgentError(socketPath, withinMs) : unreachable(socketPath, error)
   }
 }
 
@@ -70,13 +82,6 @@ async function readText(response: IncomingMessage): Promise<string> {
     if (text.length > maxBodyBytes) throw new AgentError('the answer of the agent is too long')
   }
   return text
-}
-
-function silent(socketPath: string, withinMs: number): AgentError {
-  return new AgentError(`the agent at ${socketPath} did not answer within ${withinMs / 1_000} s`, {
-    hint: 'it hangs, or has too much to do: see journalctl -u panorama-agent; systemd restarts one that hangs for long',
-    retryable: true,
-  })
 }
 
 function unreachable(socketPath: string, error: unknown): AgentError {

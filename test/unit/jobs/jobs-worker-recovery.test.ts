@@ -90,10 +90,11 @@ test('asks again soon whether a job was withdrawn when the question got no answe
   })
   const key = service.queue('job-1', sync)
   appliance.start()
-  await passTimeUntil(() => service.updates.length === 1, { withinMs: 1_000, stepMs: 10 })
+  await passTimeUntil(() => service.updates.length === 1, { withinMs: 10_000, stepMs: 1 })
   service.end(key, 'CANCELED')
   const isWithdrawn = (): boolean => appliance.worker.status().last?.status === 'WITHDRAWN'
-  await passTimeUntil(isWithdrawn, { withinMs: 10_000, stepMs: 100 })
+  await passTimeUntil(() => asked === 3, { withinMs: 10_000, stepMs: 100 })
+  await passTimeUntil(isWithdrawn, { withinMs: 20_000, stepMs: 1 }) // what it writes meanwhile takes real time
   expect(asked).toBe(3)
 })
 

@@ -1,6 +1,6 @@
 /** The import rules of ARCHITECTURE.md. test/unit/import-rules.test.ts breaks each one on purpose. */
-/** What stands in no folder of its own. */
-const root = '^agent/(?!(main|build-info)\\.ts$)[a-z-]+\\.ts$'
+/** The composition root. */
+const root = '^agent/(composition/|(?!(main|build-info)\\.ts$)[a-z-]+\\.ts$)'
 const feature = '^agent/(artifacts|cameras|credentials|doctor|identity|jobs|logs|network|reset|root-requests|status)/'
 const publishing = '^agent/publishing/'
 
@@ -46,7 +46,7 @@ module.exports = {
       comment: 'What appliances read is what is published: one schema, one set of path rules. Nothing else is shared.',
       severity: 'error',
       from: { path: publishing },
-      to: { path: feature, pathNot: '^agent/artifacts/release-(manifest|path|signature)\\.ts$' },
+      to: { path: feature, pathNot: '^agent/artifacts/release/release-(manifest|path|signature)\\.ts$' },
     },
     {
       name: 'the-agent-does-not-load-publishing',

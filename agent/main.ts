@@ -7,7 +7,7 @@ import { AgentError, reportError, UsageError } from './lib/errors.ts'
 import { exitNow } from './lib/exit-now.ts'
 import { proxyEnvironment, type ProxyEnvironment } from './network/proxy-settings.ts'
 import { DecommissionedError } from './reset/decommissioned-error.ts'
-import type { ServiceEnvironment } from './service.ts'
+import type { ServiceEnvironment } from './composition/service.ts'
 
 const stopWithinMs = 4_800
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 
-import { checkPaths } from './release-path.ts'
-import type { WantedFile } from './wanted-release.ts'
+import { checkPaths } from './release/release-path.ts'
+import type { WantedFile } from './release/wanted-release.ts'
 
 /** What the store files content under: equal content with equal permissions is one file. */
 export interface Content {

@@ -1,5 +1,5 @@
-import type { ActivationStatus } from './activation-status.ts'
-import type { ManifestLabel } from './wanted-release.ts'
+import type { ActivationStatus } from './activation/activation-status.ts'
+import type { ManifestLabel } from './release/wanted-release.ts'
 
 /** What is known of one artifact, for the status document. Instants are milliseconds since 1970. */
 export interface ArtifactStatus extends ActivationStatus {

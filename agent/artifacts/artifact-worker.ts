@@ -6,11 +6,11 @@ import { Worker } from '../lib/worker.ts'
 import type { ArtifactSource } from './artifact-source.ts'
 import type { ArtifactStatus } from './artifact-status.ts'
 import { ArtifactSync } from './artifact-sync.ts'
-import type { HookRunner } from './hook-runner.ts'
-import type { ReleaseSummary } from './installed-release.ts'
-import type { Verification } from './release-verification.ts'
-import { sizesWithin, type ObjectSizes } from './part-plan.ts'
-import type { Transfers } from './transfers.ts'
+import type { HookRunner } from './activation/hook-runner.ts'
+import type { ReleaseSummary } from './release/installed-release.ts'
+import type { Verification } from './release/release-verification.ts'
+import { sizesWithin, type ObjectSizes } from './transfer/part-plan.ts'
+import type { Transfers } from './transfer/transfers.ts'
 
 export interface ArtifactWorkerDeps {
   readonly artifact: ArtifactConfig

@@ -1,4 +1,4 @@
-import type { ServiceEnvironment } from '../service.ts'
+import type { ServiceEnvironment } from '../composition/service.ts'
 
 /** How the output can be made for a person who looks at it. */
 export interface TerminalContext {

@@ -1,4 +1,4 @@
-import type { Provisioner } from '../claim-provisioner.ts'
+import type { Provisioner } from '../composition/first-boot/claim-provisioner.ts'
 import type { ProvisioningStep } from '../identity/provisioning-step.ts'
 import type { StoredIdentity } from '../identity/stored-identity.ts'
 import { AgentError } from '../lib/errors.ts'

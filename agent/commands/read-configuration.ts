@@ -4,7 +4,7 @@ import { ConfigError, type ConfigFault } from '../config/config-error.ts'
 import { readOverlayFiles } from '../config/overlay-store.ts'
 import { versionInForce } from '../config/overlay-version.ts'
 import { reportError } from '../lib/errors.ts'
-import { baseAlone, type MadeConfiguration } from '../made-configuration.ts'
+import { baseAlone, type MadeConfiguration } from '../composition/configuration/made-configuration.ts'
 
 export interface ReadConfiguration extends MadeConfiguration {
   /** What of the overlay could not be looked at. */

@@ -8,7 +8,7 @@ import { keptInRuntime, lockName, othersInState, secretsInState, unfinishedEntry
 import { writeResetMarker, type ResetMarker } from '../reset/reset-marker.ts'
 import { wipeFiles } from '../reset/wipe-files.ts'
 import { keptAmong } from '../reset/wipe-folder.ts'
-import { lockForReset } from '../unfinished-reset.ts'
+import { lockForReset } from '../composition/session/unfinished-reset.ts'
 import type { CommandContext } from './command-context.ts'
 import { asOwner, becomeOwner } from './folder-owner.ts'
 import { findWayBack, openArchive, type OpenedArchive } from './way-back.ts'

@@ -1,4 +1,4 @@
-import { configurationReport } from '../configuration-report.ts'
+import { configurationReport } from '../composition/configuration/configuration-report.ts'
 import { NoAgentError } from '../status/status-client.ts'
 import type { ConfigurationReport } from '../status/status-document.ts'
 import { askFor, type AgentLocation } from './ask-agent.ts'

@@ -1,10 +1,10 @@
 import { readUnprovisioned } from '../config/base-document.ts'
 import type { UnprovisionedConfig } from '../config/config-schema.ts'
 import { parseUnprovisioned, readConfigDocument } from '../config/load-config.ts'
-import { runFirstBoot, type FirstBootOptions } from '../first-boot.ts'
+import { runFirstBoot, type FirstBootOptions } from '../composition/first-boot/first-boot.ts'
 import { linkedAbort } from '../lib/abort.ts'
 import { AgentError } from '../lib/errors.ts'
-import type { Service } from '../service.ts'
+import type { Service } from '../composition/service.ts'
 import type { CommandContext } from './command-context.ts'
 
 export interface UntilProvisionedOptions

@@ -1,5 +1,5 @@
 import type { DeliveredSource } from './delivered-source.ts'
-import type { LogSenders } from './log-senders.ts'
+import type { LogSenders } from './delivery/log-senders.ts'
 import { targetKey } from './target-key.ts'
 
 /** A source that does not know how much it has is behind when it has more and what is next is so old. */

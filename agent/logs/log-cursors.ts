@@ -9,8 +9,8 @@ import { errorCode } from '../lib/errors.ts'
 import { readJsonState, writeJsonState } from '../lib/json-state.ts'
 import type { Log } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
-import { maxHeadBytes } from './file-identity.ts'
-import { withoutUndefined } from './gap-record.ts'
+import { maxHeadBytes } from './files/file-identity.ts'
+import { withoutUndefined } from './delivery/gap-record.ts'
 import type { GapRecord } from './log-source.ts'
 
 const cursorSchema = z.strictObject({

@@ -1,6 +1,6 @@
 import type { LogLine } from '../lib/log.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
-import { printableText } from './printable-text.ts'
+import { printableText } from './events/printable-text.ts'
 
 export interface RingLine {
   readonly text: string

@@ -1,5 +1,5 @@
 import type { LogTarget } from './log-destination.ts'
-import type { SourceEvent } from './source-event.ts'
+import type { SourceEvent } from './events/source-event.ts'
 
 /** Where the events of one stream go. */
 export interface EventSink {

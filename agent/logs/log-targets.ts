@@ -3,7 +3,7 @@ import { basename, dirname, join, parse } from 'node:path'
 
 import type { Config } from '../config/config-schema.ts'
 import { templateParts } from '../lib/text-template.ts'
-import type { LineFormat } from './line-format.ts'
+import type { LineFormat } from './events/line-format.ts'
 import type { LogTarget } from './log-destination.ts'
 
 export interface TargetTemplates {

@@ -1,7 +1,7 @@
 import type { LogTarget } from './log-destination.ts'
 import type { LogRing, RingLine } from './log-ring.ts'
 import type { EventSink, GapRecord } from './log-source.ts'
-import type { SourceEvent } from './source-event.ts'
+import type { SourceEvent } from './events/source-event.ts'
 
 export interface OwnLogDeps {
   readonly ring: LogRing

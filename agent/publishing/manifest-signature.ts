@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 
 import { base64url, CompactSign } from 'jose'
 
-import { keyId, signatureAlgorithm, type TrustedKey } from '../artifacts/release-signature.ts'
+import { keyId, signatureAlgorithm, type TrustedKey } from '../artifacts/release/release-signature.ts'
 import { AgentError, errorCode } from '../lib/errors.ts'
 
 /** What a publisher signs with. */

@@ -5,8 +5,8 @@ import {
   parseManifest,
   RefusedManifestError,
   type ReleaseManifest,
-} from '../artifacts/release-manifest.ts'
-import { unverifiedPayload, verifiedPayload } from '../artifacts/release-signature.ts'
+} from '../artifacts/release/release-manifest.ts'
+import { unverifiedPayload, verifiedPayload } from '../artifacts/release/release-signature.ts'
 import { AgentError } from '../lib/errors.ts'
 import { forEachConcurrent } from '../lib/for-each-concurrent.ts'
 import { signManifest, type PublisherKey } from './manifest-signature.ts'

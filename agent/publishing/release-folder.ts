@@ -3,7 +3,7 @@ import { createReadStream, type Dirent } from 'node:fs'
 import { readdir, stat } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 
-import { checkPaths, RefusedKeyError } from '../artifacts/release-path.ts'
+import { checkPaths, RefusedKeyError } from '../artifacts/release/release-path.ts'
 import { AgentError, errorCode } from '../lib/errors.ts'
 
 /** A file of a release that is to be published. */

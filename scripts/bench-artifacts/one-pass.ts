@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 
 import { createArtifactWorker } from '../../agent/artifacts/artifact-worker.ts'
-import { Transfers } from '../../agent/artifacts/transfers.ts'
+import { Transfers } from '../../agent/artifacts/transfer/transfers.ts'
 import { createAwsCall } from '../../agent/aws/aws-call.ts'
 import { createAwsClients } from '../../agent/aws/aws-clients.ts'
 import { ObservingRequestHandler } from '../../agent/aws/request-handler.ts'

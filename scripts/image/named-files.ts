@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 
-import { trustedKey } from '../../agent/artifacts/release-signature.ts'
+import { trustedKey } from '../../agent/artifacts/release/release-signature.ts'
 import type { UnprovisionedConfig } from '../../agent/config/config-schema.ts'
 import { pathText, type JsonPath } from '../../agent/lib/json-object.ts'
 

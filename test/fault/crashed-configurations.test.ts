@@ -2,7 +2,7 @@ import { randomInt } from 'node:crypto'
 
 import { afterAll, expect, it } from 'vitest'
 
-import type { ConfigChange } from '../../agent/config-changes.ts'
+import type { ConfigChange } from '../../agent/composition/configuration/config-changes.ts'
 import type { StatusDocument } from '../../agent/status/status-document.ts'
 import type { AgentProcess } from '../support/agent-process.ts'
 import { createAgentSite, type AgentSite } from '../support/agent-site.ts'

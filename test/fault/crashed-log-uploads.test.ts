@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 import { afterAll, expect, it } from 'vitest'
 
-import { putLogEventsLimits } from '../../agent/logs/log-batch.ts'
+import { putLogEventsLimits } from '../../agent/logs/delivery/log-batch.ts'
 import { createAgentSite, type AgentSite, type AgentSiteOptions } from '../support/agent-site.ts'
 import { openBreakableLink, type BreakableLink } from '../support/breakable-link.ts'
 import { exitOf, waitUntil } from '../support/wait-until.ts'

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 
 import { afterAll, expect, it } from 'vitest'
 
-import { parseLedger } from '../../agent/artifacts/part-ledger.ts'
-import { planParts } from '../../agent/artifacts/part-plan.ts'
+import { parseLedger } from '../../agent/artifacts/transfer/part-ledger.ts'
+import { planParts } from '../../agent/artifacts/transfer/part-plan.ts'
 import type { StatusDocument } from '../../agent/status/status-document.ts'
 import { agentCommand } from '../support/agent-process.ts'
 import { createAgentSite, type AgentSite } from '../support/agent-site.ts'

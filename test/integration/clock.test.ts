@@ -3,7 +3,7 @@ import { join } from 'node:path'
 
 import { describe, expect, test } from 'vitest'
 
-import { composeStatus } from '../../agent/agent-status.ts'
+import { composeStatus } from '../../agent/composition/status/agent-status.ts'
 import type { Cloud } from '../cloud/cloud.ts'
 import { applianceInCloud, onePass, openSession } from '../support/cloud-session.ts'
 import { running } from '../support/running-worker.ts'

@@ -9,7 +9,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 
 import { status } from '../../agent/commands/ask-agent.ts'
 import type { DoctorReport, Finding } from '../../agent/doctor/doctor-check.ts'
-import { lockState } from '../../agent/state-folders.ts'
+import { lockState } from '../../agent/composition/session/state-folders.ts'
 import { agentCommand } from '../support/agent-process.ts'
 import { authorityExtensions, makeCertificate, type TestCertificate } from '../support/certificates.ts'
 import { runDoctor } from '../support/doctor-site.ts'

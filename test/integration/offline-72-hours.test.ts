@@ -7,7 +7,7 @@ import { createArtifactWorker, type ArtifactWorker } from '../../agent/artifacts
 import { CameraFiles } from '../../agent/cameras/camera-files.ts'
 import { CameraWorker } from '../../agent/cameras/camera-worker.ts'
 import { RoleCredentials } from '../../agent/credentials/role-credentials.ts'
-import { retryFailing } from '../../agent/generation.ts'
+import { retryFailing } from '../../agent/composition/generation/generation.ts'
 import { linkedAbort } from '../../agent/lib/abort.ts'
 import { AgentError } from '../../agent/lib/errors.ts'
 import { createLog, type Log } from '../../agent/lib/log.ts'

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 
 import { expect, test } from 'vitest'
 
-import type { SessionOverrides } from '../../agent/session.ts'
+import type { SessionOverrides } from '../../agent/composition/session/session.ts'
 import type { Cloud, CloudOptions } from '../cloud/cloud.ts'
 import { readTemplate } from '../cloud/iam/cloud-policies.ts'
 import { parsePolicy } from '../cloud/iam/parse-policy.ts'

@@ -4,7 +4,7 @@ import { PassThrough } from 'node:stream'
 
 import { describe, expect, it } from 'vitest'
 
-import { composeStatus } from '../../agent/agent-status.ts'
+import { composeStatus } from '../../agent/composition/status/agent-status.ts'
 import { provision } from '../../agent/commands/provision.ts'
 import { monotonicMs } from '../../agent/lib/monotonic.ts'
 import { endOfMonthMs, monthOf } from '../../agent/network/traffic-month.ts'

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 
 import { expect, test } from 'vitest'
 
-import { composeStatus } from '../../agent/agent-status.ts'
+import { composeStatus } from '../../agent/composition/status/agent-status.ts'
 import { applianceInCloud, openSession } from '../support/cloud-session.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 

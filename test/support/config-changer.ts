@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 
-import type { ConfigChange, DryRun, Proposal } from '../../agent/config-changes.ts'
+import type { ConfigChange, DryRun, Proposal } from '../../agent/composition/configuration/config-changes.ts'
 import type { TrialOutcome } from '../../agent/config/overlay-versions.ts'
 import type { JobExecutionId } from '../../agent/config/overlay-version.ts'
 import { callAgent } from '../../agent/status/status-client.ts'

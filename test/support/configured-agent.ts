@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
 import { runAgent } from '../../agent/agent.ts'
-import { ConfigReloads } from '../../agent/config-reloads.ts'
+import { ConfigReloads } from '../../agent/composition/configuration/config-reloads.ts'
 import { openBase } from '../../agent/config/base-document.ts'
-import { Configurations } from '../../agent/configurations.ts'
+import { Configurations } from '../../agent/composition/configuration/configurations.ts'
 import { createLog, streamSink, type RootLog } from '../../agent/lib/log.ts'
 import { LogRing } from '../../agent/logs/log-ring.ts'
 

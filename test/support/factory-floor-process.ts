@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
 import { readUnprovisioned } from '../../agent/config/base-document.ts'
-import { runFirstBoot, type FirstBootOptions } from '../../agent/first-boot.ts'
+import { runFirstBoot, type FirstBootOptions } from '../../agent/composition/first-boot/first-boot.ts'
 import { LogRing } from '../../agent/logs/log-ring.ts'
 import { CountingLog } from './counting-log.ts'
 import { floorOrder, imageFolder, type FloorNews } from './factory-floor-messages.ts'

@@ -4,7 +4,7 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 
 import { identityFolderIn } from '../../agent/config/base-document.ts'
-import type { FirstBootOptions } from '../../agent/first-boot.ts'
+import type { FirstBootOptions } from '../../agent/composition/first-boot/first-boot.ts'
 import { openIdentityStore } from '../../agent/identity/identity-store.ts'
 import type { StoredIdentity } from '../../agent/identity/stored-identity.ts'
 import type { IotCloud } from '../cloud/iot/iot-cloud.ts'

@@ -1,7 +1,7 @@
 import { AgentError } from '../../agent/lib/errors.ts'
-import type { JournalBounds } from '../../agent/logs/journal-jumps.ts'
-import type { JournalFile } from '../../agent/logs/journal-files.ts'
-import type { Journalctl, JournalctlRun, StartJournalctl } from '../../agent/logs/journal-child.ts'
+import type { JournalBounds } from '../../agent/logs/journal/journal-jumps.ts'
+import type { JournalFile } from '../../agent/logs/journal/journal-files.ts'
+import type { Journalctl, JournalctlRun, StartJournalctl } from '../../agent/logs/journal/journal-child.ts'
 
 export interface FakeEntry {
   /** Default: the boot of the entry before. */

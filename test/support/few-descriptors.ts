@@ -1,9 +1,9 @@
 import { appendFileSync, closeSync, copyFileSync, openSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { FileLogSource } from '../../agent/logs/file-log-source.ts'
+import { FileLogSource } from '../../agent/logs/files/file-log-source.ts'
 import type { GapRecord } from '../../agent/logs/log-source.ts'
-import type { SourceEvent } from '../../agent/logs/source-event.ts'
+import type { SourceEvent } from '../../agent/logs/events/source-event.ts'
 
 /**
  * A program that has no descriptor left while the log that it follows is copied and truncated: `few-descriptors.ts

@@ -1,5 +1,5 @@
 import { loadConfig } from '../../agent/config/load-config.ts'
-import { createSession, type Session } from '../../agent/session.ts'
+import { createSession, type Session } from '../../agent/composition/session/session.ts'
 import { startCloud, type Cloud } from '../cloud/cloud.ts'
 import { createApplianceFiles } from './appliance-files.ts'
 import { RecordingLog } from './recording-log.ts'

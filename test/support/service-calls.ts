@@ -4,7 +4,7 @@ import { createS3ArtifactSource } from '../../agent/aws/s3-artifact-source.ts'
 import { createSecretsManagerReader } from '../../agent/aws/secrets-manager-reader.ts'
 import type { SecretReader } from '../../agent/cameras/secret-reader.ts'
 import type { LogDestination } from '../../agent/logs/log-destination.ts'
-import type { Session } from '../../agent/session.ts'
+import type { Session } from '../../agent/composition/session/session.ts'
 import { RecordingLog } from './recording-log.ts'
 
 /** The services that the three workers use, by the adapters that they use. */

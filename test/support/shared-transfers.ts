@@ -1,4 +1,4 @@
-import { Transfers, type TransferLimits } from '../../agent/artifacts/transfers.ts'
+import { Transfers, type TransferLimits } from '../../agent/artifacts/transfer/transfers.ts'
 
 /** Transfers for so many artifacts, without limits but for those given. */
 export function sharedTransfers(limits: Partial<TransferLimits> = {}, artifacts = 1): Transfers {

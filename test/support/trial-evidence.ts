@@ -1,5 +1,5 @@
 import type { JobExecutionId } from '../../agent/config/overlay-version.ts'
-import type { TrialEvidence } from '../../agent/config-trial.ts'
+import type { TrialEvidence } from '../../agent/composition/configuration/config-trial.ts'
 
 /** Evidence that comes when the test says so. Each waiting for it is counted, and ends with its signal. */
 export class FakeEvidence implements TrialEvidence {

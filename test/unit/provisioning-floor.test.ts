@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 
 import { AgentError } from '../../agent/lib/errors.ts'
-import { createProvisioningWorker } from '../../agent/provisioning-worker.ts'
+import { createProvisioningWorker } from '../../agent/composition/first-boot/provisioning-worker.ts'
 import { Quotas } from '../cloud/quotas.ts'
 import { CountingLog } from '../support/counting-log.ts'
 import { peakRate } from '../support/request-peaks.ts'

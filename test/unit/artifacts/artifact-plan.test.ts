@@ -3,8 +3,8 @@ import { join, normalize } from 'node:path'
 import { describe, expect, it } from 'vitest'
 
 import { contentKey, planRelease, type Plan } from '../../../agent/artifacts/artifact-plan.ts'
-import { RefusedKeyError } from '../../../agent/artifacts/release-path.ts'
-import { wantedFromListing, type WantedFile } from '../../../agent/artifacts/wanted-release.ts'
+import { RefusedKeyError } from '../../../agent/artifacts/release/release-path.ts'
+import { wantedFromListing, type WantedFile } from '../../../agent/artifacts/release/wanted-release.ts'
 import { sha256 } from './artifact-fixture.ts'
 
 const nothing = (): undefined => undefined

@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises'
 
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
-import { Transfers } from '../../../agent/artifacts/transfers.ts'
+import { Transfers } from '../../../agent/artifacts/transfer/transfers.ts'
 import { AgentError } from '../../../agent/lib/errors.ts'
 import { FakeArtifactSource, silence } from '../../support/fake-artifact-source.ts'
 import { sharedTransfers } from '../../support/shared-transfers.ts'

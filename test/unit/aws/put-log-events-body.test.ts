@@ -2,9 +2,9 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
 import { putLogEventsJson } from '../../../agent/aws/put-log-events-body.ts'
-import { BatchEvents } from '../../../agent/logs/batch-events.ts'
+import { BatchEvents } from '../../../agent/logs/delivery/batch-events.ts'
 import type { LogEvent, LogEvents } from '../../../agent/logs/log-destination.ts'
-import { TextSlab } from '../../../agent/logs/text-slab.ts'
+import { TextSlab } from '../../../agent/logs/events/text-slab.ts'
 import { sourceEvent } from '../logs/source-events.ts'
 
 const target = { group: '/aws/"group"', stream: 'stream \u00e9' }

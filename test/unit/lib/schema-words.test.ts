@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import * as z from 'zod'
 
-import { parseManifest } from '../../../agent/artifacts/release-manifest.ts'
+import { parseManifest } from '../../../agent/artifacts/release/release-manifest.ts'
 import { checkConfig } from '../../../agent/config/load-config.ts'
 import { parseJobDocument } from '../../../agent/jobs/job-document.ts'
 import { schemaWords } from '../../../agent/lib/schema-words.ts'

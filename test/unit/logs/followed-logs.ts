@@ -3,13 +3,13 @@ import { join, parse } from 'node:path'
 
 import { vi } from 'vitest'
 
-import { FollowedPaths } from '../../../agent/logs/followed-paths.ts'
-import type { LineFormat } from '../../../agent/logs/line-format.ts'
+import { FollowedPaths } from '../../../agent/logs/files/followed-paths.ts'
+import type { LineFormat } from '../../../agent/logs/events/line-format.ts'
 import type { LogCursor } from '../../../agent/logs/log-cursors.ts'
 import type { LogTarget } from '../../../agent/logs/log-destination.ts'
 import type { GapRecord } from '../../../agent/logs/log-source.ts'
-import { keptEvent, type SourceEvent } from '../../../agent/logs/source-event.ts'
-import { ReadMemory } from '../../../agent/logs/text-slab.ts'
+import { keptEvent, type SourceEvent } from '../../../agent/logs/events/source-event.ts'
+import { ReadMemory } from '../../../agent/logs/events/text-slab.ts'
 import { tempFolder, type TempFolder } from '../../support/temp-folder.ts'
 
 export interface ReadEvent extends SourceEvent {

@@ -3,8 +3,8 @@ import { appendFile, copyFile, open, rename, rm, stat, truncate, writeFile } fro
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
-import { FollowedPath } from '../../../agent/logs/followed-path.ts'
-import { ReadMemory } from '../../../agent/logs/text-slab.ts'
+import { FollowedPath } from '../../../agent/logs/files/followed-path.ts'
+import { ReadMemory } from '../../../agent/logs/events/text-slab.ts'
 import { fileTime, FollowedLogs } from './followed-logs.ts'
 import { useFakeClock } from './log-appliance.ts'
 

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 
-import type { LogSenders } from '../../../agent/logs/log-senders.ts'
-import type { Lane } from '../../../agent/logs/log-stream-sender.ts'
-import { SendPace } from '../../../agent/logs/send-pace.ts'
+import type { LogSenders } from '../../../agent/logs/delivery/log-senders.ts'
+import type { Lane } from '../../../agent/logs/delivery/log-stream-sender.ts'
+import { SendPace } from '../../../agent/logs/delivery/send-pace.ts'
 import { useFakeClock } from './log-appliance.ts'
 import { SendParts } from './send-parts.ts'
 import { sourceEvent } from './source-events.ts'

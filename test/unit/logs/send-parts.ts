@@ -1,12 +1,12 @@
 import { createLog } from '../../../agent/lib/log.ts'
-import { EventClock, type EventClockDeps } from '../../../agent/logs/event-clock.ts'
-import { GapOutbox } from '../../../agent/logs/gap-outbox.ts'
+import { EventClock, type EventClockDeps } from '../../../agent/logs/events/event-clock.ts'
+import { GapOutbox } from '../../../agent/logs/delivery/gap-outbox.ts'
 import type { GapRecord } from '../../../agent/logs/log-source.ts'
-import { LogSenders, type LogSendersDeps } from '../../../agent/logs/log-senders.ts'
-import { LogStreamSender } from '../../../agent/logs/log-stream-sender.ts'
+import { LogSenders, type LogSendersDeps } from '../../../agent/logs/delivery/log-senders.ts'
+import { LogStreamSender } from '../../../agent/logs/delivery/log-stream-sender.ts'
 import { LogTally } from '../../../agent/logs/log-tally.ts'
-import { upTo } from '../../../agent/logs/read-ahead.ts'
-import { SendPace } from '../../../agent/logs/send-pace.ts'
+import { upTo } from '../../../agent/logs/delivery/read-ahead.ts'
+import { SendPace } from '../../../agent/logs/delivery/send-pace.ts'
 import { FakeLogDestination } from '../../support/fake-log-destination.ts'
 
 export const target = { group: 'g', stream: 'app' }

@@ -1,4 +1,4 @@
-import type { EventOrigin, SourceEvent } from '../../../agent/logs/source-event.ts'
+import type { EventOrigin, SourceEvent } from '../../../agent/logs/events/source-event.ts'
 
 /** An event of no stated time, read at zero of the monotonic clock, with `change` on top. */
 export function sourceEvent(message: string, change: Partial<SourceEvent> = {}): SourceEvent {

@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 
 import { describe, expect, it } from 'vitest'
 
-import { parseManifest } from '../../../agent/artifacts/release-manifest.ts'
-import { trustedKey, unverifiedPayload, verifiedPayload } from '../../../agent/artifacts/release-signature.ts'
+import { parseManifest } from '../../../agent/artifacts/release/release-manifest.ts'
+import { trustedKey, unverifiedPayload, verifiedPayload } from '../../../agent/artifacts/release/release-signature.ts'
 import type { PublisherKey } from '../../../agent/publishing/manifest-signature.ts'
 import { publishRelease, type PublishOptions } from '../../../agent/publishing/publish-release.ts'
 import type { ReleaseDestination } from '../../../agent/publishing/release-destination.ts'

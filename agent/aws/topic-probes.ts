@@ -5,75 +5,36 @@ import { untilAborted } from '../lib/abort.ts'
 import { reportError } from '../lib/errors.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { sleep } from '../lib/sleep.ts'
-
-/** As the clients of the device SDK, and the agent itself, subscribe. */
-const filters = [
-  'jobs/notify-next',
-  'jobs/get/+',
-  'jobs/$next/get/+',
-  'jobs/panorama-agent-doctor/update/+',
-  'shadow/name/panorama-agent/get/+',
-  'shadow/name/panorama-agent/update/accepted',
-  'shadow/name/panorama-agent/update/rejected',
-  'shadow/name/panorama-agent/delete/accepted',
-]
-
-/**
- * An update without a state, or a status, is refused as such ("Device Shadow error messages", "Jobs device MQTT API
- * operations"), and of that job there is no execution: nothing changes.
- */
-const requests = [
-  'jobs/get',
-  'jobs/$next/get',
-  'jobs/panorama-agent-doctor/update',
-  'shadow/name/panorama-agent/get',
-  'shadow/name/panorama-agent/update',
-]
+import { jobsAndShadow, rotationBy, type TopicPlan } from './topic-plans.ts'
 
 const answerWithinMs = 4_000
 const lookEveryMs = 20
 const firstFailureCode = 128
-const refusals = /^(401|403|Unauthorized|Forbidden|AccessDenied)/i
 
-interface Probed {
+interface Connected {
   readonly client: mqtt5.Mqtt5Client
-  readonly root: string
+  readonly thingName: string
+  /** The template of the rotation, where there is one. */
+  readonly rotation: string | undefined
 }
 
 /**
- * Tries over a connection of the thing's own all that jobs and shadow need. That AWS IoT closes the connection in the
- * place of an answer counts as a refusal of what was asked for; nothing after that is tried. Rejects with the signal's reason alone.
+ * Tries over a connection of the thing's own all that jobs and shadow need, then what a rotation needs. That AWS IoT closes
+ * the connection in the place of an answer counts as a refusal of what was asked for; nothing after that is tried. Rejects
+ * with the signal's reason alone.
  */
 export async function tryTopics(
-  { client, thingName }: { readonly client: mqtt5.Mqtt5Client; readonly thingName: string },
+  { client, thingName, rotation }: Connected,
   signal: AbortSignal,
 ): Promise<readonly TopicTrial[]> {
-  const root = `$aws/things/${thingName}/`
-  const heard = new Map<string, string | undefined>()
-  const onMessage = ({ message: { topicName, payload } }: mqtt5.MessageReceivedEvent): void => {
-    heard.set(topicName.slice(root.length), refusalIn(payload))
+  const trials: TopicTrial[] = []
+  let isOpen = true
+  for (const plan of [jobsAndShadow(thingName), ...(rotation === undefined ? [] : [rotationBy(rotation)])]) {
+    const tried = await tryPlan(plan, { client, isOpen }, signal)
+    trials.push(...tried.trials)
+    isOpen = tried.isOpen
   }
-  client.on('messageReceived', onMessage)
-  try {
-    const subscribed = await inTurn('Subscribe', { client, root, topics: filters, isOpen: true }, signal)
-    const published = await inTurn('Publish', { client, root, topics: requests, isOpen: subscribed.isOpen }, signal)
-    const asked = published.trials.filter(({ result }) => result === 'allowed').map(({ topic }) => topic)
-    const answerable = asked.filter((topic) => isHeard(topic, subscribed.trials))
-    if (published.isOpen) await untilAnswered({ heard, answerable }, signal)
-    const publishing = published.trials.map((trial) => {
-      const why = heard.get(`${trial.topic}/rejected`)
-      return why === undefined ? trial : ({ ...trial, result: 'refused', why } as const)
-    })
-    const isKnown = (topic: string): boolean => published.isOpen && answerable.includes(topic)
-    return [...subscribed.trials, ...publishing, ...requests.map((topic) => received(topic, { heard, isKnown }))]
-  } finally {
-    client.removeListener('messageReceived', onMessage)
-  }
-}
-
-interface InTurn extends Probed {
-  readonly topics: readonly string[]
-  readonly isOpen: boolean
+  return trials
 }
 
 interface Tried {
@@ -82,23 +43,59 @@ interface Tried {
   readonly isOpen: boolean
 }
 
+interface Probed {
+  readonly client: mqtt5.Mqtt5Client
+  readonly isOpen: boolean
+}
+
+async function tryPlan(plan: TopicPlan, { client, isOpen }: Probed, signal: AbortSignal): Promise<Tried> {
+  const { need, filters, requests, refusals } = plan
+  const heard = new Map<string, string | undefined>()
+  const onMessage = ({ message: { topicName, payload } }: mqtt5.MessageReceivedEvent): void => {
+    heard.set(topicName, refusalIn(payload, refusals))
+  }
+  client.on('messageReceived', onMessage)
+  try {
+    const subscribed = await inTurn('Subscribe', { client, need, topics: filters, isOpen }, signal)
+    const published = await inTurn('Publish', { client, need, topics: requests, isOpen: subscribed.isOpen }, signal)
+    const asked = published.trials.filter(({ result }) => result === 'allowed').map(({ topic }) => topic)
+    const answerable = asked.filter((topic) => isHeard(topic, subscribed.trials))
+    if (published.isOpen) await untilAnswered({ heard, answerable }, signal)
+    const publishing = published.trials.map((trial) => {
+      const why = heard.get(`${trial.topic}/rejected`)
+      return why === undefined ? trial : ({ ...trial, result: 'refused', why } as const)
+    })
+    const isKnown = (topic: string): boolean => published.isOpen && answerable.includes(topic)
+    const receiving = requests.map((topic) => ({ need, ...received(topic, { heard, isKnown }) }))
+    return { trials: [...subscribed.trials, ...publishing, ...receiving], isOpen: published.isOpen }
+  } finally {
+    client.removeListener('messageReceived', onMessage)
+  }
+}
+
+interface InTurn extends Probed {
+  readonly need: TopicTrial['need']
+  readonly topics: readonly string[]
+}
+
 /** One after the other: a connection that ends does not say over what. */
 async function inTurn(action: 'Subscribe' | 'Publish', options: InTurn, signal: AbortSignal): Promise<Tried> {
   const trials: TopicTrial[] = []
   let { isOpen } = options
   for (const topic of options.topics) {
+    const trial = { need: options.need, action, topic }
     if (!isOpen) {
-      trials.push({ action, topic, result: 'unknown' })
+      trials.push({ ...trial, result: 'unknown' })
       continue
     }
     try {
-      const code = await untilAborted(ask(action, `${options.root}${topic}`, options.client), signal)
+      const code = await untilAborted(ask(action, topic, options.client), signal)
       const isRefused = code >= firstFailureCode
-      trials.push({ action, topic, ...(isRefused ? refused(`reason code ${code}`) : { result: 'allowed' }) })
+      trials.push({ ...trial, ...(isRefused ? refused(`reason code ${code}`) : { result: 'allowed' }) })
     } catch (error) {
       signal.throwIfAborted()
       isOpen = false
-      trials.push({ action, topic, ...refused(`the connection ended: ${reportError(error).message}`) })
+      trials.push({ ...trial, ...refused(`the connection ended: ${reportError(error).message}`) })
     }
   }
   return { trials, isOpen }
@@ -142,17 +139,17 @@ function hasAnswer(topic: string, heard: Answers['heard']): boolean {
 function received(
   topic: string,
   { heard, isKnown }: Pick<Answers, 'heard'> & { readonly isKnown: (topic: string) => boolean },
-): TopicTrial {
+): Omit<TopicTrial, 'need'> {
   const asked = { action: 'Receive', topic: `${topic}/accepted` } as const
   if (hasAnswer(topic, heard)) return { ...asked, result: 'allowed' }
   return isKnown(topic) ? { ...asked, ...refused('no answer came') } : { ...asked, result: 'unknown' }
 }
 
-/** Of a rejection for want of a permission, its code; of every other answer nothing. */
-function refusalIn(payload: mqtt5.Payload | undefined): string | undefined {
+/** Of a rejection that counts, its code; of every other answer nothing. */
+function refusalIn(payload: mqtt5.Payload | undefined, refusals: RegExp): string | undefined {
   const bytes = bytesOf(payload)
   if (bytes === undefined) return undefined
-  const [, code = ''] = /"code":\s*"?(\w+)/.exec(new TextDecoder().decode(bytes)) ?? []
+  const [, code = ''] = /"(?:code|errorCode)":\s*"?(\w+)/.exec(new TextDecoder().decode(bytes)) ?? []
   return refusals.test(code) ? `the answer is ${code}` : undefined
 }
 

@@ -50,6 +50,13 @@ export const provisioningSection = z
     'The appliance gets its identity by itself: device.thingName and the files of identity may then be left out.',
   )
 
+type ProvisioningSection = NonNullable<z.output<typeof provisioningSection>>
+
+/** The shipped template of the rotation is named after the one of the claim. */
+export function rotationTemplateOf({ template, rotationTemplate }: ProvisioningSection): string {
+  return rotationTemplate ?? `${template}-rotation`
+}
+
 interface Identified {
   readonly device: { readonly thingName?: string | undefined }
   readonly identity: { readonly certificate?: string | undefined; readonly privateKey?: string | undefined }

@@ -1,24 +1,26 @@
 import { fail, pass, skip, type Check, type Outcome } from './doctor-check.ts'
 import type { RunningAgent } from './service-check.ts'
-import { topicOutcomes, topicsOfAgent, type TopicTrial } from './topic-check.ts'
+import { rotationOutcome, topicOutcomes, topicsOfAgent, type Rotating, type TopicTrial } from './topic-check.ts'
 
 export interface MqttDeps {
   readonly agent: (signal: AbortSignal) => Promise<RunningAgent>
-  /** Connects as the thing, tries what jobs and shadow need, and disconnects. Throws what keeps it from connecting, with a hint. */
+  /** Connects as the thing, tries what jobs, shadow and, where there is one, the rotation need, and disconnects. Throws what keeps it from connecting, with a hint. */
   readonly tryTopics: (signal: AbortSignal) => Promise<readonly TopicTrial[]>
   readonly endpoint: string
   readonly thingName: string
+  /** Undefined: there is none. */
+  readonly rotation: Rotating | undefined
 }
 
 /**
  * AWS IoT ends the connection of a client whose id another one takes, and the policy allows no other id than the thing name: so
  * where an agent runs, or may run, it is asked and not disturbed.
  */
-export function mqttCheck({ agent, tryTopics, endpoint, thingName }: MqttDeps): Check {
+export function mqttCheck({ agent, tryTopics, endpoint, thingName, rotation }: MqttDeps): Check {
   return {
     id: 'mqtt',
     name: 'MQTT',
-    withinMs: 25_000,
+    withinMs: 40_000,
     needs: ['identity', 'identity.dates', 'tls.mqtt'],
     run: async (signal) => {
       const running = await agent(signal)
@@ -31,7 +33,11 @@ export function mqttCheck({ agent, tryTopics, endpoint, thingName }: MqttDeps): 
           ),
         ]
       const trials = await tryTopics(signal)
-      return [pass(`${endpoint} takes ${thingName} as a client`), ...topicOutcomes(trials, thingName)]
+      return [
+        pass(`${endpoint} takes ${thingName} as a client`),
+        ...topicOutcomes(trials, thingName),
+        ...(rotation === undefined ? [] : [rotationOutcome(trials, rotation)]),
+      ]
     },
   }
 }

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest'
 
 import { asAnyUser } from '../support/any-user.ts'
 import { makeCertificate, serverExtensions } from '../support/certificates.ts'
-import { createDoctorSite, runDoctor, type DoctorRun } from '../support/doctor-site.ts'
+import { createDoctorSite, levels, runDoctor } from '../support/doctor-site.ts'
 import { freePort } from '../support/free-port.ts'
 import { lacksIpv6 } from '../support/ipv6.ts'
 import { lacksMosquitto } from '../support/mosquitto.ts'
@@ -20,10 +20,6 @@ import { lacksSquid, squidAddress } from '../support/squid.ts'
 const withoutBroker = await lacksMosquitto('the doctor in difficult networks')
 const withoutProxy = await lacksSquid('the doctor behind a proxy')
 const withoutIpv6 = await lacksIpv6('the doctor over IPv6 alone')
-
-function levels({ findings }: DoctorRun, level: string): readonly string[] {
-  return [...findings.values()].filter((finding) => finding.level === level).map(({ id }) => id)
-}
 
 describe.skipIf(withoutBroker || withoutProxy)('the doctor behind a proxy', () => {
   it('finds nothing wrong, and goes no way past it', async () => {

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { DoctorReport } from '../../agent/doctor/doctor-check.ts'
 import { AgentProcess } from '../support/agent-process.ts'
 import { authorityExtensions, makeCertificate, serverExtensions } from '../support/certificates.ts'
-import { createDoctorSite, doctorPassword, type DoctorRun, type DoctorSite } from '../support/doctor-site.ts'
+import { createDoctorSite, doctorPassword, levels, variant, type DoctorSite } from '../support/doctor-site.ts'
 import { startScriptedServer } from '../support/scripted-server.ts'
 import { withoutAction } from '../support/without-action.ts'
 
@@ -25,17 +25,6 @@ afterAll(async () => {
 function siteOf(): DoctorSite {
   if (shared.site === undefined) throw new Error('beforeAll did not run')
   return shared.site
-}
-
-/** A configuration of its own, so that each test breaks one thing for itself. */
-async function variant(site: DoctorSite, name: string, sections: Readonly<Record<string, unknown>>): Promise<string> {
-  const path = join(site.files.stateFolder, '..', `${name}.json`)
-  await writeFile(path, JSON.stringify({ ...site.files.config, ...sections }))
-  return path
-}
-
-function levels({ findings }: DoctorRun, level: string): readonly string[] {
-  return [...findings.values()].filter((finding) => finding.level === level).map(({ id }) => id)
 }
 
 function section(site: DoctorSite, name: string): Readonly<Record<string, string>> {
@@ -290,19 +279,6 @@ test('asks a running agent for its connection, and does not end it', async () =>
   expect([...run.findings.keys()].some((id) => id.startsWith('agent'))).toBe(true)
 })
 
-test('fails where the running agent is connected and may not ask for jobs', async () => {
-  await using site = await createDoctorSite()
-  setIotPolicyWithout(site, ['Publish'])
-  await using agent = new AgentProcess(site.files)
-  await agent.until(({ connection, jobs }) => connection?.state === 'connected' && jobs?.lastError !== undefined)
-  const run = await site.run()
-  expect(levels(run, 'fail')).toEqual(['mqtt.jobs'])
-  expect(run.findings.get('mqtt.jobs')).toMatchObject({
-    text: expect.stringContaining('the running agent cannot ask for jobs: ') as string,
-    hint: expect.stringContaining('config/cloud/iot-device-policy.json') as string,
-  })
-})
-
 test('goes by a chained role, and asks for the credentials of applications', async () => {
   await using site = await createDoctorSite()
   const { cloud, files } = site
@@ -367,63 +343,3 @@ test('names a system clock that is far off, and goes on by the time that servers
   expect(levels(run, 'pass')).toEqual(expect.arrayContaining(['credentials', 'permission.logs.put', 'camera.dock-1']))
   expect(run.findings.get('tls.credentials')?.level).toBe('warn')
 })
-
-test.each([
-  { without: ['Publish'], ids: ['mqtt.publish'], skipped: ['mqtt.receive'] },
-  { without: ['Receive'], ids: ['mqtt.receive'], skipped: [] },
-  {
-    without: ['Publish', 'Subscribe', 'Receive'],
-    ids: ['mqtt.subscribe', 'mqtt.publish'],
-    skipped: ['mqtt.receive'],
-  },
-])('names what jobs and shadow need where the IoT policy lacks $without', async ({ without, ids, skipped }) => {
-  const site = siteOf()
-  const run = await runWithoutIotActions(site, without)
-  expect(levels(run, 'fail')).toEqual(ids)
-  expect(levels(run, 'skip')).toEqual(expect.arrayContaining(skipped))
-  expect(run.findings.get('mqtt')?.level).toBe('pass')
-  for (const id of ids) {
-    const action = `iot:${id === 'mqtt.subscribe' ? 'Subscribe' : id === 'mqtt.publish' ? 'Publish' : 'Receive'}`
-    const finding = run.findings.get(id)
-    expect(finding?.text).toMatch(new RegExp(`^${action} is refused .*below \\$aws/things/appliance-a/, on .*jobs/get`))
-    expect(finding?.text).toContain('shadow/name/panorama-agent/get')
-    expect(finding?.hint).toContain('config/cloud/iot-device-policy.json')
-  }
-})
-
-test('names where the connection was closed in the place of an answer, and tries nothing after it', async () => {
-  const site = siteOf()
-  site.cloud.iot.setDenial('close')
-  const run = await runWithoutIotActions(site, ['Publish'])
-  site.cloud.iot.setDenial('reason-code')
-  expect(levels(run, 'fail')).toEqual(['mqtt.publish'])
-  expect(run.findings.get('mqtt.publish')?.text).toMatch(/the connection ended.* on jobs\/get$/)
-  expect(run.findings.get('mqtt.receive')?.level).toBe('skip')
-})
-
-test('changes neither shadow nor jobs by trying them', async () => {
-  const { cloud, run } = siteOf()
-  cloud.iot.jobs.createJob({ jobId: 'waits', document: '{}', targets: ['appliance-a'] })
-  const before = cloud.iot.jobs.executions('appliance-a')
-  const { findings } = await run()
-  expect(['mqtt.subscribe', 'mqtt.publish', 'mqtt.receive'].map((id) => findings.get(id)?.level)).toEqual(
-    Array.from({ length: 3 }, () => 'pass'),
-  )
-  expect(cloud.iot.jobs.executions('appliance-a')).toEqual(before)
-  expect(cloud.iot.shadows.get('appliance-a', 'panorama-agent')).toBeUndefined()
-  cloud.iot.jobs.deleteJob('waits', { force: true })
-})
-
-async function runWithoutIotActions(site: DoctorSite, actions: readonly string[]): Promise<DoctorRun> {
-  setIotPolicyWithout(site, actions)
-  const done = await site.run()
-  setIotPolicyWithout(site, [])
-  return done
-}
-
-function setIotPolicyWithout({ cloud, files }: DoctorSite, actions: readonly string[]): void {
-  const { iotDevicePolicy: policy } = cloud.policies
-  const isLeft = (action: string): boolean => !actions.some((each) => action === `iot:${each}`)
-  const statements = policy.statements.filter((statement) => statement.actions.every(isLeft))
-  cloud.appliances.setIotPolicy(files.certificateId, { ...policy, statements })
-}

@@ -1,5 +1,6 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import type { LookupFunction } from 'node:net'
+import { join } from 'node:path'
 
 import { doctor } from '../../agent/commands/doctor.ts'
 import type { DoctorReport, Finding } from '../../agent/doctor/doctor-check.ts'
@@ -83,6 +84,22 @@ export async function runDoctor(
   const text = stdout.text()
   const { findings } = json && text !== '' ? (JSON.parse(text) as DoctorReport) : { findings: [] }
   return { text, error, findings: new Map(findings.map((finding) => [finding.id, finding])) }
+}
+
+/** A configuration of its own, so that each test breaks one thing for itself. */
+export async function variant(
+  site: DoctorSite,
+  name: string,
+  sections: Readonly<Record<string, unknown>>,
+): Promise<string> {
+  const path = join(site.files.stateFolder, '..', `${name}.json`)
+  await writeFile(path, JSON.stringify({ ...site.files.config, ...sections }))
+  return path
+}
+
+/** The ids of the findings of a level. */
+export function levels({ findings }: DoctorRun, level: string): readonly string[] {
+  return [...findings.values()].filter((finding) => finding.level === level).map(({ id }) => id)
 }
 
 function workers({ names }: IotCloud): Readonly<Record<string, unknown>> {

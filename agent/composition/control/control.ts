@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 
 import type * as IotCoreModule from '../../aws/iot-core.ts'
-import type { Config } from '../../config/config-schema.ts'
+import { rotationTemplateOf } from '../../config/provisioning-config.ts'
 import { controlActions, type ControlActionsOptions } from './control-actions.ts'
 import type { RotationActions } from '../../jobs/job-actions.ts'
 import { JobLedger } from '../../jobs/job-ledger.ts'
@@ -54,7 +54,7 @@ const proveAgainMs = 500
  */
 export async function createControl(options: ControlOptions): Promise<Control | undefined> {
   const { session, generations, log } = options
-  const { device, endpoints, paths, jobs: settings } = generations.config
+  const { device, endpoints, paths, provisioning, jobs: settings } = generations.config
   if (endpoints.mqtt === undefined) return undefined
   const createIotCore = await loadIotCore(options)
   if (createIotCore === undefined) return undefined
@@ -72,7 +72,7 @@ export async function createControl(options: ControlOptions): Promise<Control | 
   })
   const rotation = rotationActions({
     ...options.identities,
-    template: rotationTemplate(generations.config),
+    template: provisioning === undefined ? undefined : rotationTemplateOf(provisioning),
     thingName: device.thingName,
     certificate: async () => (await session.identity.load()).certificate,
     provisioning: (template) => core.provisioning(template),
@@ -135,12 +135,6 @@ function rotationWorkers(
   const cloudNow = (): number => session.clock.now()
   const own = log.child({ worker: 'rotation' })
   return [createRotationWorker({ rotation, actions, rotateBeforeDays, validity, isUndisturbed, cloudNow, log: own })]
-}
-
-/** The shipped template of the rotation is named after the one of the claim. */
-function rotationTemplate({ provisioning }: Config): string | undefined {
-  if (provisioning === undefined) return undefined
-  return provisioning.rotationTemplate ?? `${provisioning.template}-rotation`
 }
 
 function controlEvidence(jobs: JobsWorker, core: Pick<IotCoreModule.IotCore, 'status'>): ControlEvidence {

@@ -8,6 +8,7 @@ import { parseCameraSecret } from '../../cameras/secret-document.ts'
 import { cameraHost } from '../../cameras/stream-url.ts'
 import type { Config, UnprovisionedConfig } from '../../config/config-schema.ts'
 import { deviceNames } from '../../config/device-names.ts'
+import { rotationTemplateOf } from '../../config/provisioning-config.ts'
 import { camerasCheck, type CameraReach } from '../../doctor/camera-check.ts'
 import { clockCheck } from '../../doctor/clock-check.ts'
 import { configurationCheck, type ConfigurationFacts } from '../../doctor/configuration-check.ts'
@@ -26,6 +27,7 @@ import {
 import { proxyCheck } from '../../doctor/proxy-check.ts'
 import { resetCheck } from '../../doctor/reset-check.ts'
 import { runProgram, type RunProgram } from '../../doctor/run-program.ts'
+import type { Rotating } from '../../doctor/topic-check.ts'
 import { doctorCloud } from './doctor-cloud.ts'
 import { doctorHost, type DoctorHost } from './doctor-host.ts'
 import {
@@ -190,6 +192,7 @@ async function accessChecks(context: DoctorOptions & DoctorContext): Promise<rea
   const { config, cloud, host, isInsideAgent = false } = context
   const { endpoints, device, role } = config
   const { permissions } = cloud
+  const rotation = rotatingOf(config)
   const artifacts = config.artifacts.map(async ({ name, accessPoint, prefix, trustedKeys }) => {
     const { key } = await cloud.s3Endpoint(accessPoint)
     const place = { name, accessPoint, prefix, isSigned: trustedKeys.length > 0 }
@@ -197,17 +200,22 @@ async function accessChecks(context: DoctorOptions & DoctorContext): Promise<rea
   })
   const { mqtt } = endpoints
   const tryTopics: MqttDeps['tryTopics'] = (signal) =>
-    cloud.tryTopics({ endpoint: mqtt ?? '', clientId: device.thingName }, signal)
+    cloud.tryTopics({ endpoint: mqtt ?? '', clientId: device.thingName }, { rotation: rotation?.template, signal })
   return [
     credentialsCheck(permissions, role.alias),
     ...config.applications.map((application) => applicationCheck(application, permissions)),
     ...(mqtt === undefined
       ? []
-      : [mqttCheck({ agent: host.agent, tryTopics, endpoint: mqtt, thingName: device.thingName })]),
+      : [mqttCheck({ agent: host.agent, tryTopics, endpoint: mqtt, thingName: device.thingName, rotation })]),
     ...(await Promise.all(artifacts)),
     logsCheck(logGroups(config), permissions),
     ...(isInsideAgent ? [] : cameraChecks(context)),
   ]
+}
+
+function rotatingOf({ provisioning }: Config): Rotating | undefined {
+  if (provisioning === undefined) return undefined
+  return { template: rotationTemplateOf(provisioning), isDue: provisioning.rotateBeforeDays !== undefined }
 }
 
 /** The groups whose names do not depend on a file. */

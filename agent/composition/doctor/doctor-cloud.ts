@@ -50,8 +50,11 @@ export interface DoctorCloud extends Disposable {
   readonly endpoints: () => Promise<readonly Endpoint[]>
   readonly s3Endpoint: (accessPoint: string) => Promise<Endpoint>
   readonly connectMqtt: (client: MqttClient, signal: AbortSignal) => Promise<void>
-  /** Connects as the thing, and tries what jobs and shadow need. */
-  readonly tryTopics: (client: MqttClient, signal: AbortSignal) => Promise<readonly TopicTrial[]>
+  /** Connects as the thing, and tries what jobs and shadow need, and the rotation by a template. */
+  readonly tryTopics: (
+    client: MqttClient,
+    options: { readonly rotation: string | undefined; readonly signal: AbortSignal },
+  ) => Promise<readonly TopicTrial[]>
   /** By which proxy an endpoint is reached, if by any: host and port. */
   readonly proxyOf: (endpoint: Endpoint) => string | undefined
 }
@@ -97,13 +100,13 @@ export function doctorCloud({ config, identity, way, lookup = loopbackLookup }: 
       const { tryConnection } = await loadMqttClient(() => import('../../aws/try-connection.ts'))
       await tryConnection(mqttOptions(client, { ...context, serviceTrust }), () => Promise.resolve(), signal)
     },
-    tryTopics: async (client, signal) => {
+    tryTopics: async (client, { rotation, signal }) => {
       const { tryConnection } = await loadMqttClient(() => import('../../aws/try-connection.ts'))
       const { tryTopics } = await loadMqttClient(() => import('../../aws/topic-probes.ts'))
       const options = mqttOptions(client, { ...context, serviceTrust })
       return await tryConnection(
         options,
-        async (connected) => await tryTopics({ client: connected, thingName: client.clientId }, signal),
+        async (connected) => await tryTopics({ client: connected, thingName: client.clientId, rotation }, signal),
         signal,
       )
     },

@@ -135,6 +135,7 @@ async function mqtt(
     tryTopics,
     endpoint: 'a1-ats:8883',
     thingName: 'dock-1',
+    rotation: undefined,
   }).run(never)
 }
 

@@ -1,4 +1,5 @@
-import type { ReleaseList, ReleasePart, StatusDocument, VerificationReport } from '../status/status-document.ts'
+import type { StatusDocument } from '../status/status-document.ts'
+import type { ReleaseList, ReleasePart, VerificationReport } from '../status/release-documents.ts'
 import { AgentError } from '../lib/errors.ts'
 import { askFor, askStatus, type AgentLocation } from './ask-agent.ts'
 import type { CommandContext } from './command-context.ts'

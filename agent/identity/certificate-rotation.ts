@@ -9,6 +9,7 @@ import type { IdentityStore } from './identity-store.ts'
 import type { LeftOverCertificates } from './left-over-certificates.ts'
 import { orphanOf, type PendingCertificate } from './pending-identity.ts'
 import { isOver, parseRotationRecord, type RotationOutcome, type RotationRecord } from './rotation-record.ts'
+import { trialOfStore } from './unrecorded-trial.ts'
 
 export interface CertificateRotationOptions {
   /** `<state>/identity`. */
@@ -31,14 +32,15 @@ export interface RotationBegin {
   readonly certificateId: string
   /** How long the trial may take; see `trial`. */
   readonly confirmSeconds: number
-  /** Gets the new certificate; what it throws that is not worth another attempt ends the rotation. */
-  /** Tells what each try failed of, and undefined where it went well. */
+  /**
+   * Gets the new certificate; what it throws that is not worth another attempt ends the rotation. Tells what each try
+   * failed of, and undefined where it went well.
+   */
   readonly request: (signal: AbortSignal, onTried: (error: unknown) => void) => Promise<PendingCertificate>
 }
 
 const maxStarts = 3
 const maxReason = 1_024
-const usualConfirmSeconds = 300
 
 /**
  * The rotation of the device certificate: at most one is under way. Everything is on the disk before it is done, so that a
@@ -161,7 +163,7 @@ export class CertificateRotation {
   async #load(): Promise<void> {
     const { log } = this.#options
     const read = await readJsonState({ path: this.#path, log, parse: parseRotationRecord, isVital: () => true })
-    const record = read ?? (await this.#unrecorded())
+    const record = read ?? (await trialOfStore(this.#options.store, this.#at()))
     this.#record = record
     // an earlier version of the agent kept no list
     const hasList = await this.#options.leftOver.load()
@@ -169,18 +171,6 @@ export class CertificateRotation {
     if (record?.state === 'trial') await this.#resumeTrial(record)
     else if (record !== undefined && isOver(record)) await this.#finish(record)
     this.#isLoaded = true
-  }
-
-  /** A damaged record is no reason to keep an identity for good that nobody has proven. */
-  async #unrecorded(): Promise<RotationRecord | undefined> {
-    const { store } = this.#options
-    const previous = await store.previous()
-    const current = await store.current()
-    if (previous === undefined || current === undefined || previous.id === current.id) return undefined
-    if ((await store.pending())?.kind === 'claim') return undefined
-    const [certificateId, previousCertificateId] = [current.certificateId, previous.certificateId]
-    const base = { version: 1, id: 'found without a record', at: this.#at(), previousCertificateId } as const
-    return { ...base, confirmSeconds: usualConfirmSeconds, state: 'trial', certificateId, starts: 0 }
   }
 
   async #begin(begin: RotationBegin, signal: AbortSignal): Promise<boolean> {

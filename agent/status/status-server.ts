@@ -5,7 +5,8 @@ import { AgentError, errorCode, reportError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import type { RecentLogs } from './recent-logs-document.ts'
 import { callAgent } from './status-client.ts'
-import type { ConfigurationReport, ReleaseList, StatusReport, VerificationReport } from './status-document.ts'
+import type { ConfigurationReport, StatusReport } from './status-document.ts'
+import type { ReleaseList, VerificationReport } from './release-documents.ts'
 
 /** What local users can ask of the agent. */
 export interface LocalRequests {

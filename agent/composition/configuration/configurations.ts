@@ -1,5 +1,4 @@
-import { isDeepStrictEqual } from 'node:util'
-
+import { BaseCopy } from './base-copy.ts'
 import {
   planChange,
   type ConfigChange,
@@ -10,7 +9,7 @@ import {
   type RefusedChange,
 } from './config-changes.ts'
 import { ConfigTrial, type TrialEvidence } from './config-trial.ts'
-import { configFolderIn, readBase, readCopy, writeBaseCopy, type BaseDocument } from '../../config/base-document.ts'
+import { configFolderIn, readBase, type BaseDocument } from '../../config/base-document.ts'
 import type { Config } from '../../config/config-schema.ts'
 import type { ConfigDiff } from '../../config/config-values.ts'
 import { configurationPart } from './configuration-report.ts'
@@ -53,12 +52,12 @@ const maxLogged = 10
 export class Configurations implements ConfigChanges, AsyncDisposable {
   readonly #options: ConfigurationsOptions
   readonly #turns = new OneAtATime()
+  readonly #copy: BaseCopy
   /** Accepted versions that could not be started. */
   readonly #unstartable = new Map<number, ConfigFault>()
   #state: { readonly folder: string; readonly versions: OverlayVersions } | undefined
   #loaded: MadeConfiguration
   #inUse: MadeConfiguration | undefined
-  #copied: unknown
   #trial: ConfigTrial | undefined
   #isBaseWanted = false
   /** Why the base file was not taken, since it was to be read anew. */
@@ -66,6 +65,7 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
 
   constructor(options: ConfigurationsOptions) {
     this.#options = options
+    this.#copy = new BaseCopy(options)
     this.#loaded = baseAlone(options.file, options.base)
   }
 
@@ -81,8 +81,7 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
     this.#state = { folder, versions }
     await versions.load()
     await versions.countStart()
-    const { file } = this.#options
-    this.#copied = (await readCopy(file, config.paths.state))?.document
+    await this.#copy.load(config.paths.state)
     return this.#made(this.#loaded.base).config
   }
 
@@ -112,7 +111,9 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
     const loaded = this.#loaded
     if (config !== loaded.config) return
     this.#inUse = loaded
-    void this.#keepCopy(loaded.base)
+    void this.#turns.run(async () => {
+      await this.#copy.keep(loaded.base)
+    })
     const { version } = loaded
     if (version?.state !== 'trial') return
     this.#trialOf(version)?.running(evidence)
@@ -280,20 +281,6 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
   #versions(): OverlayVersions {
     if (this.#state === undefined) throw new AgentError('the agent is starting', { retryable: true })
     return this.#state.versions
-  }
-
-  /** A copy that cannot be kept is not missed until the base file is at fault. */
-  async #keepCopy(base: BaseDocument): Promise<void> {
-    const { file, log } = this.#options
-    await this.#turns.run(async () => {
-      if (base.fault !== undefined || isDeepStrictEqual(base.document, this.#copied)) return
-      try {
-        await writeBaseCopy(file, base)
-        this.#copied = base.document
-      } catch (error) {
-        log.warn('no copy of the base file can be kept', { error })
-      }
-    })
   }
 
   async #endState(): Promise<void> {

@@ -1,5 +1,5 @@
 import type { ArtifactWorker } from '../../artifacts/artifact-worker.ts'
-import type { ReleaseList, ReleasePart } from '../../status/status-document.ts'
+import type { ReleaseList, ReleasePart } from '../../status/release-documents.ts'
 
 /** The kept releases of an artifact, the current one first, then those that were not healthy. */
 export function releaseList({ releases, status }: Pick<ArtifactWorker, 'releases' | 'status'>): ReleaseList {

@@ -1,22 +1,19 @@
 import type { ArtifactProgress } from '../../artifacts/artifact-status.ts'
 import { agentVersion } from '../../build-info.ts'
-import type { SealingStatus } from '../../cameras/last-known-good.ts'
 import type { Config } from '../../config/config-schema.ts'
 import { deviceNames } from '../../config/device-names.ts'
 import type { Control, ControlFault } from '../control/control.ts'
 import type { RoleCredentials } from '../../credentials/role-credentials.ts'
 import type { Generation } from '../generation/generation.ts'
-import { reportError, type ErrorReport } from '../../lib/errors.ts'
-import type { WorkerHealth } from '../../lib/worker.ts'
+import { reportError } from '../../lib/errors.ts'
 import { shownProxy } from '../../network/proxy-settings.ts'
 import type { TrafficPausedError } from '../../network/traffic-meter.ts'
+import { cameraParts, cameraSecretsPart, cameraStoreParts } from './camera-status.ts'
 import { rotationParts, type RotationSources } from './rotation-status.ts'
 import type { Session } from '../session/session.ts'
 import type {
   ApplicationPart,
   ArtifactPart,
-  CameraPart,
-  CameraSealingPart,
   ConfigurationPart,
   CredentialsPart,
   JobPart,
@@ -24,6 +21,7 @@ import type {
   PartStatus,
   StatusDocument,
 } from '../../status/status-document.ts'
+import { errorPart, workerPart, type ToInstant } from './part-status.ts'
 import { updateParts } from './update-status.ts'
 
 export interface StatusSources {
@@ -40,9 +38,6 @@ export interface StatusSources {
   readonly controlFault?: ControlFault | undefined
   readonly rotation?: RotationSources | undefined
 }
-
-/** Turns a moment on the monotonic clock into an instant in cloud time. */
-type ToInstant = (monotonicMs: number) => string
 
 /** Puts together what every part knows about itself. */
 export function composeStatus(sources: StatusSources): StatusDocument {
@@ -160,34 +155,6 @@ function progressPart({
   }
 }
 
-function cameraParts({ cameras }: Generation, at: ToInstant): readonly CameraPart[] {
-  const { nextPassMs } = cameras.worker.health()
-  return cameras.status().map(({ name, state, sinceMs, versionId, changedAt, detail, lastError, dueMs }) => {
-    const nextMs = dueMs ?? nextPassMs
-    return {
-      name,
-      state,
-      since: at(sinceMs),
-      ...(detail === undefined ? {} : { detail }),
-      ...(versionId === undefined ? {} : { versionId }),
-      ...(changedAt === undefined ? {} : { changedAt }),
-      ...(lastError === undefined ? {} : { lastError: errorPart(lastError, at) }),
-      ...(nextMs === undefined ? {} : { nextAttemptAt: at(nextMs) }),
-    }
-  })
-}
-
-/** None while secrets are read in batches. */
-function cameraSecretsPart({ cameras }: Generation, at: ToInstant): Pick<StatusDocument, 'cameraSecrets'> {
-  const denied = cameras.deniedBatches()
-  if (denied === undefined) return {}
-  const { name, message, hint } = reportError(denied.error)
-  const lastError = { name, message, ...(hint === undefined ? {} : { hint }), at: at(denied.sinceMs) }
-  return {
-    cameraSecrets: { state: 'one by one', since: at(denied.sinceMs), lastError, nextAttemptAt: at(denied.againMs) },
-  }
-}
-
 function applicationParts({ applications }: Generation, at: ToInstant): readonly ApplicationPart[] {
   return applications.status().map(({ name, state, sinceMs, expiresMs, role, served, lastError, nextAttemptMs }) => ({
     name,
@@ -199,41 +166,6 @@ function applicationParts({ applications }: Generation, at: ToInstant): readonly
     ...(lastError === undefined ? {} : { lastError: errorPart(lastError, at) }),
     ...(nextAttemptMs === undefined ? {} : { nextAttemptAt: at(nextAttemptMs) }),
   }))
-}
-
-function cameraStoreParts({
-  config,
-  session,
-  generation,
-  at,
-}: Omit<StatusSources, 'startedMs'> & { readonly at: ToInstant }): Pick<
-  StatusDocument,
-  'cameraSealing' | 'cameraHooks'
-> {
-  if (config.cameras.streams.length === 0) return {}
-  const sealing = session.sealedCameras.status()
-  const { key, fault: message, hint } = sealing
-  const error =
-    message === undefined
-      ? {}
-      : { lastError: { name: 'SealingFault', message, ...(hint === undefined ? {} : { hint }) } }
-  const hooks = generation.cameraHooks.status().map(({ name, state, sinceMs, lastError, nextAttemptMs }) => ({
-    name,
-    state,
-    since: at(sinceMs),
-    ...(lastError === undefined ? {} : { lastError: errorPart(lastError, at) }),
-    ...(nextAttemptMs === undefined ? {} : { nextAttemptAt: at(nextAttemptMs) }),
-  }))
-  return {
-    cameraSealing: { state: sealingState(sealing), ...error, key },
-    ...(hooks.length === 0 ? {} : { cameraHooks: hooks }),
-  }
-}
-
-/** A key that is not there is a fault, unless nobody has looked for one yet. */
-function sealingState({ key, fault }: SealingStatus): CameraSealingPart['state'] {
-  if (fault !== undefined) return 'failing'
-  return key === 'none' ? 'starting' : 'ok'
 }
 
 function faultParts(fault: ControlFault | undefined, at: ToInstant): Pick<StatusDocument, 'connection' | 'jobs'> {
@@ -285,24 +217,4 @@ function logsPart({ generation, session }: StatusSources, at: ToInstant): LogsPa
       ...(lastAcceptedAtMs === undefined ? {} : { lastAcceptedAt: at(lastAcceptedAtMs) }),
     })),
   }
-}
-
-export function workerPart(
-  { state, sinceMs, lastGoodPassMs, lastError, nextPassMs }: WorkerHealth,
-  at: ToInstant,
-): PartStatus {
-  return {
-    state,
-    since: at(sinceMs),
-    ...(lastGoodPassMs === undefined ? {} : { lastGoodAt: at(lastGoodPassMs) }),
-    ...(lastError === undefined ? {} : { lastError: errorPart(lastError, at) }),
-    ...(nextPassMs === undefined ? {} : { nextAttemptAt: at(nextPassMs) }),
-  }
-}
-
-function errorPart(
-  { name, message, hint, atMs }: ErrorReport & { readonly atMs: number },
-  at: ToInstant,
-): NonNullable<PartStatus['lastError']> {
-  return { name, message, ...(hint === undefined ? {} : { hint }), at: at(atMs) }
 }

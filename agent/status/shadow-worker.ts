@@ -80,7 +80,10 @@ class Reports {
     const reported = await this.#read(signal)
     const state = withSteadyStart(told, reported)
     if (this.#isDue(reported, state)) {
-      await this.#report(reported, state, signal)
+      await this.#report(reported, state, signal).catch((error: unknown) => {
+        this.#isRead = false // it may have arrived all the same, or a part of it
+        throw error
+      })
       this.#reported = state
       this.#isGone = false
       this.#reportedMs = monotonicMs()

@@ -28,6 +28,8 @@ class Bench {
   status = statusDocument()
   shadow: unknown
   isDown = false
+  /** Whether updates arrive, and their answers do not. */
+  isUnheard = false
   asked = 0
   lose: () => void = () => undefined
   readonly #startedMs = performance.now()
@@ -46,6 +48,7 @@ class Bench {
           this.patches.push(patch)
           this.atMs.push(performance.now() - this.#startedMs)
           this.shadow = mergePatch(this.shadow, patch)
+          if (this.isUnheard) throw new AgentError('got no answer', { retryable: true })
           return Promise.resolve()
         },
         onMayBeLost: (listener) => {
@@ -187,7 +190,43 @@ test('makes up for all that a time without a connection kept it from', async () 
   bench.isDown = false
   await bench.settle()
   expect(bench.shadow).toEqual(reportedState(bench.status))
-  expect(bench.asked).toBe(1)
+  expect(bench.asked).toBe(2) // an update that failed may have arrived
+})
+
+test('keeps nothing in the shadow of an update that arrived without an answer, and was true no more at the next', async () => {
+  const bench = new Bench()
+  await using _ = running(bench.worker)
+  await bench.settle()
+  bench.isUnheard = true
+  bench.status = statusDocument(camera('failing'))
+  await bench.pass(minuteMs)
+  expect(bench.shadow).toMatchObject({ cameras: { notWell: 1 } })
+  bench.isUnheard = false
+  bench.status = statusDocument(lost(1))
+  await bench.pass(minuteMs)
+  expect(bench.shadow).toEqual(reportedState(bench.status))
+})
+
+test('sends what it had taken out where an update in two was cut off in between', async () => {
+  const bench = new Bench()
+  const many = (prefix: string): StatusDocument['cameras'] =>
+    Array.from({ length: 40 }, (_, index) => ({
+      name: `${prefix}-${index}`.padEnd(64, 'x'),
+      state: 'failing',
+      since: '2027-01-01T00:30:00.000Z',
+      versionId: '7c741511-283a',
+    }))
+  bench.status = statusDocument({ cameras: many('old') })
+  await using _ = running(bench.worker)
+  await bench.settle()
+  bench.isUnheard = true
+  bench.status = statusDocument({ cameras: many('new') })
+  await bench.pass(35 * secondMs, 35 * secondMs)
+  expect(bench.shadow).toEqual({})
+  bench.isUnheard = false
+  bench.status = statusDocument({ cameras: many('old').slice(1) })
+  await bench.pass(minuteMs)
+  expect(bench.shadow).toEqual(reportedState(bench.status))
 })
 
 test('fills a shadow again that was deleted, at most every 5 s, and asks once for each time that it may have been', async () => {

@@ -15,6 +15,19 @@ export function fileIdOf(stats: BigIntStats): string {
   return `${stats.dev.toString()}:${stats.ino.toString()}`
 }
 
+/** Whether it is the file that had this id and birth: the inode of one that is gone may be another file's. Births of 0 are not known. */
+export function isSameFile(
+  stats: BigIntStats,
+  { fileId, bornMs = 0 }: { readonly fileId: string; readonly bornMs?: number | undefined },
+): boolean {
+  const born = msOf(stats.birthtimeNs)
+  return fileId === fileIdOf(stats) && (bornMs === 0 || born === 0 || bornMs === born)
+}
+
+export function msOf(ns: bigint): number {
+  return Number(ns / 1_000_000n)
+}
+
 /** The digest of the first `maxBytes` bytes, or of those at `atBytes`; of fewer when there are not so many. */
 export async function readHead(
   handle: FileHandle,

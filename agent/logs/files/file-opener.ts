@@ -12,7 +12,7 @@ export interface FileOpenerDeps {
   readonly path: string
   readonly format: LineFormat
   /** Whether any path follows the file. */
-  readonly isFollowed: (fileId: string) => boolean
+  readonly isFollowed: (stats: BigIntStats) => boolean
 }
 
 export type OpenOptions = Pick<FollowedFileOptions, 'cursor' | 'fileId' | 'writtenClock'>
@@ -55,7 +55,7 @@ export class FileOpener {
     const { path, isFollowed } = this.#deps
     for (let tries = 0; tries < maxTries; tries += 1) {
       const place = await findByFileId(path, cursor.fileId)
-      if (place === undefined || isFollowed(place.fileId)) break
+      if (place === undefined || isFollowed(place.stats)) break
       const { location, fileId } = place
       const isLive = atPath !== undefined && fileIdOf(atPath) === fileId
       const file = isLive ? await this.openAt(location, { cursor, fileId }) : await this.tryOpen(place, { cursor })
@@ -71,7 +71,7 @@ export class FileOpener {
     options: Pick<FollowedFileOptions, 'writtenClock'> = {},
   ): Promise<FollowedFile | undefined> {
     for (const place of (await findRotated(this.#deps.path)).toReversed()) {
-      if (this.#deps.isFollowed(place.fileId)) continue
+      if (this.#deps.isFollowed(place.stats)) continue
       const file = await this.tryOpen(place, { cursor, ...options })
       if (file !== undefined) return file
     }

@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises'
 
 import { monotonicMs } from '../../lib/monotonic.ts'
 import { EventAssembler, type EventReceiver } from '../events/event-assembler.ts'
-import { hasHead, maxHeadBytes, readHead, type FileHead } from './file-identity.ts'
+import { hasHead, isSameFile, maxHeadBytes, msOf, readHead, type FileHead } from './file-identity.ts'
 import { lineReading, type LineFormat } from '../events/line-format.ts'
 import { findLineStart } from './line-start.ts'
 import type { LogCursor } from '../log-cursors.ts'
@@ -103,8 +103,9 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
   }
 
   /** Whether the file on the disk is this one still, to be followed by nobody else. */
-  get isOwner(): boolean {
-    return !this.#isDisowned
+  owns(stats: BigIntStats): boolean {
+    const bornMs = msOf(this.#seen.birthtimeNs)
+    return !this.#isDisowned && isSameFile(stats, { fileId: this.fileId, bornMs })
   }
 
   /** When it was last seen to have grown, on the monotonic clock. */
@@ -276,8 +277,4 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
     if (quietMs >= partialLineWaitMs) this.cutPartialLine()
     else if (quietMs >= this.#groupWaitMs) this.#assembler.endGroup(this.#keep)
   }
-}
-
-function msOf(ns: bigint): number {
-  return Number(ns / 1_000_000n)
 }

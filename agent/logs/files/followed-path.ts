@@ -24,9 +24,9 @@ export interface FollowedPathDeps {
   /** When nothing was at the path yet, by the device's clock in milliseconds since 1970; undefined when that is not known. */
   readonly absentAtMs?: number
   /** The cursor of a file that is known by another name and no longer followed under it. */
-  readonly cursorOf: (fileId: string) => LogCursor | undefined
+  readonly cursorOf: (stats: BigIntStats) => LogCursor | undefined
   /** Whether any path follows the file. */
-  readonly isFollowed: (fileId: string) => boolean
+  readonly isFollowed: (stats: BigIntStats) => boolean
   /** The files of other paths that rotation may copy to this path. */
   readonly originals: () => readonly FollowedFile[]
   /** Called once for what went away unread. The cursors do not account for it any more: both are to be saved together. */
@@ -106,7 +106,7 @@ export class FollowedPath implements AsyncDisposable {
     const live = this.#live
     if (live === undefined || stats === undefined || live.fileId !== fileIdOf(stats)) {
       this.#live = undefined
-      if (stats !== undefined) await this.#followNext(fileIdOf(stats))
+      if (stats !== undefined) await this.#followNext(stats)
     } else if ((await live.observe(stats)) === 'replaced') {
       await this.#replace(live)
       this.#live = await this.#open({})
@@ -148,7 +148,7 @@ export class FollowedPath implements AsyncDisposable {
   async #retryUnreadable(): Promise<void> {
     for (const { location, fileId, stats, isAwaited } of this.unreadable) {
       const place = await findByFileId(location, fileId)
-      if (place !== undefined && !this.#deps.isFollowed(fileId)) {
+      if (place !== undefined && !this.#deps.isFollowed(place.stats)) {
         const file = await this.#opener.tryOpen(place, { isAwaited })
         if (isAwaited && file !== undefined) this.#insert(file)
         else await file?.[Symbol.asyncDispose]()
@@ -164,10 +164,11 @@ export class FollowedPath implements AsyncDisposable {
     this.#files.splice(liveAt < 0 ? this.#files.length : liveAt, 0, file)
   }
 
-  async #followNext(fileId: string): Promise<void> {
-    this.#live = this.#files.find((file) => file.fileId === fileId && file.isOwner && file.isOpen)
-    if (this.#live !== undefined || this.#deps.isFollowed(fileId)) return
-    const cursor = this.#deps.cursorOf(fileId)
+  async #followNext(stats: BigIntStats): Promise<void> {
+    this.#live = this.#files.find((file) => file.owns(stats) && file.isOpen)
+    if (this.#live !== undefined || this.#deps.isFollowed(stats)) return
+    const fileId = fileIdOf(stats)
+    const cursor = this.#deps.cursorOf(stats)
     if (cursor === undefined && (await isCopyOfAny(this.path, this.#deps.originals()))) return
     await this.#followBetween(fileId)
     const known = cursor === undefined ? undefined : await this.#open({ cursor, fileId })
@@ -190,8 +191,8 @@ export class FollowedPath implements AsyncDisposable {
     for (const place of await findRotated(this.path)) {
       const { fileId, stats } = place
       if (fileId === nextFileId) return true // it has moved on itself: what came after it is for the next look
-      if (this.#deps.isFollowed(fileId) || !isNewer(stats, knownUntil)) continue
-      if (this.#deps.cursorOf(fileId) !== undefined) continue
+      if (this.#deps.isFollowed(stats) || !isNewer(stats, knownUntil)) continue
+      if (this.#deps.cursorOf(stats) !== undefined) continue
       const isAwaited = !this.#toResume.some((cursor) => cursor.fileId === fileId)
       const file = await this.#opener.tryOpen(place, { isAwaited })
       if (file !== undefined) this.#files.push(file)

@@ -1,7 +1,9 @@
+import type { BigIntStats } from 'node:fs'
 import { basename, dirname } from 'node:path'
 
 import { AgentError } from '../../lib/errors.ts'
 import { monotonicMs } from '../../lib/monotonic.ts'
+import { isSameFile } from './file-identity.ts'
 import type { FollowedFile } from './followed-file.ts'
 import { FollowedPath, type FollowedPathDeps } from './followed-path.ts'
 import { globFiles, matchesGlob } from './glob-files.ts'
@@ -127,8 +129,8 @@ export class FollowedPaths implements AsyncDisposable {
         format,
         cursors,
         ...(this.#discoveredWallMs === undefined ? {} : { absentAtMs: this.#discoveredWallMs }),
-        cursorOf: (fileId) => this.#settled.find(({ cursor }) => cursor.fileId === fileId)?.cursor,
-        isFollowed: (fileId) => this.#isFollowed(fileId),
+        cursorOf: (stats) => this.#settled.find(({ cursor }) => isSameFile(stats, cursor))?.cursor,
+        isFollowed: (stats) => this.#isFollowed(stats),
         originals: () => this.#originals(path),
         onGap,
         cloudNow,
@@ -142,8 +144,8 @@ export class FollowedPaths implements AsyncDisposable {
       .flatMap(({ files }) => files)
   }
 
-  #isFollowed(fileId: string): boolean {
-    return this.paths.some(({ files }) => files.some((file) => file.fileId === fileId && file.isOwner))
+  #isFollowed(stats: BigIntStats): boolean {
+    return this.paths.some(({ files }) => files.some((file) => file.owns(stats)))
   }
 }
 

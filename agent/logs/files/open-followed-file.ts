@@ -3,7 +3,7 @@ import { open, stat, type FileHandle } from 'node:fs/promises'
 
 import { errorCode } from '../../lib/errors.ts'
 import { keepDescriptorReserve } from './descriptor-reserve.ts'
-import { fileIdOf, hasHead, readHead } from './file-identity.ts'
+import { fileIdOf, hasHead, isSameFile, msOf, readHead } from './file-identity.ts'
 import { FollowedFile } from './followed-file.ts'
 import type { LineFormat } from '../events/line-format.ts'
 import type { LogCursor } from '../log-cursors.ts'
@@ -93,9 +93,8 @@ export async function isCopyOfAny(path: string, originals: readonly FollowedFile
 
 /** The same inode with another birth is another file, though both may begin alike. */
 async function fitsCursor(handle: FileHandle, stats: BigIntStats, cursor: LogCursor): Promise<boolean> {
-  const { fileId, positionBytes, bornMs = 0 } = cursor
-  const born = bornOf(stats)
-  if (fileId === fileIdOf(stats) && bornMs !== 0 && born !== 0 && bornMs !== born) return false
+  const { fileId, positionBytes } = cursor
+  if (fileId === fileIdOf(stats) && !isSameFile(stats, cursor)) return false
   return Number(stats.size) >= positionBytes && (await hasHead(handle, cursor))
 }
 
@@ -106,13 +105,9 @@ function writtenClockOf(stats: BigIntStats, cursor: LogCursor | undefined): Writ
 /** A file that was made since this process started was written since; one from the future was made under another clock. */
 function freshFrom(stats: BigIntStats, cursor: LogCursor | undefined): number {
   const isCopy = cursor !== undefined && cursor.fileId !== fileIdOf(stats)
-  const born = bornOf(stats)
+  const born = msOf(stats.birthtimeNs)
   const isNew = born >= Math.floor(performance.timeOrigin) && born <= Date.now() + futureMs
   return isNew && !isCopy ? 0 : Number(stats.size)
-}
-
-function bornOf({ birthtimeNs }: BigIntStats): number {
-  return Number(birthtimeNs / 1_000_000n)
 }
 
 async function readByte(handle: FileHandle, atBytes: number): Promise<number | undefined> {

@@ -338,6 +338,21 @@ test('a file that was born anew on an old inode is read from its first byte, tho
   expect(logs.messages('app')).toEqual(['starting', 'one'])
 })
 
+test('a file on the inode of one that was read, deleted and not accepted yet is followed', async () => {
+  await using logs = await FollowedLogs.open()
+  await writeFile(logs.path('app.log'), 'one\n')
+  await logs.look()
+  await rename(logs.path('app.log'), logs.path('app.log.1'))
+  await writeFile(logs.path('app.log'), 'two\n')
+  await logs.pass(35_000)
+  await rm(logs.path('app.log.1'))
+  fileTime()
+  await rename(logs.path('app.log'), logs.path('app.log.1'))
+  await writeFile(logs.path('app.log'), 'three\n') // where ext4 has the inode of the first one free
+  await logs.pass(2_000)
+  expect(logs.messages('app')).toEqual(['one', 'two', 'three'])
+})
+
 test('compressed files are no sources', async () => {
   await using logs = await FollowedLogs.open()
   logs.pattern = '*'

@@ -13,6 +13,8 @@ export interface FileOpenerDeps {
   readonly format: LineFormat
   /** Whether any path follows the file. */
   readonly isFollowed: (stats: BigIntStats) => boolean
+  /** Whether another path is still to go on with the file, from a cursor. */
+  readonly isAwaited: (stats: BigIntStats) => boolean
 }
 
 export type OpenOptions = Pick<FollowedFileOptions, 'cursor' | 'fileId' | 'writtenClock'>
@@ -71,7 +73,7 @@ export class FileOpener {
     options: Pick<FollowedFileOptions, 'writtenClock'> = {},
   ): Promise<FollowedFile | undefined> {
     for (const place of (await findRotated(this.#deps.path)).toReversed()) {
-      if (this.#deps.isFollowed(place.stats)) continue
+      if (this.#deps.isFollowed(place.stats) || this.#deps.isAwaited(place.stats)) continue
       const file = await this.tryOpen(place, { cursor, ...options })
       if (file !== undefined) return file
     }

@@ -2,7 +2,7 @@ import type { BigIntStats } from 'node:fs'
 
 import { AgentError } from '../../lib/errors.ts'
 import { monotonicMs } from '../../lib/monotonic.ts'
-import { fileIdOf } from './file-identity.ts'
+import { fileIdOf, isSameFile } from './file-identity.ts'
 import { FileOpener, maxTries, type OpenOptions } from './file-opener.ts'
 import type { FollowedFile } from './followed-file.ts'
 import type { LineFormat } from '../events/line-format.ts'
@@ -27,6 +27,8 @@ export interface FollowedPathDeps {
   readonly cursorOf: (stats: BigIntStats) => LogCursor | undefined
   /** Whether any path follows the file. */
   readonly isFollowed: (stats: BigIntStats) => boolean
+  /** Whether another path is still to go on with the file, from a cursor. */
+  readonly isAwaited: (stats: BigIntStats) => boolean
   /** The files of other paths that rotation may copy to this path. */
   readonly originals: () => readonly FollowedFile[]
   /** Called once for what went away unread. The cursors do not account for it any more: both are to be saved together. */
@@ -98,6 +100,11 @@ export class FollowedPath implements AsyncDisposable {
     return this.#files.length + this.#toResume.length + this.unreadable.length === 0
   }
 
+  /** Whether it is still to go on with the file, from a cursor. */
+  awaits(stats: BigIntStats): boolean {
+    return this.#toResume.some((cursor) => isSameFile(stats, cursor))
+  }
+
   /** Sees what became of the files; cheap when nothing did. Throws the file system's error. */
   async look(): Promise<void> {
     const stats = await statIfThere(this.path)
@@ -166,7 +173,7 @@ export class FollowedPath implements AsyncDisposable {
 
   async #followNext(stats: BigIntStats): Promise<void> {
     this.#live = this.#files.find((file) => file.owns(stats) && file.isOpen)
-    if (this.#live !== undefined || this.#deps.isFollowed(stats)) return
+    if (this.#live !== undefined || this.#deps.isFollowed(stats) || this.#deps.isAwaited(stats)) return
     const fileId = fileIdOf(stats)
     const cursor = this.#deps.cursorOf(stats)
     if (cursor === undefined && (await isCopyOfAny(this.path, this.#deps.originals()))) return
@@ -192,7 +199,7 @@ export class FollowedPath implements AsyncDisposable {
       const { fileId, stats } = place
       if (fileId === nextFileId) return true // it has moved on itself: what came after it is for the next look
       if (this.#deps.isFollowed(stats) || !isNewer(stats, knownUntil)) continue
-      if (this.#deps.cursorOf(stats) !== undefined) continue
+      if (this.#deps.isAwaited(stats) || this.#deps.cursorOf(stats) !== undefined) continue
       const isAwaited = !this.#toResume.some((cursor) => cursor.fileId === fileId)
       const file = await this.#opener.tryOpen(place, { isAwaited })
       if (file !== undefined) this.#files.push(file)

@@ -131,6 +131,7 @@ export class FollowedPaths implements AsyncDisposable {
         ...(this.#discoveredWallMs === undefined ? {} : { absentAtMs: this.#discoveredWallMs }),
         cursorOf: (stats) => this.#settled.find(({ cursor }) => isSameFile(stats, cursor))?.cursor,
         isFollowed: (stats) => this.#isFollowed(stats),
+        isAwaited: (stats) => this.paths.some((other) => other.path !== path && other.awaits(stats)),
         originals: () => this.#originals(path),
         onGap,
         cloudNow,

@@ -44,6 +44,7 @@ test('a file that moves on, and one that came after it, while others are looked 
       whileLooking()
       return false
     },
+    isAwaited: () => false,
     originals: () => [],
     onGap: (gap) => logs.gaps.push(gap),
     cloudNow: () => Date.now(),
@@ -148,6 +149,27 @@ describe('rotation by renaming', () => {
     expect(logs.messages('app')).toEqual(['two', 'three', 'four'])
     const target = { group: 'group', stream: 'app' }
     expect(logs.gaps).toEqual([{ target, source: logs.path('app.log'), reason: 'rotated' }])
+  })
+})
+
+describe('rotation to names that are followed as well', () => {
+  test('while it was away moves every file to the path of the next, and none is sent twice', async () => {
+    await using logs = await FollowedLogs.open()
+    logs.pattern = 'app.log*'
+    await writeFile(logs.path('app.log.1'), 'one\n')
+    fileTime()
+    await writeFile(logs.path('app.log'), 'two\n')
+    await logs.pass(2_000)
+    logs.accept()
+    await appendFile(logs.path('app.log'), 'three\n')
+    await rename(logs.path('app.log.1'), logs.path('app.log.2'))
+    await rename(logs.path('app.log'), logs.path('app.log.1'))
+    fileTime()
+    await writeFile(logs.path('app.log'), 'four\n')
+    await logs.restart()
+    await logs.pass(13_000)
+    expect(logs.events.map(({ message }) => message)).toEqual(['three', 'four'])
+    expect(logs.gaps).toEqual([])
   })
 })
 

@@ -161,10 +161,17 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
     return await this.observe(await this.#handle.stat({ bigint: true }))
   }
 
-  /** Whether another file has the same bytes as this one up to its end, by its first and last ones. */
+  /**
+   * Whether another file has the same bytes as this one up to its end, by its first and last ones; or, where this one was
+   * truncated since it was last seen, what was read of it.
+   */
   async isCopiedTo(other: FileHandle): Promise<boolean> {
     if (this.#handle === undefined) return false
     const { size } = await other.stat()
+    if (!(await this.#isStillIt(this.#handle, this.#readBytes))) {
+      const { headBytes, positionBytes } = this.readCursor
+      return headBytes > 0 && size >= positionBytes && (await hasHead(other, this.#head))
+    }
     for (const atBytes of [0, Math.max(0, size - maxHeadBytes)]) {
       const head = await readHead(other, { maxBytes: Math.min(size, maxHeadBytes), atBytes })
       if (!(await hasHead(this.#handle, head, atBytes))) return false

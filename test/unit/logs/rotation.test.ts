@@ -171,6 +171,27 @@ describe('rotation to names that are followed as well', () => {
     expect(logs.events.map(({ message }) => message)).toEqual(['three', 'four'])
     expect(logs.gaps).toEqual([])
   })
+
+  test.for([1, 2])(
+    'by copying and truncating sends nothing twice, whichever path has its turn first (%i)',
+    async (looks) => {
+      await using logs = await FollowedLogs.open()
+      logs.pattern = 'app.log*'
+      await writeFile(logs.path('app.log.1'), 'one\n')
+      fileTime()
+      await writeFile(logs.path('app.log'), 'two\n')
+      await logs.pass(looks * 1_000)
+      await appendFile(logs.path('app.log'), 'three\n')
+      await rename(logs.path('app.log.1'), logs.path('app.log.2'))
+      await copyFile(logs.path('app.log'), logs.path('app.log.1'))
+      await truncate(logs.path('app.log'))
+      await appendFile(logs.path('app.log'), 'four\n')
+      await logs.pass(13_000)
+      expect(logs.messages('app')).toEqual(['two', 'three', 'four'])
+      expect(logs.messages('app.log')).toEqual(['one'])
+      expect(logs.gaps).toEqual([])
+    },
+  )
 })
 
 describe('rotation by copying and truncating', () => {

@@ -102,10 +102,15 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
     return this.#handle !== undefined
   }
 
-  /** Whether the file on the disk is this one still, to be followed by nobody else. */
+  /** Whether its content is still in its file, to be followed by nobody else. */
+  get isOwner(): boolean {
+    return !this.#isDisowned
+  }
+
+  /** Whether it is the file on the disk. */
   owns(stats: BigIntStats): boolean {
     const bornMs = msOf(this.#seen.birthtimeNs)
-    return !this.#isDisowned && isSameFile(stats, { fileId: this.fileId, bornMs })
+    return this.isOwner && isSameFile(stats, { fileId: this.fileId, bornMs })
   }
 
   /** When it was last seen to have grown, on the monotonic clock. */

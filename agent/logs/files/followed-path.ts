@@ -127,13 +127,13 @@ export class FollowedPath implements AsyncDisposable {
     return this.#files.find((file) => file.hasMore)
   }
 
-  /** Forgets the files that were ended and accepted, and answers their cursors. */
+  /** Forgets the files that were ended and accepted, and answers the cursors of those that are there still. */
   takeSettled(): readonly LogCursor[] {
     const settled = this.#files.filter((file) => file.isSettled)
     if (settled.length === 0) return []
     this.#files = this.#files.filter((file) => !file.isSettled)
     this.#knownUntil = settled.at(-1)?.seen
-    return settled.map((file) => file.cursor)
+    return settled.filter(({ isOwner }) => isOwner).map((file) => file.cursor)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -146,7 +146,7 @@ export class FollowedPath implements AsyncDisposable {
       const file = await this.#opener.findRest(next, atPath)
       if (file === 'unreadable') this.#noteKnown(next)
       else if (file !== undefined) this.#insert(file)
-      else this.#resumeLost(next, atPath !== undefined)
+      else if (!this.#follows(next)) this.#resumeLost(next, atPath !== undefined)
       if (file !== 'unreadable') this.#toResume = this.#toResume.filter((cursor) => cursor !== next)
     }
   }
@@ -164,6 +164,11 @@ export class FollowedPath implements AsyncDisposable {
         if (place === undefined && isAwaited && stats.size > 0n) this.#report({ bytes: Number(stats.size) })
       }
     }
+  }
+
+  /** Whether the file of a cursor is followed, be it by the cursor of the one that it is a copy of. */
+  #follows({ fileId, bornMs }: LogCursor): boolean {
+    return this.#files.some(({ isOwner, cursor }) => isOwner && cursor.fileId === fileId && cursor.bornMs === bornMs)
   }
 
   #insert(file: FollowedFile): void {

@@ -45,8 +45,10 @@ export class FollowedPaths implements AsyncDisposable {
   }
 
   get cursors(): readonly LogCursor[] {
-    const settled = this.#settled.map(({ cursor }) => cursor)
-    return [...this.paths.flatMap((path) => path.cursors), ...settled, ...this.#unclaimed]
+    const ofPaths = this.paths.flatMap((path) => path.cursors)
+    const found = new Set(ofPaths.map(fileKey))
+    const settled = this.#settled.map(({ cursor }) => cursor).filter((cursor) => !found.has(fileKey(cursor)))
+    return [...ofPaths, ...settled, ...this.#unclaimed]
   }
 
   /** Read, but waiting for line breaks. */
@@ -148,6 +150,10 @@ export class FollowedPaths implements AsyncDisposable {
   #isFollowed(stats: BigIntStats): boolean {
     return this.paths.some(({ files }) => files.some((file) => file.owns(stats)))
   }
+}
+
+function fileKey({ fileId, bornMs = 0 }: LogCursor): string {
+  return `${fileId} ${bornMs}`
 }
 
 function chosenOf({ choose }: SourcePattern, paths: readonly string[]): readonly string[] {

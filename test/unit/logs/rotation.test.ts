@@ -369,6 +369,36 @@ describe('what is lost', () => {
   })
 })
 
+describe('no gap is told', () => {
+  test('of a truncated file whose copy is read, when a restart comes before what was read of it is accepted', async () => {
+    await using logs = await FollowedLogs.open()
+    await writeFile(logs.path('app.log'), 'one\n')
+    await logs.look()
+    await copyFile(logs.path('app.log'), logs.path('app.log.1'))
+    await truncate(logs.path('app.log'))
+    await appendFile(logs.path('app.log'), 'two\n')
+    await logs.look(1_000)
+    await logs.restart()
+    await logs.look()
+    expect(logs.messages('app')).toEqual(['one', 'two'])
+    expect(logs.gaps).toEqual([])
+  })
+
+  test('of a rotated file that was found again by its new name, when a restart follows', async () => {
+    await using logs = await FollowedLogs.open()
+    logs.pattern = 'app.log*'
+    await writeFile(logs.path('app.log'), 'one\n')
+    await logs.look()
+    logs.accept()
+    await rename(logs.path('app.log'), logs.path('app.log.1'))
+    await logs.pass(33_000)
+    await logs.restart()
+    await logs.look()
+    expect(logs.events).toEqual([])
+    expect(logs.gaps).toEqual([])
+  })
+})
+
 test('a file that was born anew on an old inode is read from its first byte, though it begins alike', async () => {
   await using logs = await FollowedLogs.open()
   await writeFile(logs.path('app.log'), 'starting\n')

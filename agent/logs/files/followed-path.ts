@@ -114,9 +114,12 @@ export class FollowedPath implements AsyncDisposable {
     if (live === undefined || stats === undefined || live.fileId !== fileIdOf(stats)) {
       this.#live = undefined
       if (stats !== undefined) await this.#followNext(stats)
-    } else if ((await live.observe(stats)) === 'replaced') {
-      await this.#replace(live)
-      this.#live = await this.#open({})
+    } else {
+      if (live.sizeBytes === 0 && stats.mtimeNs > live.seen.mtimeNs) await this.#followCopies(live)
+      if ((await live.observe(stats)) === 'replaced') {
+        await this.#replace(live)
+        this.#live = await this.#open({})
+      }
     }
     for (const file of this.#files) if (file !== this.#live) await this.#lookAtRotated(file)
     this.#lastLookMs = monotonicMs()
@@ -143,6 +146,9 @@ export class FollowedPath implements AsyncDisposable {
   /** Takes up the files that were followed before a restart, wherever rotation has put them meanwhile. */
   async #resume(atPath: BigIntStats | undefined): Promise<void> {
     for (const next of this.#toResume) {
+      const { fileId, sizeBytes, modifiedMs, bornMs } = next
+      const isEmpty = sizeBytes === 0 && modifiedMs !== undefined
+      if (isEmpty) await this.#followBetween(fileId, timesOf(modifiedMs + 1, bornMs ?? 0))
       const file = await this.#opener.findRest(next, atPath)
       if (file === 'unreadable') this.#noteKnown(next)
       else if (file !== undefined) this.#insert(file)
@@ -189,13 +195,22 @@ export class FollowedPath implements AsyncDisposable {
   }
 
   /** The files that came and went between two looks. */
-  async #followBetween(nextFileId: string): Promise<void> {
-    const knownUntil = this.#files.at(-1)?.seen ?? this.#knownUntil
+  async #followBetween(
+    nextFileId: string,
+    knownUntil: FileTimes | undefined = this.#files.at(-1)?.seen ?? this.#knownUntil,
+  ): Promise<void> {
     if (knownUntil === undefined) return
     for (let tries = 0; tries < maxTries; tries += 1) {
       if (await this.#openBetween(knownUntil, nextFileId)) return
     }
     throw new AgentError(`${this.path} is rotated faster than its files can be opened`, { retryable: true })
+  }
+
+  /** An empty file that was written to may have been copied and truncated before: nothing in it would tell. */
+  async #followCopies(empty: FollowedFile): Promise<void> {
+    const { mtimeNs, birthtimeNs } = empty.seen
+    await this.#followBetween(empty.fileId, { mtimeNs: mtimeNs + 1n, birthtimeNs })
+    this.#files = [...this.#files.filter((file) => file !== empty), empty]
   }
 
   /** Whether all of them could be opened, or may not be; none after one that is elsewhere now, because they are read in their order. */
@@ -204,9 +219,8 @@ export class FollowedPath implements AsyncDisposable {
       const { fileId, stats } = place
       if (fileId === nextFileId) return true // it has moved on itself: what came after it is for the next look
       if (this.#deps.isFollowed(stats) || !isNewer(stats, knownUntil)) continue
-      if (this.#deps.isAwaited(stats) || this.#deps.cursorOf(stats) !== undefined) continue
-      const isAwaited = !this.#toResume.some((cursor) => cursor.fileId === fileId)
-      const file = await this.#opener.tryOpen(place, { isAwaited })
+      if (this.awaits(stats) || this.#deps.isAwaited(stats) || this.#deps.cursorOf(stats) !== undefined) continue
+      const file = await this.#opener.tryOpen(place, { isAwaited: true })
       if (file !== undefined) this.#files.push(file)
       else if (!this.#opener.unreadable.has(fileId)) return false
     }

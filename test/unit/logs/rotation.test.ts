@@ -211,6 +211,28 @@ describe('rotation by copying and truncating', () => {
     expect(logs.gaps).toEqual([])
   })
 
+  test.for(['between two looks', 'while it was away'])('is followed when the file was empty: %s', async (when) => {
+    await using logs = await FollowedLogs.open()
+    await writeFile(logs.path('app.log'), 'one\n')
+    await logs.look()
+    await copyFile(logs.path('app.log'), logs.path('app.log.2'))
+    fileTime()
+    await truncate(logs.path('app.log'))
+    await logs.pass(35_000)
+    logs.accept()
+    await logs.pass(22_000)
+    fileTime()
+    await appendFile(logs.path('app.log'), 'two\n')
+    await copyFile(logs.path('app.log'), logs.path('app.log.1'))
+    await truncate(logs.path('app.log'))
+    await appendFile(logs.path('app.log'), 'three\n')
+    if (when === 'while it was away') await logs.restart()
+    else logs.events.length = 0
+    await logs.look(1_000)
+    expect(logs.messages('app')).toEqual(['two', 'three'])
+    expect(logs.gaps).toEqual([])
+  })
+
   test('reads an event that waited for more lines from the copy', async () => {
     await using logs = await FollowedLogs.open()
     logs.format = { ...logs.format, multiLine: { firstLine: '^\\S', maxLines: 500, waitSeconds: 2 } }

@@ -112,6 +112,8 @@ export class FollowedPath implements AsyncDisposable {
     await this.#retryUnreadable()
     const live = this.#live
     if (live === undefined || stats === undefined || live.fileId !== fileIdOf(stats)) {
+      const isNewlyAbsent = stats === undefined && (live !== undefined || this.#lastLookMs === undefined)
+      if (isNewlyAbsent) await this.#followBetween()
       this.#live = undefined
       if (stats !== undefined) await this.#followNext(stats)
     } else {
@@ -196,7 +198,7 @@ export class FollowedPath implements AsyncDisposable {
 
   /** The files that came and went between two looks. */
   async #followBetween(
-    nextFileId: string,
+    nextFileId?: string,
     knownUntil: FileTimes | undefined = this.#files.at(-1)?.seen ?? this.#knownUntil,
   ): Promise<void> {
     if (knownUntil === undefined) return
@@ -214,7 +216,7 @@ export class FollowedPath implements AsyncDisposable {
   }
 
   /** Whether all of them could be opened, or may not be; none after one that is elsewhere now, because they are read in their order. */
-  async #openBetween(knownUntil: FileTimes, nextFileId: string): Promise<boolean> {
+  async #openBetween(knownUntil: FileTimes, nextFileId: string | undefined): Promise<boolean> {
     for (const place of await findRotated(this.path)) {
       const { fileId, stats } = place
       if (fileId === nextFileId) return true // it has moved on itself: what came after it is for the next look

@@ -119,6 +119,17 @@ describe('rotation by renaming', () => {
     expect(logs.messages('old')).toEqual(['new'])
   })
 
+  test('is followed when a file came and was rotated between two looks, and none is at the path since', async () => {
+    await using logs = await FollowedLogs.open()
+    await writeFile(logs.path('app.log'), 'one\n')
+    await logs.look()
+    await rename(logs.path('app.log'), logs.path('app.log.2'))
+    fileTime()
+    await writeFile(logs.path('app.log.1'), 'two\n')
+    await logs.look(1_000)
+    expect(logs.messages('app')).toEqual(['one', 'two'])
+  })
+
   test('does not bring up files that were rotated before the start', async () => {
     await using logs = await FollowedLogs.open()
     await writeFile(logs.path('app.log.1'), 'from before\n')

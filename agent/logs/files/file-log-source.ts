@@ -1,5 +1,6 @@
 import type { DeliveredSource, LogSourceContext, SourceProgress } from '../delivered-source.ts'
 import { skipBacklog } from './file-backlog.ts'
+import type { FollowedFile } from './followed-file.ts'
 import type { FollowedPath } from './followed-path.ts'
 import { FollowedPaths } from './followed-paths.ts'
 import type { LogPositions } from '../log-cursors.ts'
@@ -100,8 +101,11 @@ export class FileLogSource implements DeliveredSource {
     try {
       await path.look()
       const { maxBacklogBytes, onGap, cloudNow } = this.#deps
-      if ((await skipBacklog(path, { maxBacklogBytes, onGap, cloudNow })) === 'waits') return
-      for (let file = path.nextFile(); file !== undefined; file = path.nextFile()) {
+      const isWaiting = (await skipBacklog(path, { maxBacklogBytes, onGap, cloudNow })) === 'waits'
+      // Events that are ready are among what it waits for.
+      const next = (): FollowedFile | undefined =>
+        isWaiting ? path.files.find(({ hasReady }) => hasReady) : path.nextFile()
+      for (let file = next(); file !== undefined; file = next()) {
         if (signal.aborted || sink.isFull) break
         const offer = (event: SourceEvent): void => {
           sink.offer(event)

@@ -89,8 +89,13 @@ export class FollowedFile implements AsyncDisposable, EventOrigin {
     return this.#assembler.pendingBytes
   }
 
+  /** Whether it holds events of lines that were ended without their break: `read` tells of them, and of nothing else. */
+  get hasReady(): boolean {
+    return this.#ready.length > 0
+  }
+
   get hasMore(): boolean {
-    return this.#ready.length > 0 || (this.#handle !== undefined && !this.#atEnd && this.unreadBytes > 0)
+    return this.hasReady || (this.#handle !== undefined && !this.#atEnd && this.unreadBytes > 0)
   }
 
   /** Whether it was ended and everything of it was accepted. */

@@ -307,6 +307,26 @@ describe('a backlog', () => {
     expect(rest.filter((number, at) => number !== (rest[at - 1] ?? first) + 1)).toHaveLength(1)
   })
 
+  test('jumps ahead also where a rotated file ended with half a line while nothing could be sent', async () => {
+    await using appliance = await LogAppliance.open()
+    appliance.settings = { ...appliance.settings, maxBacklogBytes: 4 * mib }
+    appliance.destination.failures.set('app', offline)
+    await writeFile(appliance.path('app.log'), 'one\nhalf a line')
+    appliance.start()
+    await appliance.pass()
+    await rename(appliance.path('app.log'), appliance.path('app.log.1'))
+    const all = lines(10 * 1_024)
+    await writeFile(appliance.path('app.log'), text(all))
+    await appliance.pass(35_000)
+    appliance.destination.failures.clear()
+    await appliance.pass(70_000)
+    await drained(appliance)
+    const kept = logLines(appliance, 'app')
+    expect(kept.slice(0, 2)).toEqual(['one', 'half a line'])
+    expect(kept.at(-1)).toBe(all.at(-1))
+    expect(appliance.gaps('app')).toMatchObject([{ reason: 'too far behind' }])
+  })
+
   test('saves a jump and its record in one write, so that a crash neither jumps twice nor forgets it', async () => {
     await using appliance = await LogAppliance.open()
     appliance.settings = { ...appliance.settings, maxBacklogBytes: 4 * mib }

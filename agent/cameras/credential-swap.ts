@@ -99,12 +99,13 @@ export class CredentialSwap {
   #firstFacts(subject: SwapSubject): SwapFacts {
     const { ledger } = this.#deps
     const { camera, current, whenUnreachable } = subject
-    const { unproven, verdict } = ledger.camera(camera)
+    const { unproven, verdict, refusals } = ledger.camera(camera)
     const host = cameraHost(current.streamUrl)
     const facts = {
       isProbed: subject.probe && host !== undefined,
       whenUnreachable,
       held: this.#held(subject, unproven),
+      wasRefused: refusals.has(current.versionId),
     }
     if (host === undefined) return facts
     const isAlone = ledger.hostWaitMs(host) > 0

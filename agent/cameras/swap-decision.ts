@@ -27,6 +27,8 @@ export interface SwapFacts {
   readonly isProbed: boolean
   readonly whenUnreachable: 'wait' | 'swap'
   readonly held: Held
+  /** The camera refused the new credential before, and has not taken it since. */
+  readonly wasRefused?: boolean
   /** `not-due`: it was refused before, and it is not time to try again. */
   readonly current?: Tried | 'not-due'
   /** Of the credential in the file. */
@@ -85,9 +87,11 @@ export function nextStep(facts: SwapFacts): SwapStep {
   }
 }
 
-function withoutAnswer({ held, whenUnreachable }: SwapFacts, tried: 'unreachable' | 'unclear' | 'withheld'): SwapStep {
-  if (held === 'none') return swapToCurrent('untold')
+function withoutAnswer(facts: SwapFacts, tried: 'unreachable' | 'unclear' | 'withheld'): SwapStep {
+  const { held, whenUnreachable, wasRefused } = facts
   if (held === 'current-unproven') return keep('unproven')
+  if (wasRefused === true) return keep(tried === 'withheld' ? 'withheld' : 'unreachable')
+  if (held === 'none') return swapToCurrent('untold')
   if (tried === 'withheld') return keep('withheld')
   return whenUnreachable === 'swap' ? swapToCurrent('unreachable') : keep('unreachable')
 }

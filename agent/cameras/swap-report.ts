@@ -14,6 +14,7 @@ export function verdictOf(
 ): SwapVerdict | undefined {
   const refuses = `it refuses the new credential${bracketed(details.get('current'))}`
   const goesOnWith = goesOn(facts)
+  const kept = facts.held === 'none' ? 'failing' : 'pending'
   const base = { versionId, ...(goesOnWith === undefined ? {} : { goesOnWith }) }
   switch (because) {
     case 'current':
@@ -24,13 +25,13 @@ export function verdictOf(
     case 'withheld':
       return {
         ...base,
-        state: 'pending',
+        state: kept,
         text: `${pending}: the new credential waits until its host can be asked again`,
       }
     case 'unreachable':
       return {
         ...base,
-        state: 'pending',
+        state: kept,
         text: `${pending}: the new credential cannot be tried${bracketed(details.get('current'))}`,
       }
     case 'rotation-pending':

@@ -209,14 +209,24 @@ export class CredentialSwap {
   async #keep(because: KeepReason, round: Round): Promise<SwapResult> {
     const { ledger } = this.#deps
     const { subject } = round
-    const { camera, current, held } = subject
+    const { camera, held } = subject
     const before = ledger.camera(camera)
     if (because === 'not-due') return { use: undefined, ...this.#waiting(subject, before.verdict) }
-    const verdict = verdictOf(current.versionId, because, round)
+    const verdict = this.#keptVerdict(because, round)
     const isUnproven = because !== 'proven' && held !== undefined && held.versionId === before.unproven
     await ledger.conclude(camera, { verdict, unproven: isUnproven ? before.unproven : undefined })
     if (verdict !== undefined) return { use: undefined, ...this.#waiting(subject, verdict) }
     return { use: undefined, ...(because === 'unproven' ? this.#unproven(round) : allWell) }
+  }
+
+  /** An AWSPREVIOUS that can never be read must not keep the secret's version from its own next try. */
+  #keptVerdict(because: KeepReason, round: Round): SwapVerdict | undefined {
+    const { camera, current } = round.subject
+    const verdict = verdictOf(current.versionId, because, round)
+    const isDue = this.#deps.ledger.versionWaitMs(camera, current.versionId) === 0
+    return verdict !== undefined && round.facts.previous === 'unreadable' && isDue
+      ? { ...verdict, goesOnWith: undefined }
+      : verdict
   }
 
   #waiting(subject: SwapSubject, verdict: SwapVerdict | undefined): Waiting {

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 
 import { CameraFiles } from '../../../agent/cameras/camera-files.ts'
 import { CameraWorker } from '../../../agent/cameras/camera-worker.ts'
+import { AgentError } from '../../../agent/lib/errors.ts'
 import { camerasConfig } from '../../support/cameras-config.ts'
 import { fakeCameraGroups } from '../../support/fake-camera-groups.ts'
 import { FakeCameras } from '../../support/fake-cameras.ts'
@@ -80,4 +81,19 @@ test('writes nothing for a camera without a file that refused the credential and
   expect(await at.file()).toBeUndefined()
   at.rotate('three')
   expect(await at.refresh()).toBe('unproven')
+})
+
+test('tries a refused credential again although AWSPREVIOUS cannot be read', async () => {
+  await using at = await site('wait', 'one')
+  expect(await at.refresh()).toBe('ok')
+  at.cameras.put('door', 'three')
+  at.rotate('two')
+  at.reader.setPrevious('door', new AgentError('AWSPREVIOUS is denied'))
+  expect(await at.refresh()).toBe('failing')
+  at.cameras.put('door', 'two')
+  for (let minutes = 0; minutes < 45; minutes += 5) {
+    vi.advanceTimersByTime(5 * minuteMs)
+    await at.refresh()
+  }
+  expect(await at.file()).toMatchObject({ password: 'two' })
 })

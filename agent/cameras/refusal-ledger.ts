@@ -53,7 +53,8 @@ export class RefusalLedger {
     if (this.#record !== undefined) return
     const { path, log } = this.#options
     try {
-      const wasThere = await isThere(path)
+      // one that was set aside and has no successor: a crash came before that it was lost could be written down
+      const wasThere = (await isThere(path)) || (await isThere(`${path}.unreadable`))
       const read = await readJsonState({ path, log, parse: parseRecord, isVital: () => true })
       const isLost = wasThere && read === undefined
       this.#record = read ?? { ...emptyRecord, lost: isLost ? momentNow(this.#options.cloudNow()) : undefined }

@@ -217,3 +217,15 @@ test('remembers what came of a round, and writes nothing where that is known', a
   expect((await stat(pathIn(folder))).ino).toBe(ino)
   expect((await start(folder)).ledger.camera('dock-3')).toMatchObject({ verdict, unproven: 'v1' })
 })
+
+test('leaves every host alone when a crash came between setting the record aside and writing that down', async () => {
+  await using folder = await tempFolder()
+  const { ledger } = await start(folder)
+  expect(await attempts(ledger)).toBe(2)
+  await rename(pathIn(folder), `${pathIn(folder)}.unreadable`)
+  const again = await start(folder)
+  expect(await attempts(again.ledger)).toBe(0)
+  const later = await start(folder)
+  pass(31)
+  expect(await attempts(later.ledger)).toBe(2)
+})

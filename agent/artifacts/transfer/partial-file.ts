@@ -16,10 +16,14 @@ interface Unrecorded {
   readonly sha256: string
 }
 
-/** Names the partial of an object in the version that is wanted, whatever folder it is in. */
-export function partialId({ object, promised }: WantedFile): string {
+/**
+ * Names the partial of an object in the version that is wanted, whatever folder it is in. One that is to be run has a
+ * partial of its own: the store moves the file away with its mode.
+ */
+export function partialId({ object, promised, executable }: WantedFile): string {
   const { key, etag, versionId, sizeBytes } = object
-  const identity = JSON.stringify([key, etag ?? '', versionId ?? '', sizeBytes, promised ?? ''])
+  const mode = executable ? ['executable'] : [] // the ids of all others stay what they were in versions before
+  const identity = JSON.stringify([key, etag ?? '', versionId ?? '', sizeBytes, promised ?? '', ...mode])
   return createHash('sha256').update(identity).digest('hex').slice(0, 32)
 }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { appendFile, open, readdir, readFile } from 'node:fs/promises'
+import { appendFile, open, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { describe, expect, it } from 'vitest'
@@ -144,6 +144,25 @@ describe('a large object of a manifest, whose version nobody has named', () => {
     await running.pass()
     expect(starts(source)).toEqual(allParts)
     expect(asked).toEqual(new Set(['v1']))
+  })
+
+  it('is installed in both modes where one path may be run and another not', async () => {
+    await using state = await tempFolder()
+    const source = sourceOf(content)
+    const file = { key: 'model', size: content.byteLength, sha256: sha256(content) }
+    const files = [
+      { ...file, path: 'model' },
+      { ...file, path: 'run', executable: true },
+    ]
+    source.put('app/release.jws', unsigned(manifestPayload({ files })))
+    await using running = startWorker(state, source, { sizes })
+    await running.pass()
+    expect(await installed(state)).toEqual(content)
+    const modes = ['model', 'run'].map(
+      async (path) => (await stat(join(appFolder(state), 'current', path))).mode & 0o777,
+    )
+    expect(await Promise.all(modes)).toEqual([0o444, 0o555])
+    expect(await partials(state)).toEqual([])
   })
 })
 

@@ -87,7 +87,10 @@ export class ReleaseFinder {
     }
     // what waits is asked for first: the source wished it after what is settled
     const found = await this.#readManifest({ origin, known: kept?.etag ?? good?.etag }, signal)
-    if (found !== 'unchanged' && good?.etag !== undefined && found.etag === good.etag) return 'unchanged'
+    if (found !== 'unchanged' && good?.etag !== undefined && found.etag === good.etag) {
+      this.#refused = undefined
+      return 'unchanged'
+    }
     if (found === 'unchanged') {
       if (kept === undefined) return 'unchanged'
       const wanted = await this.#believeKept(kept, { origin, keys, state })

@@ -238,6 +238,21 @@ describe('when nothing changed', () => {
     expect(await at.find(allSettled)).toBe('unchanged')
   })
 
+  it('does so as well when the settled manifest is there again after one that was refused', async () => {
+    await using folder = await tempFolder()
+    const key = await signingKey()
+    const at = await appliance(folder, [key.publicPem])
+    const jws = await signed(manifestPayload(), key)
+    at.source.put('app/release.jws', jws)
+    await at.settle(await at.find())
+    at.source.put('app/release.jws', 'no manifest')
+    await expect(at.find(allSettled)).rejects.toThrow('refused')
+    at.source.put('app/release.jws', jws)
+    expect(await at.find(allSettled)).toBe('unchanged')
+    expect(await at.find(allSettled)).toBe('unchanged')
+    expect(at.answers).toEqual(['whole', 'whole', 'whole', 'unchanged'])
+  })
+
   it('answers so for an equal listing as well', async () => {
     await using folder = await tempFolder()
     const at = await appliance(folder, [])

@@ -28,7 +28,7 @@ import type { ContentStore } from '../content-store.ts'
 import { askHealth, lookAt, type Health } from './health-gate.ts'
 import type { HookRunner } from './hook-runner.ts'
 import { describeInstalled, type InstalledRelease } from '../release/installed-release.ts'
-import type { ReleaseTree } from '../release/release-tree.ts'
+import type { ReleaseRecord, ReleaseTree } from '../release/release-tree.ts'
 import { rollbackTarget } from './rollback-target.ts'
 
 export interface ReleaseActivationDeps {
@@ -155,15 +155,20 @@ export class ReleaseActivation {
     })
   }
 
-  /** Drops stored content that is damaged, and every kept release with it but the current one, which `install` mends. */
-  async drop(damaged: ReadonlySet<string>, releaseId: string): Promise<void> {
+  /**
+   * Drops stored content that is damaged, and every kept release with it but the current one, which `install` mends:
+   * that need not be the one in which it was found, but may have the same files.
+   */
+  async drop(damaged: ReadonlySet<string>): Promise<void> {
     const { store, tree } = this.#deps
     await this.#turn.run(async () => {
       await store.collect((key) => !damaged.has(key))
       const records = await tree.list()
-      const whole = records.filter(({ files }) => !files.some((file) => damaged.has(contentKey(file))))
-      await tree.collect(whole.map((record) => record.releaseId))
-      await this.#save({ ...this.#stateNow, repair: releaseId })
+      const isWhole = ({ files }: ReleaseRecord): boolean => !files.some((file) => damaged.has(contentKey(file)))
+      await tree.collect(records.filter(isWhole).map(({ releaseId }) => releaseId))
+      const currentId = await tree.currentId()
+      const current = records.find(({ releaseId }) => releaseId === currentId)
+      if (current !== undefined && !isWhole(current)) await this.#save({ ...this.#stateNow, repair: current.releaseId })
       await this.#look()
     })
   }

@@ -39,7 +39,7 @@ export class ReleaseVerifier {
     }
     try {
       const { damaged, ...found } = await verifyRelease({ root, record, signal, onProgress })
-      if (damaged.length > 0) await activation.drop(new Set(damaged.map(contentKey)), record.releaseId)
+      if (damaged.length > 0) await activation.drop(new Set(damaged.map(contentKey)))
       return { ...found, releaseId: record.releaseId, damaged: damaged.map(({ path }) => path) }
     } finally {
       if (this.#latest === own) this.#latest = undefined

@@ -327,6 +327,22 @@ describe('what is kept', () => {
     expect(await installedFiles(bench.state)).toEqual({ a: 'one' })
   })
 
+  it('is said to be damaged when it was gone back to while the other one was verified', async () => {
+    await using bench = await hookBench({ health: undefined })
+    for (const content of ['one', 'two']) {
+      bench.source.put('app/shared', 'same')
+      bench.publish(content)
+      await bench.running.pass()
+    }
+    const path = join(appFolder(bench.state), 'current/shared')
+    await chmod(path, 0o600)
+    await writeFile(path, 'bad!')
+    const rolledBack = bench.running.rollBack(undefined)
+    expect(await bench.running.verify(new AbortController().signal)).toMatchObject({ damaged: ['shared'] })
+    await rolledBack
+    await expect(bench.running.pass()).rejects.toThrow('the installed release is damaged')
+  })
+
   it('is the current release alone when told so, and the one before only until it is healthy', async () => {
     await using bench = await hookBench({ keepReleases: 1 })
     bench.publish('one')

@@ -207,7 +207,8 @@ export class ArtifactSync {
     return {
       files: installed?.files.length ?? 0,
       isSettled: ({ releaseId, wishId }) =>
-        !activation.isDamaged && (releaseId === installed?.releaseId || activation.refuses(wishId)),
+        !activation.isDamaged &&
+        (releaseId === installed?.releaseId ? !activation.isInDoubt(wishId) : activation.refuses(wishId)),
     }
   }
 
@@ -225,8 +226,9 @@ export class ArtifactSync {
     const waitMs = plan.fetches.length > 0 ? await this.#fetches.fetchAll(plan, pass) : 0
     if (waitMs > 0) return waitMs
     const release = plan.release(sha256Of)
-    const isCurrent = release.releaseId === this.#activation.installed?.record.releaseId
-    if (isCurrent && !this.#activation.isDamaged) return release
+    const activation = this.#activation
+    const isCurrent = release.releaseId === activation.installed?.record.releaseId
+    if (isCurrent && !activation.isDamaged && !activation.isInDoubt(wanted.wishId)) return release
     this.#phase = 'activating'
     await this.#activation.install(release, wanted.wishId, pass)
     return release

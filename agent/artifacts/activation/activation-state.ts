@@ -91,7 +91,16 @@ export function whyNotInstall(
   return state.quarantine.findLast((entry) => entry.wishId === state.wishId && entry.health === health)
 }
 
-/** Before the switch to a release. Another wish for a release in quarantine is another try. */
+/**
+ * Whether the current release is in quarantine for another wish, or another way to ask: as nothing is switched then,
+ * nobody would ask again whether it is healthy.
+ */
+export function isInDoubt(state: ActivationState, onDisk: Pick<OnDisk, 'currentId' | 'health'>): boolean {
+  const { currentId } = onDisk
+  return currentId !== undefined && isQuarantined(state, currentId) && whyNotInstall(state, onDisk) === undefined
+}
+
+/** Before the switch to a release, or another try of the current one. Another wish for a release in quarantine is another try. */
 export function installing(
   state: ActivationState,
   { releaseId, gate: opened }: { readonly releaseId: string; readonly gate: Gate | undefined },

@@ -9,6 +9,7 @@ import {
   activationFile,
   emptyActivation,
   installing,
+  isInDoubt,
   isQuarantined,
   judged,
   nextMove,
@@ -81,9 +82,7 @@ export class ReleaseActivation {
 
   /** To be called at the start of each pass: makes folders, removes what a crash left, looks what is there. */
   async open(): Promise<void> {
-    await this.#turn.run(async () => {
-      await this.#open()
-    })
+    await this.#turn.run(() => this.#open())
   }
 
   /** Ends what a crash, or the pass before, left open. Waits for the health of the current release if that is. */
@@ -109,6 +108,11 @@ export class ReleaseActivation {
     return state.wishId === wishId && whyNotInstall(state, this.#onDisk) !== undefined
   }
 
+  /** Whether the current release was not healthy, and another try of it is due under that wish. */
+  isInDoubt(wishId: string): boolean {
+    return isInDoubt({ ...this.#stateNow, wishId }, this.#onDisk)
+  }
+
   /**
    * Switches to a release whose content is stored, unless an operator went elsewhere meanwhile, and settles. Throws
    * the signal's reason when it aborts before the switch; on abort after it, health is asked for by the next `settle`.
@@ -122,8 +126,10 @@ export class ReleaseActivation {
       const previous = await tree.currentId()
       const anew = this.#stateNow.repair === releaseId
       const isSwitch = previous !== releaseId
-      const gate = isSwitch ? await this.#gateFor({ releaseId, previous, wishId }) : undefined
-      await this.#save(isSwitch ? installing(this.#stateNow, { releaseId, gate }) : this.#stateNow)
+      const isTry = isSwitch || this.isInDoubt(wishId)
+      const opened = { releaseId, previous: isSwitch ? previous : undefined, wishId }
+      if (isTry) await this.#save(installing(this.#stateNow, { releaseId, gate: await this.#gateFor(opened) }))
+      if (isTry && !isSwitch && !anew) return
       await tree.install(release, { store, signal: pass.signal, anew })
       if (anew) await this.#save(without(this.#stateNow, 'repair'))
       await this.#look()

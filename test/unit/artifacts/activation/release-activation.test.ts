@@ -67,6 +67,40 @@ describe('a release with a hook', () => {
     expect(bench.running.worker.health().state).toBe('failing')
   })
 
+  it('is asked again when it is the first and the source wishes it anew', async () => {
+    await using bench = await hookBench()
+    bench.verdict = bad
+    bench.publish('one')
+    await expect(bench.running.pass()).rejects.toThrow('none to go back to')
+    await expect(bench.running.pass()).rejects.toThrow('none to go back to')
+    expect(bench.asked).toHaveLength(1)
+
+    bench.source.put('app/a', 'one', '"another"')
+    await expect(bench.running.pass()).rejects.toThrow('none to go back to')
+    expect(bench.asked).toHaveLength(2)
+    bench.verdict = { healthy: true }
+    bench.source.put('app/a', 'one', '"a third"')
+    await bench.running.pass()
+    expect(bench.asked).toHaveLength(3)
+    expect(bench.running.status()).toMatchObject({ health: 'healthy', quarantined: [] })
+    expect(await installedFiles(bench.state)).toEqual({ a: 'one' })
+  })
+
+  it('is asked again when it is the first and health is asked for in another way', async () => {
+    await using bench = await hookBench()
+    bench.verdict = bad
+    bench.publish('one')
+    await expect(bench.running.pass()).rejects.toThrow('none to go back to')
+    await bench.running.stop()
+    bench.verdict = { healthy: true }
+    await using other = bench.restart({ hook: 'mended-check', withinSeconds: 5 })
+    await other.pass()
+    expect(bench.asked).toEqual(['check', 'mended-check'])
+    expect(other.status()).toMatchObject({ health: 'healthy', quarantined: [] })
+    await other.pass()
+    expect(bench.asked).toHaveLength(2)
+  })
+
   it('is not healthy when nobody can run hooks', async () => {
     await using state = await tempFolder()
     const source = new FakeArtifactSource('app/')
@@ -381,7 +415,7 @@ interface HookBench extends AsyncDisposable {
   answer: (signal: AbortSignal) => Verdict | Promise<Verdict>
   readonly publish: (content: string) => void
   /** Another worker on the same folder, as after a restart. */
-  readonly restart: () => RunningWorker
+  readonly restart: (health?: Options['health']) => RunningWorker
 }
 
 type Options = NonNullable<Parameters<typeof startWorker>[2]>
@@ -390,8 +424,8 @@ async function hookBench(options: { [K in keyof Options]: Options[K] | undefined
   const state = await tempFolder()
   const source = new FakeArtifactSource('app/')
   const asked: string[] = []
-  const { health = 'health' in options ? undefined : hookHealth, keepReleases = 2 } = options
-  const start = (): RunningWorker =>
+  const { health: first = 'health' in options ? undefined : hookHealth, keepReleases = 2 } = options
+  const start = (health = first): RunningWorker =>
     startWorker(state, source, {
       keepReleases,
       ...(health === undefined ? {} : { health }),

@@ -41,6 +41,7 @@ export interface RotationBegin {
 
 const maxStarts = 3
 const maxReason = 1_024
+const unused = 'the new certificate could not be put to use'
 
 /**
  * The rotation of the device certificate: at most one is under way. Everything is on the disk before it is done, so that a
@@ -128,12 +129,32 @@ export class CertificateRotation {
     }
   }
 
+  /**
+   * Whether what the identity in use shows counts for the trial: it must be the one on trial. One that could not be put to use, as on
+   * a full disk, is so now, or is given up; another session has to follow then. May be repeated where it throws.
+   */
+  async isInUse(): Promise<boolean> {
+    const record = this.#record
+    if (record?.state !== 'trial' || (await this.#isCurrent(record))) return true
+    await this.#turns.run(async () => {
+      if (this.#decided !== undefined) await this.#carryOut(this.#decided)
+      const late = this.#record
+      if (late?.state !== 'trial' || (await this.#isCurrent(late)) || (await this.#adoptHeld(late))) return
+      await this.#fail(late, unused)
+    })
+    return false
+  }
+
   /** The new identity is proven: the old one is removed. Without a trial nothing happens. May be repeated where it throws. */
   async accept(): Promise<void> {
     await this.#turns.run(async () => {
       if (this.#decided !== undefined) await this.#carryOut(this.#decided)
       const record = this.#record
       if (record?.state !== 'trial') return
+      if (!(await this.#isCurrent(record))) {
+        await this.#fail(record, unused) // its key would go with the trial, and the one in use be listed
+        return
+      }
       const { id, previousCertificateId, certificateId, confirmSeconds } = record
       const base = { version: 1, id, at: this.#at(), previousCertificateId, confirmSeconds } as const
       await this.#decide({ ...base, certificateId, state: 'rotated' })
@@ -179,12 +200,12 @@ export class CertificateRotation {
     const known = this.#record
     if (known?.id === begin.id && isOver(known)) return false
     if (known?.state === 'trial') {
-      if ((await this.#options.store.current())?.certificateId === known.certificateId) {
+      if (await this.#isCurrent(known)) {
         if (known.id === begin.id) return false
         throw new AgentError('another rotation is on trial', { retryable: true })
       }
       if (known.id === begin.id && (await this.#adoptHeld(known))) return true
-      await this.#fail(known, 'the new certificate could not be put to use')
+      await this.#fail(known, unused)
       if (known.id === begin.id) return false
     }
     const { id, certificateId: previousCertificateId, confirmSeconds } = begin
@@ -213,7 +234,7 @@ export class CertificateRotation {
 
   /** The adoption may not have been reached; it may be repeated. */
   async #resumeTrial(record: Extract<RotationRecord, { state: 'trial' }>): Promise<void> {
-    const { store, log } = this.#options
+    const { log } = this.#options
     const starts = record.starts + 1
     if (starts > maxStarts) {
       await this.#fail(record, `the process ended ${maxStarts} times while the new certificate was on trial`)
@@ -221,9 +242,13 @@ export class CertificateRotation {
     }
     await this.#save({ ...record, starts })
     if (await this.#adoptHeld(record)) return
-    if ((await store.current())?.certificateId === record.certificateId) return
+    if (await this.#isCurrent(record)) return
     log.error('the new certificate is not there any more', { certificateId: record.certificateId })
     await this.#fail(record, 'the new certificate was lost before it was used')
+  }
+
+  async #isCurrent({ certificateId }: Extract<RotationRecord, { state: 'trial' }>): Promise<boolean> {
+    return (await this.#options.store.current())?.certificateId === certificateId
   }
 
   /** Whether the certificate on trial was there to be put to use; that may be repeated. */

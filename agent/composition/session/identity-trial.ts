@@ -33,7 +33,10 @@ export function identityEvidence(
 }
 
 export interface IdentityTrialOptions {
-  readonly rotation: Pick<CertificateRotation, 'isLoaded' | 'load' | 'record' | 'trial' | 'accept' | 'giveUp'>
+  readonly rotation: Pick<
+    CertificateRotation,
+    'isLoaded' | 'load' | 'record' | 'isInUse' | 'trial' | 'accept' | 'giveUp'
+  >
   readonly evidence: IdentityEvidence
   readonly log: Log
   /** Ends the session, so that the next one uses the identity before. */
@@ -55,6 +58,10 @@ export async function tryIdentity(options: IdentityTrialOptions, signal: AbortSi
     renewSession() // what was found may have changed the identity in use
     return
   }
+  if (!(await isInUse(options, signal))) {
+    renewSession() // this one has begun with the identity before, whose evidence says nothing
+    return
+  }
   const { withinMs } = rotation.trial() ?? {}
   if (withinMs === undefined) return
   const trial = { withinMs, endsMs: monotonicMs() + withinMs, missing: new Set<string>() }
@@ -69,6 +76,14 @@ export async function tryIdentity(options: IdentityTrialOptions, signal: AbortSi
   const { reason, orphanCertificateId: orphan } = record
   log.error('the new certificate is given up: the one before is used again', { reason, orphan })
   renewSession()
+}
+
+async function isInUse({ rotation, log }: IdentityTrialOptions, signal: AbortSignal): Promise<boolean> {
+  let inUse = true
+  await repeated({ log, text: 'the new certificate cannot be put to use' }, signal, async () => {
+    inUse = await rotation.isInUse()
+  })
+  return inUse
 }
 
 /** Until it succeeds. */

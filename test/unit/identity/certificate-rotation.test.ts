@@ -324,6 +324,42 @@ describe('the rotation of a certificate', () => {
     }
   })
 
+  test('accepts no certificate that was never put to use, wherever the disk was full for that', async () => {
+    for (let failAt = 0; failAt < 20; failAt += 1) {
+      await using site = await bench()
+      const { rotation, store, leftOver, begin } = await site.start()
+      Object.assign(site.disk, { failAt, failures: 100 })
+      const isBegun = await begin('job-1', AbortSignal.timeout(40)).catch(() => false)
+      if (!isBegun) await rotation.giveUp('the disk is full', 'job-1').catch(() => undefined)
+      site.disk.failures = 0
+      const before = (await store.current())?.certificateId
+      await rotation.accept() // by a session that began in between
+
+      expect((await store.current())?.certificateId, `full from ${failAt} on`).toBe(before)
+      const listed = leftOver.certificates.map(({ certificateId }) => certificateId)
+      expect(listed, `full from ${failAt} on`).not.toContain(before)
+    }
+  })
+
+  test('is put to use by the next session where the disk was full for that, and tried by the one after', async () => {
+    for (let failAt = 0; failAt < 20; failAt += 1) {
+      await using site = await bench()
+      const { rotation, store, begin } = await site.start()
+      Object.assign(site.disk, { failAt, failures: 100 })
+      await begin('job-1', AbortSignal.timeout(40)).catch(() => undefined)
+      await rotation.giveUp('the disk is full', 'job-1').catch(() => undefined)
+      site.disk.failures = 0
+      const before = (await store.current())?.certificateId
+      const record = rotation.record
+      if (record?.state !== 'trial') continue
+      expect(await rotation.isInUse(), `full from ${failAt} on`).toBe(before === record.certificateId)
+      expect(await rotation.isInUse()).toBe(true)
+      expect((await store.current())?.certificateId).toBe(record.certificateId)
+      await rotation.accept()
+      expect(rotation.record).toMatchObject({ state: 'rotated', previousCertificateId: oldId })
+    }
+  })
+
   test('is put on trial by a repetition where the disk was full for that', async () => {
     for (let failAt = 0; failAt < 14; failAt += 1) {
       await using site = await bench()

@@ -12,6 +12,7 @@ import { RecordingLog } from '../../../support/recording-log.ts'
 
 class FakeRotation {
   isLoaded = true
+  isAdopted = true
   withinMs = 5_000
   readonly calls: string[] = []
   failures = 0
@@ -24,6 +25,13 @@ class FakeRotation {
   async load(): Promise<void> {
     await this.#fail()
     this.isLoaded = true
+  }
+
+  async isInUse(): Promise<boolean> {
+    if (this.isAdopted) return true
+    await this.#fail()
+    this.isAdopted = true
+    return false
   }
 
   async accept(): Promise<void> {
@@ -132,6 +140,15 @@ test('finds out whether the identity is on trial once the disk can be read, and 
   Object.assign(rotation, { isLoaded: false, failures: 1 })
   await run()
   expect(rotation.isLoaded).toBe(true)
+  expect(rotation.calls).toEqual([])
+  expect(renewals).toEqual(['renew'])
+})
+
+test('accepts nothing by what the identity before shows, where the new one could not be put to use in time', async () => {
+  const { rotation, renewals, run } = bench({})
+  Object.assign(rotation, { isAdopted: false })
+  await run()
+  expect(rotation.isAdopted).toBe(true)
   expect(rotation.calls).toEqual([])
   expect(renewals).toEqual(['renew'])
 })

@@ -3,6 +3,7 @@ import { DeadlineError } from '../lib/errors.ts'
 import { giveUpConfigure } from './configure-operation.ts'
 import type { JobActions } from './job-actions.ts'
 import type { JobOutcome, LedgerEntry } from './job-ledger.ts'
+import { giveUpRotation } from './rotate-operation.ts'
 import { failed, type OperationOutcome } from './running-job.ts'
 import { ended, withdrawn } from './taken-job.ts'
 
@@ -13,9 +14,8 @@ export interface GivingUp {
   readonly signal: AbortSignal
 }
 
-/** A configuration on trial goes with its job. One that was confirmed before has shown that it works, and stays. */
+/** What is on trial goes with its job. What was confirmed before has shown that it works, and stays. */
 export async function takeBack(entry: LedgerEntry, giving: GivingUp): Promise<JobOutcome> {
-  if (entry.operation !== 'configure') return withdrawn
   try {
     const outcome = await endTrial(entry, 'the job was withdrawn', giving)
     return outcome?.status === 'SUCCEEDED' ? ended(outcome) : withdrawn
@@ -25,9 +25,8 @@ export async function takeBack(entry: LedgerEntry, giving: GivingUp): Promise<Jo
   }
 }
 
-/** The status must be the one of the configuration that is in force afterwards. */
+/** The status must be the one of the configuration that is in force afterwards, or of the certificate. */
 export async function giveUp(entry: LedgerEntry, reason: string, giving: GivingUp): Promise<JobOutcome> {
-  if (entry.operation !== 'configure') return ended(failed(reason))
   return ended((await endTrial(entry, reason, giving)) ?? failed(reason))
 }
 
@@ -36,8 +35,11 @@ async function endTrial(
   reason: string,
   { actions, withinMs, signal }: GivingUp,
 ): Promise<OperationOutcome | undefined> {
+  const end = { configure: giveUpConfigure, 'rotate-certificate': giveUpRotation }
+  const { operation } = entry
+  if (operation !== 'configure' && operation !== 'rotate-certificate') return undefined
   return await withDeadline(
     { signal, withinMs, what: 'the end of the trial' },
-    async (inner) => await giveUpConfigure(entry, reason, { actions, signal: inner }),
+    async (inner) => await end[operation](entry, reason, { actions, signal: inner }),
   )
 }

@@ -1,4 +1,5 @@
 import { DeadlineError } from '../lib/errors.ts'
+import type { JobName, RotationResult } from './job-actions.ts'
 import type { OperationOf } from './job-document.ts'
 import { failedBy, WithdrawnError, type OperationOutcome, type RunningJob } from './running-job.ts'
 
@@ -10,18 +11,13 @@ export async function rotateCertificate(
   { confirmSeconds }: OperationOf<'rotate-certificate'>,
   job: RunningJob,
 ): Promise<OperationOutcome> {
-  const { jobId, executionNumber, actions, signal } = job
-  const id = `${jobId} ${executionNumber}`
+  const { actions, signal } = job
+  const id = rotationId(job)
   try {
     if (job.resumed?.name !== 'rotating') await job.step('rotating')
     await actions.rotation.begin({ id, confirmSeconds }, signal)
     job.progress({ step: 'trial', confirmSeconds })
-    const outcome = await actions.rotation.settled(id, signal)
-    if (outcome.kind === 'rotated') {
-      const { certificateId, previousCertificateId } = outcome
-      return { status: 'SUCCEEDED', details: { certificateId, deactivate: previousCertificateId } }
-    }
-    return { status: 'FAILED', details: { reason: outcome.reason, orphanCertificateId: outcome.orphanCertificateId } }
+    return ofRotation(await actions.rotation.settled(id, signal))
   } catch (error) {
     if (!isStop(signal)) await actions.rotation.giveUp(id, reasonOf(signal, error))
     const outcome = signal.aborted ? undefined : await actions.rotation.settled(id, signal).catch(() => undefined)
@@ -29,6 +25,31 @@ export async function rotateCertificate(
     const { status, details } = failedBy(error)
     return { status, details: { ...details, orphanCertificateId: outcome.orphanCertificateId } }
   }
+}
+
+/** For a run that is not taken up again. Undefined where nothing came of it, or nothing is known of that any more. */
+export async function giveUpRotation(
+  job: JobName,
+  reason: string,
+  { actions, signal }: Pick<RunningJob, 'actions' | 'signal'>,
+): Promise<OperationOutcome | undefined> {
+  const id = rotationId(job)
+  await actions.rotation.giveUp(id, reason)
+  const outcome = await actions.rotation.settled(id, signal).catch(() => undefined)
+  signal.throwIfAborted()
+  return outcome === undefined ? undefined : ofRotation(outcome)
+}
+
+function rotationId({ jobId, executionNumber }: JobName): string {
+  return `${jobId} ${executionNumber}`
+}
+
+function ofRotation(outcome: RotationResult): OperationOutcome {
+  if (outcome.kind === 'rotated') {
+    const { certificateId, previousCertificateId } = outcome
+    return { status: 'SUCCEEDED', details: { certificateId, deactivate: previousCertificateId } }
+  }
+  return { status: 'FAILED', details: { reason: outcome.reason, orphanCertificateId: outcome.orphanCertificateId } }
 }
 
 function isStop({ aborted, reason }: AbortSignal): boolean {

@@ -293,7 +293,8 @@ test('gives a rotation up that was withdrawn', async () => {
   await until(() => appliance.actions.calls.includes('rotate job-1 1'))
   appliance.service.end(key, 'CANCELED')
   await until(() => appliance.actions.calls.some((call) => call.startsWith('give up job-1 1')))
-  expect(appliance.actions.calls.at(-1)).toBe('give up job-1 1: the job was withdrawn in the cloud')
+  const { calls } = appliance.actions
+  expect(calls).toContain('give up job-1 1: the job was withdrawn in the cloud')
 })
 
 const onTrial: RotationActions['settled'] = async (_id, signal) => {

@@ -40,8 +40,9 @@ export async function giveUpRotation(
   return outcome === undefined ? undefined : ofRotation(outcome)
 }
 
-function rotationId({ jobId, executionNumber }: JobName): string {
-  return `${jobId} ${executionNumber}`
+/** A job that is made anew under the id of one that was deleted is another rotation. */
+function rotationId({ jobId, executionNumber, queuedAt }: JobName): string {
+  return `${jobId} ${executionNumber} ${queuedAt}`
 }
 
 function ofRotation(outcome: RotationResult): OperationOutcome {

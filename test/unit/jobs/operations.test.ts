@@ -232,7 +232,7 @@ test('rotates the certificate, and names the one to deactivate', async () => {
   const key = appliance.service.queue('job-1', document('rotate-certificate'))
   appliance.start()
   expect(await appliance.ended(key)).toBe('SUCCEEDED')
-  expect(appliance.actions.calls).toEqual(['rotate job-1 1'])
+  expect(appliance.actions.calls).toEqual([`rotate job-1 1 ${key.queuedAt}`])
   expect(appliance.service.details(key)).toMatchObject({ certificateId: 'new', deactivate: 'old' })
 })
 
@@ -276,13 +276,13 @@ test('goes on with a rotation after the session was replaced, and does not give 
   appliance.actions.rotation = { ...rotation, settled: onTrial }
   const key = appliance.service.queue('job-1', document('rotate-certificate'))
   appliance.start()
-  await until(() => appliance.actions.calls.includes('rotate job-1 1'))
+  await until(() => appliance.actions.calls.includes(`rotate job-1 1 ${key.queuedAt}`))
   await appliance.stop()
   expect(appliance.service.status(key)).toBe('IN_PROGRESS')
   appliance.actions.rotation = rotation
   appliance.start()
   expect(await appliance.ended(key)).toBe('SUCCEEDED')
-  expect(appliance.actions.calls).toEqual(['rotate job-1 1', 'rotate job-1 1'])
+  expect(appliance.actions.calls).toEqual([`rotate job-1 1 ${key.queuedAt}`, `rotate job-1 1 ${key.queuedAt}`])
 })
 
 test('gives a rotation up that was withdrawn', async () => {
@@ -290,11 +290,11 @@ test('gives a rotation up that was withdrawn', async () => {
   appliance.actions.rotation = { ...appliance.actions.rotation, settled: onTrial }
   const key = appliance.service.queue('job-1', document('rotate-certificate'))
   appliance.start()
-  await until(() => appliance.actions.calls.includes('rotate job-1 1'))
+  await until(() => appliance.actions.calls.includes(`rotate job-1 1 ${key.queuedAt}`))
   appliance.service.end(key, 'CANCELED')
   await until(() => appliance.actions.calls.some((call) => call.startsWith('give up job-1 1')))
   const { calls } = appliance.actions
-  expect(calls).toContain('give up job-1 1: the job was withdrawn in the cloud')
+  expect(calls).toContain(`give up job-1 1 ${key.queuedAt}: the job was withdrawn in the cloud`)
 })
 
 const onTrial: RotationActions['settled'] = async (_id, signal) => {

@@ -47,6 +47,21 @@ async function begun(): Promise<{ appliance: JobsAppliance; rotations: FakeRotat
   return { appliance, rotations }
 }
 
+test('rotates once more for a job that is made anew under the id of one that was deleted', async () => {
+  const { appliance, rotations } = await begun()
+  await using _ = appliance
+  const first = appliance.service.queue('job-1', rotate)
+  appliance.start()
+  await until(() => rotations.begun.length === 1)
+  rotations.accept()
+  expect(await appliance.ended(first)).toBe('SUCCEEDED')
+  appliance.service.delete(first)
+  const second = appliance.service.queue('job-1', rotate)
+  await until(() => rotations.begun.length === 2)
+  rotations.accept()
+  expect(await appliance.ended(second)).toBe('SUCCEEDED')
+})
+
 test.each(['CANCELED', 'deleted'])('gives a rotation up whose job was %s while the agent was away', async (how) => {
   const { appliance, rotations } = await begun()
   await using _ = appliance

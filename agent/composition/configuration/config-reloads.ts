@@ -17,6 +17,8 @@ const loadWithinMs = 10_000
 export class ConfigReloads implements Reloads {
   readonly #options: ConfigReloadsOptions
   #isWanted = false
+  /** Under way, also where the session that waited for it has ended. */
+  #loading: Promise<Config> | undefined
   #wake: () => void = () => undefined
 
   constructor(options: ConfigReloadsOptions) {
@@ -30,21 +32,34 @@ export class ConfigReloads implements Reloads {
 
   /** A configuration at fault is reported, and the one in use stays. */
   async next(signal: AbortSignal): Promise<Config> {
-    const { load, service, log } = this.#options
+    const { service, log } = this.#options
+    const deadline = { signal, withinMs: loadWithinMs, what: 'reading the configuration' }
     for (;;) {
-      await this.#requested(signal)
-      this.#isWanted = false
-      service.reloading()
+      if (this.#loading === undefined) await this.#requested(signal)
+      const loading = this.#begun()
       try {
-        const config = await withDeadline({ signal, withinMs: loadWithinMs, what: 'reading the configuration' }, load)
+        const config = await withDeadline(deadline, () => loading)
+        this.#loading = undefined
         log.info('configuration is read anew')
         return config
       } catch (error) {
-        signal.throwIfAborted()
+        signal.throwIfAborted() // what is read is for the next session
+        this.#loading = undefined
         log.error('the changed configuration is at fault: the one in use stays', { error })
         service.kept()
       }
     }
+  }
+
+  #begun(): Promise<Config> {
+    const { load, service } = this.#options
+    service.reloading()
+    if (this.#loading !== undefined) return this.#loading
+    this.#isWanted = false
+    const loading = load()
+    loading.catch(() => undefined) // perhaps nobody waits for it any more
+    this.#loading = loading
+    return loading
   }
 
   async #requested(signal: AbortSignal): Promise<void> {

@@ -75,3 +75,25 @@ test('ends waiting when the signal aborts', async () => {
   stop.abort(new Error('stopping'))
   await expect(next).rejects.toThrow('stopping')
 })
+
+test('tells the next session what was being read when the one before ended', async () => {
+  const { reloads, told } = reloadsOf([valid])
+  const end = new AbortController()
+  reloads.request()
+  const next = reloads.next(end.signal)
+  while (!told.includes('load')) await Promise.resolve()
+  end.abort(new Error('the session is renewed'))
+  await expect(next).rejects.toThrow('the session is renewed')
+  expect(await reloads.next(AbortSignal.timeout(1_000))).toBe(valid)
+  expect(told.filter((what) => what === 'load')).toHaveLength(1)
+})
+
+test('serves a request that came as the session ended in the next one', async () => {
+  const { reloads } = reloadsOf([valid])
+  const end = new AbortController()
+  const next = reloads.next(end.signal)
+  reloads.request()
+  end.abort(new Error('the session is renewed'))
+  await expect(next).rejects.toThrow('the session is renewed')
+  expect(await reloads.next(AbortSignal.timeout(1_000))).toBe(valid)
+})

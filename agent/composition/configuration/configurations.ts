@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util'
+
 import { BaseCopy } from './base-copy.ts'
 import {
   planChange,
@@ -109,7 +111,7 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
   /** A generation of `config` runs, in the session that `evidence` is of. */
   running(config: Config, evidence: TrialEvidence): void {
     const loaded = this.#loaded
-    if (config !== loaded.config) return
+    if (!isDeepStrictEqual(config, loaded.config)) return // the same one may have been made anew since
     this.#inUse = loaded
     void this.#turns.run(async () => {
       await this.#copy.keep(loaded.base)

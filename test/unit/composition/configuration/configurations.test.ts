@@ -304,6 +304,18 @@ describe('a version on trial', () => {
     expect(agent.configurations.outcomeOf(job)).toMatchObject({ reason: 'it could not be started: boom' })
   })
 
+  it('is confirmed by a session that begins with it after a reload that changed nothing', async () => {
+    await using folder = await appliance()
+    const { appliance: agent } = await Appliance.start(folder)
+    await using _ = agent
+    await agent.configurations.propose(faster)
+    const config = await agent.reload()
+    await agent.hangUp()
+    const evidence = new FakeEvidence().give('credentials').give('control')
+    agent.configurations.running(config, evidence) // as the generations go on with the one that they have
+    await until(() => agent.configurations.status().state === 'accepted')
+  })
+
   it('goes on with a base file that changes meanwhile, and says so', async () => {
     await using folder = await appliance()
     const { appliance: agent } = await Appliance.start(folder)

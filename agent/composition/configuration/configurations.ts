@@ -129,7 +129,8 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
     const { version, base } = this.#loaded
     const versions = this.#state?.versions
     const why = `it could not be started: ${reportError(error).message}`
-    const isOnTrial = version?.state === 'trial'
+    // it may have been accepted since it was loaded
+    const isOnTrial = version?.state === 'trial' && versions?.find(version.number)?.state !== 'accepted'
     if (version === undefined || versions === undefined || (!isOnTrial && this.#inUse !== undefined)) {
       if (this.#inUse === undefined) return undefined
       this.#baseError = new AgentError(`what ${this.#options.file} says could not be started`, { cause: error })

@@ -316,6 +316,21 @@ describe('a version on trial', () => {
     await until(() => agent.configurations.status().state === 'accepted')
   })
 
+  it('stays where it was accepted while a session of a changed base file could not be started', async () => {
+    await using folder = await appliance()
+    const { appliance: agent } = await Appliance.start(folder)
+    await using _ = agent
+    await agent.configurations.propose(faster)
+    await agent.reload()
+    await writeBase(folder, { role: { alias: 'other' } })
+    agent.configurations.reloadBase()
+    await agent.configurations.load()
+    await agent.confirm()
+    expect(agent.configurations.startFailed(new Error('boom'))).toBe(undefined)
+    expect(agent.configurations.outcomeOf(job)).toEqual({ accepted: true, number: 1 })
+    expect(await agent.reload()).toMatchObject({ role: { alias: 'panorama-appliance' }, logs: { flushSeconds: 5 } })
+  })
+
   it('goes on with a base file that changes meanwhile, and says so', async () => {
     await using folder = await appliance()
     const { appliance: agent } = await Appliance.start(folder)

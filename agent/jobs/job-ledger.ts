@@ -6,6 +6,7 @@ import { removeUnfinished } from '../lib/atomic-file.ts'
 import { makeFolder } from '../lib/durable-files.ts'
 import { readJsonState, writeJsonState } from '../lib/json-state.ts'
 import type { Log } from '../lib/log.ts'
+import { OneAtATime } from '../lib/one-at-a-time.ts'
 import type { ExecutionKey } from './jobs-service.ts'
 
 const outcomeSchema = z.object({
@@ -53,6 +54,7 @@ export class JobLedger {
   readonly #path: string
   readonly #folder: string
   readonly #log: Log
+  readonly #turns = new OneAtATime()
   #entries: readonly LedgerEntry[] | undefined
 
   constructor({ folder, log }: JobLedgerOptions) {
@@ -75,8 +77,14 @@ export class JobLedger {
     return (await this.#load()).filter(({ outcome }) => outcome === undefined)
   }
 
-  /** Adds the entry, or replaces the one of the same execution. */
+  /** Adds the entry, or replaces the one of the same execution. What is put last stands, however slow the disk is. */
   async put(entry: LedgerEntry): Promise<void> {
+    await this.#turns.run(async () => {
+      await this.#put(entry)
+    })
+  }
+
+  async #put(entry: LedgerEntry): Promise<void> {
     const entries = await this.#load()
     const isThere = entries.some((each) => isSameExecution(each, entry))
     const next = isThere ? entries.map((each) => (isSameExecution(each, entry) ? entry : each)) : [...entries, entry]

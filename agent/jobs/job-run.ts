@@ -138,7 +138,9 @@ export class JobRun {
       signal,
       resumed,
       step: async (name, data = {}) => {
+        signal.throwIfAborted() // what it has come to may be written down already
         await saveStep({ name, data })
+        signal.throwIfAborted()
       },
       progress: (details) => {
         this.#details = details

@@ -9,7 +9,7 @@ export interface RunningJob extends JobName {
   readonly signal: AbortSignal
   /** Set when an earlier run of the agent was cut off in the middle: how far it was. */
   readonly resumed: JobStep | undefined
-  /** Writes durably how far the job is. */
+  /** Writes durably how far the job is. Rejects with the signal's reason once that has aborted: then it is not to go on. */
   readonly step: (name: string, data?: JobStep['data']) => Promise<void>
   /** Tells the cloud; what comes of it is nobody's concern. */
   readonly progress: (details: Readonly<Record<string, string | number | undefined>>) => void

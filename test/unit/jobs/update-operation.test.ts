@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 
 import type { RootAnswer, UpdateReport } from '../../../agent/jobs/job-actions.ts'
+import { JobLedger, type LedgerEntry } from '../../../agent/jobs/job-ledger.ts'
+import type { JobsWorkerDeps } from '../../../agent/jobs/jobs-worker.ts'
 import { until } from '../../support/wait-until.ts'
 import { JobsAppliance } from './jobs-fixture.ts'
 
@@ -157,3 +159,37 @@ test('asks root for nothing where another version is expected', async () => {
   expect(service.details(key)).toEqual({ reason: 'agent holds version 1.1.0, and 1.2.0 is expected' })
   expect(actions.calls).toEqual(['sync agent'])
 })
+
+test('writes nothing of a job that has ended while a slow disk held it up, and asks for nothing any more', async () => {
+  const { appliance, actions, service } = await opened()
+  await using _ = appliance
+  const candidate = Promise.withResolvers<string>()
+  actions.update = { ...actions.update, candidate: () => candidate.promise }
+  const { ledger, puts } = recordedLedger(appliance)
+  const key = service.queue('job-1', update)
+  appliance.start({ ledger })
+  await until(() => actions.calls.includes('sync agent'))
+  service.end(key, 'CANCELED')
+  await until(() => appliance.worker.status().last?.status === 'WITHDRAWN')
+  candidate.resolve('1.1.0')
+  const next = service.queue('job-2', { version: '1.0', operation: 'refresh-cameras' })
+  expect(await appliance.ended(next)).toBe('SUCCEEDED')
+  const last = puts.findLast(({ jobId }) => jobId === key.jobId)
+  expect(last).toMatchObject({ outcome: { status: 'WITHDRAWN' }, step: { name: 'begun' } })
+  expect(actions.calls).toEqual(['sync agent', 'refresh all'])
+})
+
+function recordedLedger({ ledgerFolder: folder, log }: JobsAppliance) {
+  const puts: LedgerEntry[] = []
+  const kept = new JobLedger({ folder, log })
+  const ledger: JobsWorkerDeps['ledger'] = {
+    find: (key) => kept.find(key),
+    unreported: () => kept.unreported(),
+    running: () => kept.running(),
+    put: async (entry) => {
+      puts.push(entry)
+      await kept.put(entry)
+    },
+  }
+  return { ledger, puts }
+}

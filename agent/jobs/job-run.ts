@@ -171,13 +171,15 @@ export class JobRun {
   async #check(end: AbortSignal): Promise<void> {
     const { service, execution } = this.#options
     const isDue = this.#isProgressUntold || monotonicMs() - this.#renewedMs >= renewEveryMs
-    if (!isDue && !this.#isChanged) return
-    this.#isChanged = false
-    if (isDue) {
-      await this.renew(end)
-      return
+    if (this.#isChanged) {
+      this.#isChanged = false
+      // first: an update would be taken by a job that was made anew under the id of this one
+      if (!(await service.isOpen(execution, end))) {
+        this.#withdraw()
+        return
+      }
     }
-    if (!(await service.isOpen(execution, end))) this.#withdraw()
+    if (isDue) await this.renew(end)
   }
 
   /** Until something is to be told or asked, but not for long. */

@@ -104,7 +104,7 @@ export class FakeJobsService implements JobsService {
     this.beforeUpdate(update)
     const given = this.answer(update)
     if (given !== undefined) return given
-    const found = this.#find(update.execution)
+    const found = this.#named(update.execution)
     if (found === undefined) return { kind: 'gone' }
     const mayBe = found.status === 'IN_PROGRESS' || ['IN_PROGRESS', 'REJECTED'].includes(update.status)
     if (ended.has(found.status) || !mayBe) return { kind: 'ended', status: found.status }
@@ -126,6 +126,11 @@ export class FakeJobsService implements JobsService {
     await Promise.resolve()
     signal.throwIfAborted()
     if (!this.isOnline) throw new AgentError('there is no connection', { retryable: true })
+  }
+
+  /** An update names no time of queueing, so it may be taken by a job that was made anew under the id of a deleted one. */
+  #named({ jobId, executionNumber }: ExecutionKey): StoredExecution | undefined {
+    return this.#executions.find(({ key }) => key.jobId === jobId && key.executionNumber === executionNumber)
   }
 
   #find({ jobId, executionNumber, queuedAt }: ExecutionKey): StoredExecution | undefined {

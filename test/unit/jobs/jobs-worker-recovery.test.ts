@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
 import { AgentError } from '../../../agent/lib/errors.ts'
-import { passTimeUntil, simulateTime } from '../../support/simulated-time.ts'
+import { passTime, passTimeUntil, simulateTime } from '../../support/simulated-time.ts'
 import { until } from '../../support/wait-until.ts'
 import { JobsAppliance } from './jobs-fixture.ts'
 
@@ -183,4 +183,26 @@ test('says which operation a rejected job was meant to be', async () => {
   expect(await appliance.ended(key)).toBe('REJECTED')
   await until(() => appliance.worker.status().last !== undefined)
   expect(appliance.worker.status().last?.operation).toBe('reboot')
+})
+
+test('tells nothing of a job that was deleted while there was no connection to one made anew under its id', async () => {
+  await using appliance = await JobsAppliance.open()
+  using _ = simulateTime()
+  const { actions, service } = appliance
+  const runs: (readonly string[] | undefined)[] = []
+  actions.syncArtifacts = async (names, { signal }) => {
+    runs.push(names)
+    return runs.length === 1 ? await neverEnds(signal) : {}
+  }
+  const first = service.queue('job-1', { ...sync, artifacts: ['first'] })
+  appliance.start()
+  await passTimeUntil(() => runs.length === 1, { withinMs: 10_000, stepMs: 1 })
+  service.isOnline = false
+  service.delete(first)
+  await passTime({ forMs: 600_000, stepMs: 10_000 })
+  const second = service.queue('job-1', { ...sync, artifacts: ['second'] })
+  service.connect()
+  await passTimeUntil(() => runs.length === 2, { withinMs: 60_000, stepMs: 10 })
+  await passTimeUntil(() => service.status(second) === 'SUCCEEDED', { withinMs: 10_000, stepMs: 1 })
+  expect(runs).toEqual([['first'], ['second']])
 })

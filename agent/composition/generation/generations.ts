@@ -126,9 +126,13 @@ export class Generations implements Watched {
     const workers = new GenerationWorkers(signal)
     for (;;) {
       const { next, kept } = await this.#runOne(workers, signal)
-      if (next === undefined || signal.aborted) return undefined
-      if (!this.#isOfSession(next)) return next
-      this.#replace(next, kept)
+      if (next !== undefined && !signal.aborted && this.#isOfSession(next)) {
+        this.#replace(next, kept)
+        continue
+      }
+      // kept for a generation that does not come, where a stop or another session came meanwhile
+      await this.#ended(workers, () => workers.end({}))
+      return signal.aborted ? undefined : next
     }
   }
 
@@ -148,7 +152,7 @@ export class Generations implements Watched {
   }
 
   async #runOne(workers: GenerationWorkers, signal: AbortSignal): Promise<NextGeneration> {
-    const { service, endWithinMs: withinMs = endWithinMs } = this.#options
+    const { service } = this.#options
     await using logs = this.#current.logs
     const prepared = this.#prepared(signal)
     await this.#current.serveLastCredentials(signal)
@@ -159,18 +163,22 @@ export class Generations implements Watched {
     this.#isRunning(this.#config)
     const next = await this.#nextConfig(signal)
     const kept = next === undefined || signal.aborted ? {} : this.#keptFor(next)
-    const stopped = async (): Promise<void> => {
+    await this.#ended(workers, async () => {
       await workers.end(kept)
       await logs.flushOnStop(AbortSignal.timeout(lastFlushMs))
-    }
+    })
+    return { next, kept }
+  }
+
+  async #ended(workers: GenerationWorkers, end: () => Promise<void>): Promise<void> {
+    const { endWithinMs: withinMs = endWithinMs } = this.#options
     const unending = new AbortController().signal
     try {
-      await withDeadline({ signal: unending, withinMs, what: 'the end of the workers' }, stopped)
+      await withDeadline({ signal: unending, withinMs, what: 'the end of the workers' }, end)
     } catch (error) {
       this.#reportUnended(workers, error)
       throw error
     }
-    return { next, kept }
   }
 
   /**

@@ -48,7 +48,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-it('accepts every line once, in order, whatever rotation, full streams and restarts do to the files', async () => {
+it('accepts every line once, in order, or tells of it in a gap record, whatever happens to files, streams and process', async () => {
   await fc.assert(
     fc.asyncProperty(anySetting, fc.array(anyStep, { maxLength: 30 }), async (setting, steps) => {
       await using folder = await tempFolder()
@@ -56,7 +56,10 @@ it('accepts every line once, in order, whatever rotation, full streams and resta
       for (const step of steps) await trial.take(step)
       await trial.finish()
       const accepted = [...trial.accepted.values()].flat()
-      expect(accepted.toSorted((one, other) => one - other)).toEqual(trial.lines)
+      const missing = trial.lines.filter((line) => !accepted.includes(line))
+      expect([...accepted, ...missing].toSorted((one, other) => one - other)).toEqual(trial.lines)
+      expect(bytesOf(missing)).toBeLessThanOrEqual(trial.toldBytes)
+      if (!trial.hasDeleted) expect(trial.toldBytes).toBe(0)
       for (const [path, lines] of trial.accepted) {
         expect(lines, path).toEqual(lines.toSorted((one, other) => one - other))
       }
@@ -65,10 +68,16 @@ it('accepts every line once, in order, whatever rotation, full streams and resta
   )
 }, 30_000)
 
+function bytesOf(lines: readonly number[]): number {
+  return lines.reduce((sum, line) => sum + `${line}\n`.length, 0)
+}
+
 /** Does to the files what it is told to, but for what leaves no trace: a file that goes away before anybody saw it. */
 class Trial implements AsyncDisposable {
   /** Numbers of lines, by the path that they were read for. */
   readonly accepted = new Map<string, number[]>()
+  /** Whether a file went away that may not have been read. */
+  hasDeleted = false
   readonly #folder: string
   readonly #setting: Setting
   readonly #memory = new ReadMemory(64)
@@ -89,6 +98,11 @@ class Trial implements AsyncDisposable {
     return Array.from({ length: this.#written }, (_, at) => at + 1)
   }
 
+  /** What the gap records tell to be missing; Infinity where they do not know how much. */
+  get toldBytes(): number {
+    return this.#gaps.reduce((sum, { bytes = Infinity }) => sum + bytes, 0)
+  }
+
   async take(step: Step): Promise<void> {
     switch (step.do) {
       case 'write':
@@ -104,7 +118,9 @@ class Trial implements AsyncDisposable {
         if (await this.#mayGo(existsSync(this.#at(3)) || !this.#isKnown)) this.#rotate()
         return
       case 'delete':
-        if (await this.#mayGo(true)) rmSync(this.#at(0))
+        if (!(await this.#mayGo(true))) return
+        this.hasDeleted = true
+        rmSync(this.#at(0))
         return
       case 'start':
         this.#start()

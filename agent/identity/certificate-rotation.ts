@@ -9,7 +9,8 @@ import type { IdentityStore } from './identity-store.ts'
 import type { LeftOverCertificates } from './left-over-certificates.ts'
 import { orphanOf, type PendingCertificate } from './pending-identity.ts'
 import { isOver, parseRotationRecord, type RotationOutcome, type RotationRecord } from './rotation-record.ts'
-import { trialOfStore } from './unrecorded-trial.ts'
+import { listLeftOver } from './rotation-left-over.ts'
+import { adoptHeld, isInUse, trialOfStore } from './stored-trial.ts'
 
 export interface CertificateRotationOptions {
   /** `<state>/identity`. */
@@ -134,12 +135,13 @@ export class CertificateRotation {
    * a full disk, is so now, or is given up; another session has to follow then. May be repeated where it throws.
    */
   async isInUse(): Promise<boolean> {
+    const { store } = this.#options
     const record = this.#record
-    if (record?.state !== 'trial' || (await this.#isCurrent(record))) return true
+    if (record?.state !== 'trial' || (await isInUse(store, record))) return true
     await this.#turns.run(async () => {
       if (this.#decided !== undefined) await this.#carryOut(this.#decided)
       const late = this.#record
-      if (late?.state !== 'trial' || (await this.#isCurrent(late)) || (await this.#adoptHeld(late))) return
+      if (late?.state !== 'trial' || (await isInUse(store, late)) || (await adoptHeld(store, late))) return
       await this.#fail(late, unused)
     })
     return false
@@ -151,7 +153,7 @@ export class CertificateRotation {
       if (this.#decided !== undefined) await this.#carryOut(this.#decided)
       const record = this.#record
       if (record?.state !== 'trial') return
-      if (!(await this.#isCurrent(record))) {
+      if (!(await isInUse(this.#options.store, record))) {
         await this.#fail(record, unused) // its key would go with the trial, and the one in use be listed
         return
       }
@@ -188,7 +190,7 @@ export class CertificateRotation {
     this.#record = record
     // an earlier version of the agent kept no list
     const hasList = await this.#options.leftOver.load()
-    if (!hasList && record !== undefined && isOver(record)) await this.#noteLeftOver(record)
+    if (!hasList && record !== undefined && isOver(record)) await listLeftOver(this.#options.leftOver, record)
     if (record?.state === 'trial') await this.#resumeTrial(record)
     else if (record !== undefined && isOver(record)) await this.#finish(record)
     this.#isLoaded = true
@@ -197,14 +199,15 @@ export class CertificateRotation {
   async #begin(begin: RotationBegin, signal: AbortSignal): Promise<boolean> {
     if (!this.#isLoaded) await this.#load()
     if (this.#decided !== undefined) await this.#carryOut(this.#decided)
+    const { store } = this.#options
     const known = this.#record
     if (known?.id === begin.id && isOver(known)) return false
     if (known?.state === 'trial') {
-      if (await this.#isCurrent(known)) {
+      if (await isInUse(store, known)) {
         if (known.id === begin.id) return false
         throw new AgentError('another rotation is on trial', { retryable: true })
       }
-      if (known.id === begin.id && (await this.#adoptHeld(known))) return true
+      if (known.id === begin.id && (await adoptHeld(store, known))) return true
       await this.#fail(known, unused)
       if (known.id === begin.id) return false
     }
@@ -214,7 +217,7 @@ export class CertificateRotation {
     await this.#save({ ...base, state: 'under-way' })
     const pending = await this.#requested(begin, signal)
     await this.#save({ ...base, state: 'trial', certificateId: pending.certificateId, starts: 0 })
-    await this.#options.store.adopt({ ...pending, kind: 'rotation' }, begin.thingName)
+    await store.adopt({ ...pending, kind: 'rotation' }, begin.thingName)
     return true
   }
 
@@ -234,31 +237,17 @@ export class CertificateRotation {
 
   /** The adoption may not have been reached; it may be repeated. */
   async #resumeTrial(record: Extract<RotationRecord, { state: 'trial' }>): Promise<void> {
-    const { log } = this.#options
+    const { store, log } = this.#options
     const starts = record.starts + 1
     if (starts > maxStarts) {
       await this.#fail(record, `the process ended ${maxStarts} times while the new certificate was on trial`)
       return
     }
     await this.#save({ ...record, starts })
-    if (await this.#adoptHeld(record)) return
-    if (await this.#isCurrent(record)) return
+    if (await adoptHeld(store, record)) return
+    if (await isInUse(store, record)) return
     log.error('the new certificate is not there any more', { certificateId: record.certificateId })
     await this.#fail(record, 'the new certificate was lost before it was used')
-  }
-
-  async #isCurrent({ certificateId }: Extract<RotationRecord, { state: 'trial' }>): Promise<boolean> {
-    return (await this.#options.store.current())?.certificateId === certificateId
-  }
-
-  /** Whether the certificate on trial was there to be put to use; that may be repeated. */
-  async #adoptHeld({ certificateId }: Extract<RotationRecord, { state: 'trial' }>): Promise<boolean> {
-    const { store } = this.#options
-    const pending = await store.pending()
-    if (pending?.step !== 'registered' || pending.certificateId !== certificateId) return false
-    if (pending.thingName === undefined) return false
-    await store.adopt({ ...pending, kind: 'rotation' }, pending.thingName)
-    return true
   }
 
   async #fail(record: RotationRecord, reason: string): Promise<void> {
@@ -270,21 +259,10 @@ export class CertificateRotation {
 
   /** Once it is on the disk, it stands, whatever becomes of the rest: a power cut would end in it, too. */
   async #decide(outcome: RotationOutcome): Promise<void> {
-    await this.#noteLeftOver(outcome)
+    await listLeftOver(this.#options.leftOver, outcome) // before it is recorded: what is recorded is not listed again
     await this.#write(outcome)
     this.#decided = outcome
     await this.#carryOut(outcome)
-  }
-
-  /** Before it is recorded: what is recorded is not listed again. */
-  async #noteLeftOver(outcome: RotationOutcome): Promise<void> {
-    const { leftOver } = this.#options
-    const { previousCertificateId } = outcome
-    if (outcome.state === 'rotated') {
-      await leftOver.note({ certificateId: previousCertificateId, why: 'deactivate' }, outcome.certificateId)
-    } else if (outcome.orphanCertificateId !== undefined) {
-      await leftOver.note({ certificateId: outcome.orphanCertificateId, why: 'orphan' }, previousCertificateId)
-    }
   }
 
   async #carryOut(outcome: RotationOutcome): Promise<void> {

@@ -19,3 +19,22 @@ export async function trialOfStore(
   const base = { version: 1, id: 'found without a record', at, previousCertificateId } as const
   return { ...base, confirmSeconds: usualConfirmSeconds, state: 'trial', certificateId, starts: 0 }
 }
+
+type Trial = Extract<RotationRecord, { state: 'trial' }>
+
+/** Whether the certificate on trial is the one in use. */
+export async function isInUse(store: Pick<IdentityStore, 'current'>, { certificateId }: Trial): Promise<boolean> {
+  return (await store.current())?.certificateId === certificateId
+}
+
+/** Puts the certificate on trial to use; answers whether it was there. May be repeated. */
+export async function adoptHeld(
+  store: Pick<IdentityStore, 'pending' | 'adopt'>,
+  { certificateId }: Trial,
+): Promise<boolean> {
+  const pending = await store.pending()
+  if (pending?.step !== 'registered' || pending.certificateId !== certificateId) return false
+  if (pending.thingName === undefined) return false
+  await store.adopt({ ...pending, kind: 'rotation' }, pending.thingName)
+  return true
+}

@@ -6,7 +6,10 @@ import type { ConfigFault } from '../../config/config-error.ts'
 import type { SettledTrial, TrialOutcome } from '../../config/overlay-versions.ts'
 import { confirmSecondsBounds, digestOf, type JobExecutionId } from '../../config/overlay-version.ts'
 import { isJsonObject, pathText, type JsonObject } from '../../lib/json-object.ts'
+import type { LogFields } from '../../lib/log.ts'
 import { composePatches } from '../../lib/merge-patch.ts'
+
+const maxLogged = 10
 
 /** A change of the remote overlay. */
 export interface ConfigChange {
@@ -105,4 +108,9 @@ function composedOverlay({ base, overlay }: ChangedFrom, { patch, replace = fals
 
 function invalid(path: string, message: string): Extract<RefusedChange, { kind: 'invalid' }> {
   return { kind: 'invalid', faults: [{ path, message }] }
+}
+
+/** The first of its changes, and how many there are. */
+export function loggedChanges({ changes, omitted }: ConfigDiff): LogFields {
+  return { changes: changes.slice(0, maxLogged), count: changes.length + omitted }
 }

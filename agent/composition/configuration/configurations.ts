@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 
 import { BaseCopy } from './base-copy.ts'
 import {
+  loggedChanges,
   planChange,
   type ConfigChange,
   type ConfigChanges,
@@ -13,13 +14,11 @@ import {
 import { ConfigTrial, type TrialEvidence } from './config-trial.ts'
 import { configFolderIn, readBase, type BaseDocument } from '../../config/base-document.ts'
 import type { Config } from '../../config/config-schema.ts'
-import type { ConfigDiff } from '../../config/config-values.ts'
 import { configurationPart } from './configuration-report.ts'
-import type { ConfigFault } from '../../config/config-error.ts'
 import { OverlayVersions, type SettledTrial, type TrialOutcome } from '../../config/overlay-versions.ts'
 import { isSameJob, type JobExecutionId, type OverlayVersion } from '../../config/overlay-version.ts'
 import { AgentError, reportError } from '../../lib/errors.ts'
-import type { Log, LogFields } from '../../lib/log.ts'
+import type { Log } from '../../lib/log.ts'
 import { OneAtATime } from '../../lib/one-at-a-time.ts'
 import type { ConfigurationPart } from '../../status/status-document.ts'
 import {
@@ -29,6 +28,7 @@ import {
   withBaseError,
   type MadeConfiguration,
 } from './made-configuration.ts'
+import { StartFaults } from './start-faults.ts'
 
 export interface ConfigurationsOptions {
   /** The base file. */
@@ -44,8 +44,6 @@ export interface ConfigurationsOptions {
   readonly trialSecondMs?: number
 }
 
-const maxLogged = 10
-
 /**
  * Which configuration is in force: the base file, never written, with the newest version of the remote overlay that is on
  * trial or accepted. Everything that decides that is on the disk before it is done, so that a crash ends in the
@@ -55,8 +53,7 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
   readonly #options: ConfigurationsOptions
   readonly #turns = new OneAtATime()
   readonly #copy: BaseCopy
-  /** Accepted versions that could not be started. */
-  readonly #unstartable = new Map<number, ConfigFault>()
+  readonly #startFaults: StartFaults
   #state: { readonly folder: string; readonly versions: OverlayVersions } | undefined
   #loaded: MadeConfiguration
   #inUse: MadeConfiguration | undefined
@@ -68,6 +65,7 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
   constructor(options: ConfigurationsOptions) {
     this.#options = options
     this.#copy = new BaseCopy(options)
+    this.#startFaults = new StartFaults(options)
     this.#loaded = baseAlone(options.file, options.base)
   }
 
@@ -113,6 +111,7 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
     const loaded = this.#loaded
     if (!isDeepStrictEqual(config, loaded.config)) return // the same one may have been made anew since
     this.#inUse = loaded
+    this.#startFaults.started(loaded)
     void this.#turns.run(async () => {
       await this.#copy.keep(loaded.base)
     })
@@ -133,12 +132,13 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
     const isOnTrial = version?.state === 'trial' && versions?.find(version.number)?.state !== 'accepted'
     if (version === undefined || versions === undefined || (!isOnTrial && this.#inUse !== undefined)) {
       if (this.#inUse === undefined) return undefined
-      this.#baseError = new AgentError(`what ${this.#options.file} says could not be started`, { cause: error })
+      this.#startFaults.stays(this.#loaded, error)
       this.#loaded = this.#inUse
+      if (this.#isTakenBack(this.#inUse)) this.#startFaults.reloadLater()
       return undefined
     }
     if (isOnTrial) this.#revert(version.number, why)
-    else this.#unstartable.set(version.number, versionFault(version.number, why))
+    else this.#startFaults.versions.set(version.number, versionFault(version.number, why))
     this.#options.requestReload()
     return this.#made(base).config
   }
@@ -156,7 +156,7 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
         version: number,
         confirmSeconds,
         jobId: job?.jobId,
-        ...shown(diff),
+        ...loggedChanges(diff),
       })
       requestReload()
       return { kind: 'trial', number, diff }
@@ -183,7 +183,9 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
   }
 
   status(): ConfigurationPart {
-    return configurationPart(withBaseError(this.#options.file, this.current, this.#baseError))
+    return configurationPart(
+      withBaseError(this.#options.file, this.current, this.#baseError ?? this.#startFaults.error),
+    )
   }
 
   /** When the version in use goes back, on the monotonic clock; undefined while none is on trial. */
@@ -200,6 +202,7 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#startFaults[Symbol.dispose]()
     await this.#endState()
     await this.#turns.run(() => Promise.resolve())
   }
@@ -211,7 +214,13 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
 
   #make(base: BaseDocument): MadeConfiguration {
     const { file, log } = this.#options
-    return makeConfiguration({ file, base, log, versions: this.#state?.versions, unstartable: this.#unstartable })
+    return makeConfiguration({
+      file,
+      base,
+      log,
+      versions: this.#state?.versions,
+      unstartable: this.#startFaults.versions,
+    })
   }
 
   async #readBase(): Promise<BaseDocument> {
@@ -219,6 +228,7 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
     try {
       const base = await readBase(this.#options.file)
       this.#baseError = undefined
+      this.#startFaults.forget()
       return base
     } catch (error) {
       this.#baseError = error
@@ -246,10 +256,12 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
 
   /** A version that was taken back is in use until the next reload, and what comes then must not bring it back. */
   #toBeChanged(): MadeConfiguration {
-    const { base, version } = this.current
-    const isTakenBack =
-      version !== undefined && this.#versions().inForce((each) => each.number === version.number) === undefined
-    return isTakenBack ? this.#make(base) : this.current
+    const { current } = this
+    return this.#isTakenBack(current) ? this.#make(current.base) : current
+  }
+
+  #isTakenBack({ version }: MadeConfiguration): boolean {
+    return version !== undefined && this.#versions().inForce((each) => each.number === version.number) === undefined
   }
 
   #trialOf({ number, confirmSeconds, job }: OverlayVersion): ConfigTrial | undefined {
@@ -292,9 +304,4 @@ export class Configurations implements ConfigChanges, AsyncDisposable {
     await this.#state?.versions[Symbol.asyncDispose]()
     this.#state = undefined
   }
-}
-
-/** The first of its changes, and how many there are. */
-function shown({ changes, omitted }: ConfigDiff): LogFields {
-  return { changes: changes.slice(0, maxLogged), count: changes.length + omitted }
 }

@@ -304,6 +304,24 @@ describe('a version on trial', () => {
     expect(agent.configurations.outcomeOf(job)).toMatchObject({ reason: 'it could not be started: boom' })
   })
 
+  it('that was taken back is not stayed with, where the one before cannot be started at first', async () => {
+    await using folder = await appliance()
+    const { appliance: agent } = await Appliance.start(folder)
+    await using _ = agent
+    await agent.configurations.propose(faster)
+    await agent.reload()
+    await expire()
+    expect((await agent.configurations.load()).logs.flushSeconds).toBe(15)
+    expect(agent.configurations.startFailed(new Error('boom'))).toBe(undefined)
+    expect(agent.reloads).toBe(2)
+    await expire(59)
+    expect(agent.reloads).toBe(2)
+    await expire(1)
+    expect(agent.reloads).toBe(3)
+    expect((await agent.reload()).logs.flushSeconds).toBe(15)
+    expect(agent.configurations.status()).toMatchObject({ version: 0, state: 'accepted' })
+  })
+
   it('is confirmed by a session that begins with it after a reload that changed nothing', async () => {
     await using folder = await appliance()
     const { appliance: agent } = await Appliance.start(folder)
@@ -517,6 +535,9 @@ describe('an accepted version', () => {
     agent.configurations.reloadBase()
     await agent.configurations.load()
     expect(agent.configurations.startFailed(new Error('boom'))).toBe(undefined)
+    const { reloads } = agent
+    await expire()
+    expect(agent.reloads).toBe(reloads)
     expect(await agent.reload()).toMatchObject({ role: { alias: 'panorama-appliance' }, endpoints: { fips: true } })
     const message = `what ${join(folder.path, 'config.json')} says could not be started: boom`
     expect(agent.configurations.status()).toMatchObject({ version: 2, state: 'fallback', faults: [{ message }] })

@@ -39,7 +39,8 @@ export async function startScriptedProxy({
       const head = bytes.toString('latin1')
       requests.push(head)
       if (answer !== undefined) socket.write(answer)
-      else if (wanted !== undefined && !head.includes(basicOf(wanted))) socket.end(refusal)
+      else if (wanted !== undefined && !head.includes(basicOf(wanted)))
+        socket.write(refusal) // and no end with it: the native client may see that first, and then no answer
       else makeTunnel(socket, head, sockets)
     })
   }

@@ -92,7 +92,7 @@ export class LogSenders implements EventSinks {
   }
 
   retryNow(): void {
-    for (const sender of this.#senders.values()) sender.rest.end()
+    for (const sender of this.#senders.values()) sender.retryNow()
   }
 
   /** Sends everything, due or not, in the order of the lanes, and leaves a stream that fails. */

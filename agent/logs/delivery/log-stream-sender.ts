@@ -53,6 +53,8 @@ export class LogStreamSender implements EventSink, ReadingStream {
   /** Of what was offered while a batch was in flight. */
   #laterDueAtMs = Infinity
   #flight: Promise<SendOutcome> | undefined
+  /** Asked for while the batch in flight was on its way. */
+  #isToRetry = false
   #startedAtMs = -Infinity
   #lastAcceptedAtMs: number | undefined
 
@@ -153,6 +155,8 @@ export class LogStreamSender implements EventSink, ReadingStream {
   async send(signal: AbortSignal, isStopping = false): Promise<SendOutcome> {
     this.#flight ??= this.#send(this.#parcel(isStopping), signal).finally(() => {
       this.#flight = undefined
+      if (this.#isToRetry) this.rest.end()
+      this.#isToRetry = false
       this.#deps.readAhead.sent(this)
       this.#settleDue()
     })
@@ -167,6 +171,12 @@ export class LogStreamSender implements EventSink, ReadingStream {
       await beforeEach()
       if ((await this.send(signal, isStopping)) === 'failed') return
     }
+  }
+
+  /** Ends its rest, and that of the batch in flight if it fails: it began while what may be over was not. */
+  retryNow(): void {
+    this.rest.end()
+    this.#isToRetry = this.#flight !== undefined
   }
 
   /** Resolves when no batch is in flight. */

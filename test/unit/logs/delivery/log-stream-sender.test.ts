@@ -97,6 +97,21 @@ test('keeps the size of its batches when it is throttled or denied', async () =>
   expect(destination.triedBytes).toEqual([limitBytes, limitBytes, limitBytes])
 })
 
+test('tries at once what failed after it was told that what held it up may be over, and rests after the next', async () => {
+  const { sender, destination } = await open()
+  offer(sender, { count: 1_024, bytes: kib })
+  destination.slowAboveBytes = 0
+  const inFlight = sender.send(signal)
+  await vi.advanceTimersByTimeAsync(59_000)
+  sender.retryNow()
+  await vi.advanceTimersByTimeAsync(1_000)
+  expect(await inFlight).toBe('failed')
+  expect(sender.dueLane()).toBe(3)
+  destination.whenSlow = 'breaks'
+  expect(await sender.send(signal)).toBe('failed')
+  expect(sender.dueLane()).toBeUndefined()
+})
+
 test('keeps lines of one moment in order over batches while the reading of the clock trembles', async () => {
   let readings = 0
   const nowMs = Date.now()

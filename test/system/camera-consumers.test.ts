@@ -1,7 +1,7 @@
 import { cp, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 
 import { Appliance, cameraConfig, isWell } from './support/appliance.ts'
 import { pollUntil } from './support/poll-until.ts'
@@ -40,6 +40,13 @@ describe('an application that reads its credentials when it starts', () => {
     await owned.disposeAsync()
   })
 
+  // Whichever test was first: of two that watch, both would restart it at a change.
+  beforeEach(async () => {
+    await appliance.container.run('systemctl', 'disable', '--now', 'camera-changed@dock-1.path')
+    await configureCameras({ hook: undefined })
+    await appliance.until(({ cameraHooks = [] }) => cameraHooks.length === 0)
+  })
+
   it('is restarted by a path unit at each change, and by nothing else', async () => {
     const { container } = appliance
     await container.run('systemctl', 'enable', '--now', 'camera-changed@dock-1.path')
@@ -51,13 +58,10 @@ describe('an application that reads its credentials when it starts', () => {
     await appliance.unit.restart()
     await appliance.until(isWell)
     expect(await readings()).toEqual(before)
-    await container.run('systemctl', 'disable', '--now', 'camera-changed@dock-1.path')
   })
 
   it('is restarted by a hook, which is tried again until root allows it', async () => {
-    const cameras = { refreshSeconds: 30, hook: 'camera-hook', streams: [cameraConfig()] }
-    await appliance.configure({ cameras })
-    await appliance.container.run('systemctl', 'reload', 'panorama-agent')
+    await configureCameras({ hook: 'camera-hook' })
     const refused = await appliance.until(({ cameraHooks: [hook] = [] }) => hook?.state === 'failing')
     expect(refused.cameraHooks).toMatchObject([
       { name: 'camera-hook', lastError: { message: expect.stringContaining('allowed/run-hook') as string } },
@@ -72,6 +76,11 @@ describe('an application that reads its credentials when it starts', () => {
     await appliance.until((status) => isWell(status) && status.cameraHooks?.[0]?.state === 'ok')
     expect(await readings()).toEqual(before)
   })
+
+  async function configureCameras({ hook }: { readonly hook: string | undefined }): Promise<void> {
+    await appliance.configure({ cameras: { refreshSeconds: 30, hook, streams: [cameraConfig()] } })
+    await appliance.container.run('systemctl', 'reload', 'panorama-agent')
+  }
 
   async function rotate(password: string): Promise<void> {
     appliance.setPassword(password)

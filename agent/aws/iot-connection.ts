@@ -151,6 +151,7 @@ export class IotConnection implements AsyncDisposable {
     }).catch((error: unknown) => {
       this.#options.log.warn('connection does not end', { error })
     })
+    this.#traffic?.ended()
     client.close()
     client.removeAllListeners() // the native side may hold on to the client; not to all of a session by it
     client.on('error', () => undefined) // without a listener, it would be thrown

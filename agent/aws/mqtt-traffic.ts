@@ -35,6 +35,7 @@ const unreached =
 export class MqttTraffic {
   readonly #options: MqttTrafficOptions
   readonly #operations = new Set<string>()
+  #isAttempting = false
   /** Up to when its pings are counted; undefined while there is no connection. */
   #pingsCountedMs: number | undefined
 
@@ -44,15 +45,19 @@ export class MqttTraffic {
 
   /** Counts connections, attempts at one that the server refused, and whatever comes, asked for or not. */
   follow(client: mqtt5.Mqtt5Client): void {
+    client.on('attemptingConnect', () => {
+      this.#isAttempting = true
+    })
     client.on('connectionSuccess', () => {
-      this.#add(carried.handshake + this.#wayBytes())
+      this.#addAttempt()
       this.#operations.clear()
       this.#pingsCountedMs = monotonicMs()
     })
     client.on('connectionFailure', ({ error }) => {
+      this.#isAttempting = false
       const { error_name: name = '' } = Object(error) as { readonly error_name?: string } // an ICrtError, or a plain one
       if (name.includes('PROXY')) this.#add(this.#wayBytes())
-      else if (!unreached.test(name)) this.#add(carried.handshake + this.#wayBytes())
+      else if (!unreached.test(name)) this.#addAttempt()
     })
     client.on('disconnection', () => {
       this.#countPings()
@@ -63,12 +68,22 @@ export class MqttTraffic {
     })
   }
 
+  /** To be called when the client was stopped: counts the attempt that this has cut off, of which nothing else is heard. */
+  ended(): void {
+    if (this.#isAttempting) this.#addAttempt()
+  }
+
   /** Counts a request, whatever comes of it; its answer is counted when it comes. */
   asked(operation: string, request: object): void {
     if (!this.#operations.has(operation)) this.#add(carried.subscriptions)
     this.#operations.add(operation)
     this.#add(carried.message + carried.topic + Buffer.byteLength(JSON.stringify(request)))
     this.#countPings()
+  }
+
+  #addAttempt(): void {
+    this.#isAttempting = false
+    this.#add(carried.handshake + this.#wayBytes())
   }
 
   /** With a proxy, what it takes to get through it. */

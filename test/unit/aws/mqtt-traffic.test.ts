@@ -60,6 +60,20 @@ describe('the bytes of an MQTT connection', () => {
     },
   )
 
+  it('are those of a handshake where the end of the client cuts an attempt off, and of no other', () => {
+    const { failed, client, traffic, since } = open()
+    const ended = (): number =>
+      since(() => {
+        traffic.ended()
+      })
+    client.emit('attemptingConnect', {})
+    expect(ended()).toBe(since(() => client.emit('connectionSuccess', {})))
+    expect(ended()).toBe(0)
+    client.emit('attemptingConnect', {})
+    failed('AWS_IO_SOCKET_CLOSED')
+    expect(ended()).toBe(0)
+  })
+
   it('are more by a proxy, and most where that speaks TLS', () => {
     const connected = (proxy?: MqttTrafficOptions['proxy']): number => {
       const { client, since } = open(proxy)

@@ -96,7 +96,7 @@ test('gives a rotation up that was cut off too often, and names the orphan', asy
   const key = appliance.service.queue('job-1', rotate)
   for (let run = 0; run < 5; run += 1) {
     appliance.start()
-    await until(() => appliance.worker.status().current !== undefined)
+    await until(() => appliance.worker.status().current !== undefined && rotations.begun.length === 1)
     await until(() => appliance.service.updates.length > run)
     await appliance.stop()
   }

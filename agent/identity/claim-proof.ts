@@ -1,8 +1,9 @@
+import { backoffMs } from '../lib/backoff.ts'
 import { monotonicMs } from '../lib/monotonic.ts'
 import { sleep } from '../lib/sleep.ts'
 import type { IdentityProof, KeyPair } from './fleet-provisioning.ts'
 
-/** How long AWS IoT may take to know a new certificate everywhere, and how often it is asked meanwhile. */
+/** How long AWS IoT may take to know a new certificate everywhere, and the bound of the wait before it is asked again. */
 export interface Patience {
   readonly withinMs: number
   readonly everyMs: number
@@ -10,11 +11,12 @@ export interface Patience {
 
 export const usualPatience: Patience = { withinMs: 300_000, everyMs: 1_000 }
 
-/** The wait before each try is twice the one before, up to this many times the first. */
+/** The bound of the waits between tries, in those before the second. */
 const longestWait = 10
 
+/** How long to wait after so many tries and one, drawn anew each time: what ends an outage would bring a whole floor back at once. */
 export function nextTryMs(tries: number, { everyMs }: Patience): number {
-  return everyMs * Math.min(2 ** tries, longestWait)
+  return backoffMs(tries, { baseMs: everyMs, capMs: longestWait * everyMs })
 }
 
 const firstRefusals = 6

@@ -20,6 +20,16 @@ export interface CrashOptions {
   readonly callKinds: readonly { readonly calls: string; readonly count: number }[]
   /** Whether it is over, so that no more of these calls come; default: after twice the time. */
   readonly isOver?: () => boolean
+  /** Default: a random one. */
+  readonly place?: CrashPlace
+}
+
+export interface CrashPlace {
+  readonly isAtCall: boolean
+  /** Of the kinds of calls. */
+  readonly kind: number
+  /** How far into it: from 0 to 1. */
+  readonly share: number
 }
 
 const afterOverMs = 300
@@ -27,15 +37,32 @@ const pollMs = 20
 const noStrace = await whyNoStrace()
 if (noStrace !== undefined) console.log(`killed at random moments only, because strace does not work here: ${noStrace}`)
 
-/** Kills an agent with SIGKILL, at a random moment or at a random one of its system calls; answers where that was. */
+/** Kills an agent with SIGKILL, at a moment or at one of its system calls; answers where that was. */
 export async function crash(agent: AgentProcess, options: CrashOptions): Promise<string> {
-  const isAtCall = noStrace === undefined && randomInt(2) === 0
-  return isAtCall ? await crashAtCall(agent, options) : await crashAtMoment(agent, options)
+  const { place = { isAtCall: randomInt(2) === 0, kind: randomInt(options.callKinds.length), share: Math.random() } } =
+    options
+  return place.isAtCall && noStrace === undefined
+    ? await crashAtCall(agent, options, place)
+    : await crashAtMoment(agent, options, place)
 }
 
-async function crashAtMoment(agent: AgentProcess, { begin, spanMs }: CrashOptions): Promise<string> {
+/** Random ones, as many, that are spread evenly: so that a few of them fall into all that it does. Half are at calls of each kind in turn. */
+export function spreadPlaces(points: number, kinds: number): readonly CrashPlace[] {
+  return Array.from({ length: points }, (_, point) => {
+    const isAtCall = point % 2 === 1
+    const nth = Math.floor(point / 2)
+    const others = Math.ceil((points - (isAtCall ? 1 : 0)) / 2)
+    return { isAtCall, kind: nth % kinds, share: (nth + Math.random()) / others }
+  })
+}
+
+async function crashAtMoment(
+  agent: AgentProcess,
+  { begin, spanMs }: CrashOptions,
+  { share }: CrashPlace,
+): Promise<string> {
   const ended = exitOf(agent, 60_000)
-  const afterMs = randomInt(spanMs)
+  const afterMs = Math.floor(spanMs * share)
   const begun = begin().catch(() => undefined)
   await delay(afterMs)
   agent.kill('SIGKILL')
@@ -43,10 +70,14 @@ async function crashAtMoment(agent: AgentProcess, { begin, spanMs }: CrashOption
   return `${afterMs} ms after it began`
 }
 
-async function crashAtCall(agent: AgentProcess, { begin, spanMs, callKinds, isOver }: CrashOptions): Promise<string> {
+async function crashAtCall(
+  agent: AgentProcess,
+  { begin, spanMs, callKinds, isOver }: CrashOptions,
+  { kind, share }: CrashPlace,
+): Promise<string> {
   const ended = exitOf(agent, 60_000)
-  const { calls, count } = callKinds[randomInt(callKinds.length)] ?? { calls: 'fsync', count: 1 }
-  const nth = randomInt(1, count + 1)
+  const { calls, count } = callKinds[kind] ?? { calls: 'fsync', count: 1 }
+  const nth = 1 + Math.floor(share * count)
   await killAtCall(agent.pid, calls, nth)
   await begin().catch(() => undefined)
   const isKilled = await Promise.race([ended.then(() => true), over(2 * spanMs, isOver)])

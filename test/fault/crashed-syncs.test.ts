@@ -55,7 +55,7 @@ it.each(Array.from({ length: sites }, (_, index) => index))(
     for (let point = nth * pointsPerSite; point < Math.min(points, (nth + 1) * pointsPerSite); point += 1) {
       const next = release()
       await publish(site, next)
-      const place = await crash(site, point % 2 === 0 ? { withinMs: spanMs } : undefined)
+      const place = await crash(site, { point, spanMs })
       const where = `point ${point}: ${place}`
 
       const found = await installedContents(site.artifactFolder)
@@ -105,20 +105,23 @@ async function syncWhole(site: AgentSite, wanted: Contents): Promise<void> {
   await exitOf(agent)
 }
 
-/** Runs the agent and kills it at a moment, or at one of its system calls; answers where that was. */
-async function crash(site: AgentSite, moment: { readonly withinMs: number } | undefined): Promise<string> {
+/** Runs the agent and kills it at a moment, or at one of its system calls, of each kind in turn; answers where that was. */
+async function crash(
+  site: AgentSite,
+  { point, spanMs }: { readonly point: number; readonly spanMs: number },
+): Promise<string> {
   const lists = (): number => site.cloud.requests.count({ service: 's3', action: 'ListObjectsV2' })
   const before = lists()
-  if (moment !== undefined || noStrace !== undefined) {
+  if (point % 2 === 0 || noStrace !== undefined) {
     const agent = site.start()
     await waitUntil('the pass begins', () => lists() > before)
-    const afterMs = randomInt(Math.max(1, Math.ceil(moment?.withinMs ?? 1_000)))
+    const afterMs = randomInt(Math.max(1, Math.ceil(spanMs)))
     await new Promise((resolve) => setTimeout(resolve, afterMs))
     agent.kill('SIGKILL')
     await exitOf(agent)
     return `${afterMs} ms after it asked for the listing`
   }
-  const { calls, count } = callKinds[randomInt(callKinds.length)] ?? { calls: 'fsync', count: 1 }
+  const { calls, count } = callKinds[Math.floor(point / 2) % callKinds.length] ?? { calls: 'fsync', count: 1 }
   const nth = randomInt(1, count + 1)
   const killAtCall = ['-e', `trace=${calls}`, '-e', `inject=${calls}:signal=KILL:when=${nth}`]
   const agent = site.start({

@@ -23,6 +23,8 @@ export interface DeliveredSource extends LogSource {
   readonly positions?: Partial<LogPositions>
   /** Whether the agent's own log is among its events: while it is healthy, that is not sent from memory as well. */
   readonly coversOwnLog?: boolean
+  /** Whether that may come to be: what was logged a moment ago is not sent from memory yet. */
+  readonly mayCoverOwnLog?: boolean
   /** Whether what happens now is among what it reads now, not after a backlog. */
   readonly isHealthy?: boolean
 }

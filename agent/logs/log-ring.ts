@@ -65,19 +65,24 @@ export class LogRing {
     return this.#bytes
   }
 
-  /** Empties the ring. `dropped` lines came before the ones that are left. */
-  take(): { readonly dropped: number; readonly lines: readonly RingLine[] } {
-    const taken = { dropped: this.#dropped, lines: this.#lines }
-    this.#lines = []
-    this.#bytes = 0
+  /**
+   * Takes what was logged before, on the monotonic clock; default all. `dropped` lines came before the first that is left: they are
+   * told with it.
+   */
+  take(beforeMs = Infinity): { readonly dropped: number; readonly lines: readonly RingLine[] } {
+    const firstLater = this.#lines.findIndex(({ atMs }) => atMs >= beforeMs)
+    const lines = this.#lines.splice(0, firstLater === -1 ? this.#lines.length : firstLater)
+    if (lines.length === 0 && this.#lines.length > 0) return { dropped: 0, lines }
+    const dropped = this.#dropped
+    this.#bytes -= bytesOf(lines)
     this.#dropped = 0
-    return taken
+    return { dropped, lines }
   }
 
   /** Puts lines back that were taken and not sent. They are older than any that is there now. */
   putBack(lines: readonly RingLine[]): void {
     this.#lines.unshift(...lines)
-    this.#bytes += lines.reduce((sum, { textBytes }) => sum + textBytes, 0)
+    this.#bytes += bytesOf(lines)
     while (this.#lines.length > this.#maxLines || this.#bytes > this.#maxBytes) this.#dropOldest()
   }
 
@@ -85,4 +90,8 @@ export class LogRing {
     this.#bytes -= this.#lines.shift()?.textBytes ?? 0
     this.#dropped += 1
   }
+}
+
+function bytesOf(lines: readonly RingLine[]): number {
+  return lines.reduce((sum, { textBytes }) => sum + textBytes, 0)
 }

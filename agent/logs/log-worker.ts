@@ -75,6 +75,8 @@ const lookEveryMs = 1_000
 const lastFlushMs = 3_000
 const stepMs = 60_000
 const betweenDispatchesMs = 5
+/** How long journalctl may take until it shows a line of our own: on a slow appliance it starts for seconds. */
+const coveredWithinMs = 10_000
 const hourMs = 3_600_000
 
 class DeliveringWorker implements LogWorker {
@@ -137,7 +139,7 @@ class DeliveringWorker implements LogWorker {
 
   async flushOnStop(signal: AbortSignal): Promise<void> {
     await this.#load()
-    this.#takeOwnLog()
+    this.#takeOwnLog({ isStopping: true })
     const drained = async (inner: AbortSignal): Promise<void> => {
       inner.addEventListener('abort', () => {
         this.#lifetime.abort(inner.reason)
@@ -183,7 +185,7 @@ class DeliveringWorker implements LogWorker {
     await this.#read({ signal, beat: step })
     if (signal.aborted) return { nextInMs: lookEveryMs }
     this.#noteStreams()
-    this.#takeOwnLog()
+    this.#takeOwnLog({ isStopping: false })
     this.#tally.report()
     const waitMs = this.#dispatch()
     await this.#saveState()
@@ -212,10 +214,16 @@ class DeliveringWorker implements LogWorker {
     noteBacklogs(this.#sources, this.#senders)
   }
 
-  #takeOwnLog(): void {
+  #takeOwnLog({ isStopping }: { readonly isStopping: boolean }): void {
     const isCovered = this.#sources.some(({ coversOwnLog, isHealthy }) => coversOwnLog === true && isHealthy === true)
+    if (isCovered) {
+      this.#ownLog.letGo()
+      return
+    }
+    const mayBeCovered = this.#sources.some(({ mayCoverOwnLog }) => mayCoverOwnLog === true)
+    const beforeMs = mayBeCovered && !isStopping ? monotonicMs() - coveredWithinMs : Infinity
     const sender = this.#senders.of(this.#own)
-    if (isCovered || !sender.rest.isResting) this.#ownLog.moveTo(sender, isCovered)
+    if (!sender.rest.isResting) this.#ownLog.moveTo(sender, beforeMs)
   }
 
   #dispatch(): number {

@@ -25,12 +25,16 @@ export class OwnLog {
     return this.#deps.ring.lines.length
   }
 
-  /** `isCovered`: a source sends the same lines, so that those of the ring are let go. */
-  moveTo(sink: EventSink, isCovered: boolean): void {
-    if (sink.isFull && !isCovered) return
+  /** Lets all go: a source sends the same lines. */
+  letGo(): void {
+    this.#deps.ring.take()
+  }
+
+  /** Moves what was logged before, on the monotonic clock. */
+  moveTo(sink: EventSink, beforeMs: number): void {
+    if (sink.isFull) return
     const { ring, target, onGap } = this.#deps
-    const { dropped, lines } = ring.take()
-    if (isCovered) return
+    const { dropped, lines } = ring.take(beforeMs)
     if (dropped > 0) onGap({ target, source: "the agent's own log", reason: 'dropped', lines: dropped })
     for (const line of lines) sink.offer(eventOf(line))
   }

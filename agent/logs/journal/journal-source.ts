@@ -82,6 +82,10 @@ export class JournalSource implements DeliveredSource {
     return this.#routes.wantsOwnUnit && this.#hasSeenItself
   }
 
+  get mayCoverOwnLog(): boolean {
+    return this.#routes.wantsOwnUnit && this.#failure === undefined
+  }
+
   /** Whether what is written to the journal now is read now, for all streams: neither a backlog nor a full stream is before it. */
   get isHealthy(): boolean {
     return (

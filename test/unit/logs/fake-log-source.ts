@@ -11,6 +11,7 @@ const positionSchema = z.strictObject({ position: z.int() }).optional()
 export class FakeLogSource implements DeliveredSource {
   readonly lines: string[] = []
   coversOwnLog = false
+  mayCoverOwnLog = false
   /** How long ago its events say that they happened. */
   ageMs = 0
   isHealthy = true

@@ -110,6 +110,32 @@ describe('sources', () => {
     expect(appliance.sent('occ_log')).toEqual(['not covered'])
   })
 
+  test('holds lines of its own for ten seconds where a source may come to cover them', async () => {
+    await using appliance = await LogAppliance.open()
+    const sources: FakeLogSource[] = []
+    appliance.moreSources = (context) => {
+      const source = new FakeLogSource({ group, stream: 'unit' }, context)
+      source.mayCoverOwnLog = true
+      sources.push(source)
+      return [source]
+    }
+    appliance.start()
+    appliance.ring.sink({ level: 'warn', text: 'covered after a while' })
+    await appliance.pass(1_000) // which is six seconds
+    for (const source of sources) source.coversOwnLog = true
+    await appliance.pass(flushMs)
+    for (const source of sources) source.coversOwnLog = false
+    appliance.ring.sink({ level: 'warn', text: 'never covered' })
+    await appliance.pass(1_000)
+    expect(appliance.sent('occ_log')).toEqual([])
+    await appliance.pass(1_000)
+    await appliance.pass(flushMs)
+    expect(appliance.sent('occ_log')).toEqual(['never covered'])
+    appliance.ring.sink({ level: 'warn', text: 'at the end' })
+    await appliance.stop()
+    expect(appliance.sent('occ_log')).toEqual(['never covered', 'at the end'])
+  })
+
   test('sends metrics to their own stream', async () => {
     await using appliance = await LogAppliance.open()
     appliance.start()

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 
 import { LogRing } from '../../../agent/logs/log-ring.ts'
 
@@ -17,6 +17,26 @@ test('keeps the newest lines within both bounds and counts the others', () => {
       expect(ring.take()).toEqual({ dropped: 0, lines: [] })
     }),
   )
+})
+
+test('gives what was logged before, with what was dropped ahead of it', () => {
+  vi.useFakeTimers({ toFake: ['performance'] })
+  const ring = new LogRing({ maxLines: 2 })
+  for (const text of ['one', 'two', 'three']) {
+    ring.sink({ level: 'info', text })
+    vi.advanceTimersByTime(1_000)
+  }
+  const textsBefore = (ms?: number): unknown => {
+    const { dropped, lines } = ring.take(ms === undefined ? undefined : startMs + ms)
+    return [dropped, ...lines.map(({ text }) => text)]
+  }
+  const startMs = performance.now() - 3_000
+  expect(textsBefore(1_000)).toEqual([0])
+  expect(textsBefore(2_000)).toEqual([1, 'two'])
+  expect(ring.pendingBytes).toBe(5)
+  expect(textsBefore()).toEqual([0, 'three'])
+  expect(ring.pendingBytes).toBe(0)
+  vi.useRealTimers()
 })
 
 test('cuts an endless line and shows what cannot be sent', () => {

@@ -563,4 +563,11 @@ describe('JournalSource', () => {
     expect(bench.source.coversOwnLog).toBe(true)
     expect(bench.sink('occ_log').offered.at(-1)?.level).toBe('warn')
   })
+
+  it('may come to carry the own log unless it cannot be read', async () => {
+    expect(bench.source.mayCoverOwnLog).toBe(true)
+    bench.journalctl.failures.push(new AgentError('no'))
+    await bench.read()
+    expect(bench.source.mayCoverOwnLog).toBe(false)
+  })
 })

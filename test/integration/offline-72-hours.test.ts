@@ -25,7 +25,7 @@ import { fakeCameraGroups } from '../support/fake-camera-groups.ts'
 import { FakeSecretReader } from '../support/fake-secret-reader.ts'
 import { running } from '../support/running-worker.ts'
 import { sharedTransfers } from '../support/shared-transfers.ts'
-import { simulateTime } from '../support/simulated-time.ts'
+import { realNowMs, simulateTime } from '../support/simulated-time.ts'
 import { tempFolder } from '../support/temp-folder.ts'
 
 const group = '/aws/panorama/devices/appliance-a'
@@ -327,11 +327,6 @@ class Appliance implements AsyncDisposable {
       },
     }
   }
-}
-
-/** A clock that goes on while time is simulated. */
-function realNowMs(): number {
-  return Number(process.hrtime.bigint() / 1_000_000n)
 }
 
 function unreachable(): AgentError {

@@ -42,8 +42,26 @@ export async function passTimeUntil(
   }
 }
 
-/** Turns of the event loop, for sockets whose two ends are in this process, and a moment for what is not. */
+/** Of what files may take on a slow disk under load. */
+const filesWithinMs = 20_000
+
+/**
+ * Turns of the event loop, for sockets whose two ends are in this process, a moment for what is not, and all the time that files
+ * need: simulated time does not go by while a disk writes.
+ */
 async function realIo(): Promise<void> {
-  for (let turn = 0; turn < 25; turn += 1) await new Promise((resolve) => setImmediate(resolve))
-  await realDelay(1)
+  const endMs = realNowMs() + filesWithinMs
+  do {
+    for (let turn = 0; turn < 25; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+    await realDelay(1)
+  } while (hasFilesToDo() && realNowMs() < endMs)
+}
+
+function hasFilesToDo(): boolean {
+  return process.getActiveResourcesInfo().some((name) => name.startsWith('FSReq'))
+}
+
+/** A clock that goes on while time is simulated. */
+export function realNowMs(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n)
 }

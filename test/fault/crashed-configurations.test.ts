@@ -8,20 +8,19 @@ import type { AgentProcess } from '../support/agent-process.ts'
 import { createAgentSite, type AgentSite } from '../support/agent-site.ts'
 import { ConfigChanger, configuredAgentCommand } from '../support/config-changer.ts'
 import { isSame, marksOf, type Marks } from '../support/configuration-marks.ts'
-import { changeAt, crash, strayFiles, Tally, versionStates } from '../support/crash-points.ts'
+import { changeAt, crash, spreadPlaces, strayFiles, Tally, versionStates } from '../support/crash-points.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
 const points = Number(process.env['PANORAMA_TEST_CONFIG_CRASHES'] ?? '30')
 const pointsPerSite = 10
+const badSeconds = 30
 
 /** Calls that make a version durable or visible, and about how many of them a change makes, its end included. */
 const callKinds = [
   { calls: 'fsync,fdatasync', count: 4 },
   { calls: 'rename,renameat,renameat2', count: 2 },
 ]
-/** About as long as a change takes that is taken back. */
-const spanMs = 800
-
+const places = spreadPlaces(points, callKinds.length)
 const phases = new Tally()
 const outcomes = new Tally()
 
@@ -34,11 +33,13 @@ it.each(Array.from({ length: Math.ceil(points / pointsPerSite) }, (_, index) => 
     const changer = new ConfigChanger(site.appliance)
     let agent = await started(site)
     let marks = await marksOf(site.appliance)
+    const spanMs = 1.3 * (await undisturbed(changer, marks)) // its end included
     for (let point = nth * pointsPerSite; point < Math.min(points, (nth + 1) * pointsPerSite); point += 1) {
       const { change, next } = changeOf(marks, point)
       const job = change.job ?? { jobId: '', executionNumber: 0 }
-      const place = await crash(agent, { spanMs, callKinds, begin: () => changer.propose(change) })
-      const where = `point ${point}, ${job.jobId}: ${place}`
+      const begin = (): Promise<unknown> => changer.propose(change)
+      const killed = await crash(agent, { spanMs, callKinds, begin, place: places[point] })
+      const where = `point ${point}, ${job.jobId}: ${killed}`
       const onDisk = (await versionStates(site.appliance.stateFolder, job.jobId))[0] ?? 'none'
       phases.count(onDisk)
 
@@ -78,12 +79,23 @@ async function started(site: AgentSite): Promise<AgentProcess> {
   return agent
 }
 
+/** Makes a change that is taken back, without a kill; answers how long that took. */
+async function undisturbed(changer: ConfigChanger, marks: Marks): Promise<number> {
+  const job = { jobId: 'bad-undisturbed', executionNumber: 1 }
+  const { patch } = changeAt(0, marks)
+  const startedMs = performance.now()
+  await changer.propose({ patch, job, confirmSeconds: badSeconds })
+  const outcome = await changer.outcome(job)
+  expect(outcome).toHaveProperty('reverted')
+  return performance.now() - startedMs
+}
+
 /** Some are never confirmed. */
 function changeOf(marks: Marks, point: number): { readonly change: ConfigChange; readonly next: Marks } {
   const { patch, next } = changeAt(point, marks)
   const isBad = randomInt(3) === 0
   const job = { jobId: `${isBad ? 'bad' : 'good'}-${point}`, executionNumber: 1 }
-  return { change: { patch, job, confirmSeconds: isBad ? 30 : 1_000 }, next }
+  return { change: { patch, job, confirmSeconds: isBad ? badSeconds : 1_000 }, next }
 }
 
 function isBad({ job }: ConfigChange): boolean {

@@ -21,7 +21,7 @@ export interface CrashOptions {
   /** Whether it is over, so that no more of these calls come; default: after twice the time. */
   readonly isOver?: () => boolean
   /** Default: a random one. */
-  readonly place?: CrashPlace
+  readonly place?: CrashPlace | undefined
 }
 
 export interface CrashPlace {

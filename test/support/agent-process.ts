@@ -76,7 +76,7 @@ export class AgentProcess implements AsyncDisposable {
   }
 
   /** Polls the status until `isReached`; throws with the last status and the output when that takes too long. */
-  async until(isReached: (status: StatusDocument) => boolean, withinMs = 20_000): Promise<StatusDocument> {
+  async until(isReached: (status: StatusDocument) => boolean, withinMs = 60_000): Promise<StatusDocument> {
     const endMs = performance.now() + withinMs
     let last: unknown
     while (performance.now() < endMs) {

@@ -13,6 +13,9 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
+/** Of what takes files, which may be on a slow disk. */
+const until = { timeout: 10_000 }
+
 describe('outside of a download window', () => {
   const limits = { windows: [{ from: '01:00', to: '05:00' }], minFreeBytes: 0, maxInFlightBytes: 67_108_864 }
 
@@ -127,7 +130,7 @@ describe('several artifacts', () => {
     pass.catch(() => undefined)
     await vi.waitFor(() => {
       expect(hanging.openBodies).toBe(48) // all connections but those that are set aside for the other one
-    })
+    }, until)
     await using running = startWorker(other, sourceOf(['a', 'b']), { transfers })
     await running.pass()
     expect(await installedFiles(other)).toEqual({ a: 'a', b: 'b' })
@@ -141,7 +144,6 @@ describe('several artifacts', () => {
     const [first, second] = [new FakeArtifactSource('app/'), new FakeArtifactSource('app/')]
     const gate = Promise.withResolvers<undefined>()
     const openBodies = (): number => first.openBodies + second.openBodies
-    const until = { timeout: 10_000 }
     let most = 0
     for (const [index, source] of [first, second].entries()) {
       for (let file = 0; file < 6; file += 1) source.put(`app/${file}`, Buffer.alloc(requestBytes, 7 * index + file))
@@ -182,15 +184,23 @@ describe('several artifacts', () => {
       failed.resolve(undefined)
       throw new AgentError('slow down', { retryable: true, isOverloaded: true, retryAfterMs: 1000 })
     }
+    const listed = Promise.withResolvers<undefined>()
+    source.beforeList = async () => {
+      await listed.promise
+    }
+    await using running = startWorker(other, source, { transfers })
+    const otherPass = running.pass() // makes its folders meanwhile
+    await vi.waitFor(() => {
+      expect(source.listings).toBe(1)
+    }, until)
     await using slowed = startWorker(one, busy, { transfers })
     const pass = slowed.pass()
     await failed.promise
     await new Promise(setImmediate)
-    await using running = startWorker(other, source, { transfers })
-    const otherPass = running.pass()
+    listed.resolve(undefined)
     await vi.waitFor(() => {
       expect(running.status().phase).toBe('downloading')
-    })
+    }, until)
     await new Promise((resolve) => setTimeout(resolve, 50))
     expect([...busy.opened, ...source.opened]).toEqual([])
     await Promise.all([pass, otherPass])

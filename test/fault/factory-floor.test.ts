@@ -79,8 +79,9 @@ describe.skipIf(await lacksMosquitto('a factory floor'))(`a factory floor of ${c
     )
     console.log(`  first tries after it: ${spreadOf(backMs, Math.max(0, ...backMs))}`)
     expect(backMs.length).toBeGreaterThan(waiting / 2)
-    const windowMs = size.outageMs / 8
-    expect(peakRate(backMs, windowMs) * (windowMs / 1_000)).toBeLessThan(0.75 * waiting)
+    // with fixed waits three quarters came within a hundredth of a second; waits that are drawn bring no such share by chance
+    const windowMs = size.outageMs / 16
+    expect(peakRate(backMs, windowMs) * (windowMs / 1_000)).toBeLessThan((2 / 3) * waiting)
     expect(leftovers.length).toBeLessThanOrEqual(inFlight)
     expect(claimConnects(site, beganMs).length).toBeLessThanOrEqual(mostTries(site, beganMs, baseMs))
   })

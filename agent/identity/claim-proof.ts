@@ -11,7 +11,7 @@ export interface Patience {
 
 export const usualPatience: Patience = { withinMs: 300_000, everyMs: 1_000 }
 
-/** The bound of the waits between tries, in those before the second. */
+/** No wait between tries is longer than this many times the bound of the first. */
 const longestWait = 10
 
 /** How long to wait after so many tries and one, drawn anew each time: what ends an outage would bring a whole floor back at once. */

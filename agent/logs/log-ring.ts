@@ -56,6 +56,11 @@ export class LogRing {
     return this.#lines
   }
 
+  /** Whether what comes next may soon push out what is there. */
+  get isHalfFull(): boolean {
+    return this.#lines.length > this.#maxLines / 2 || this.#bytes > this.#maxBytes / 2
+  }
+
   /** How many lines had to go since it was emptied, or ever. */
   get dropped(): number {
     return this.#dropped

@@ -75,8 +75,6 @@ const lookEveryMs = 1_000
 const lastFlushMs = 3_000
 const stepMs = 60_000
 const betweenDispatchesMs = 5
-/** How long journalctl may take until it shows a line of our own: on a slow appliance it starts for seconds. */
-const coveredWithinMs = 10_000
 const hourMs = 3_600_000
 
 class DeliveringWorker implements LogWorker {
@@ -215,15 +213,7 @@ class DeliveringWorker implements LogWorker {
   }
 
   #takeOwnLog({ isStopping }: { readonly isStopping: boolean }): void {
-    const isCovered = this.#sources.some(({ coversOwnLog, isHealthy }) => coversOwnLog === true && isHealthy === true)
-    if (isCovered) {
-      this.#ownLog.letGo()
-      return
-    }
-    const mayBeCovered = this.#sources.some(({ mayCoverOwnLog }) => mayCoverOwnLog === true)
-    const beforeMs = mayBeCovered && !isStopping ? monotonicMs() - coveredWithinMs : Infinity
-    const sender = this.#senders.of(this.#own)
-    if (!sender.rest.isResting) this.#ownLog.moveTo(sender, beforeMs)
+    this.#ownLog.moveTo(this.#senders.of(this.#own), { sources: this.#sources, isStopping })
   }
 
   #dispatch(): number {

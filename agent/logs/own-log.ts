@@ -1,3 +1,5 @@
+import { monotonicMs } from '../lib/monotonic.ts'
+import type { DeliveredSource } from './delivered-source.ts'
 import type { LogTarget } from './log-destination.ts'
 import type { LogRing, RingLine } from './log-ring.ts'
 import type { EventSink, GapRecord } from './log-source.ts'
@@ -8,6 +10,12 @@ export interface OwnLogDeps {
   readonly target: LogTarget
   readonly onGap: (gap: GapRecord) => void
 }
+
+/** The stream that it goes to. */
+export type OwnLogSink = EventSink & { readonly rest: { readonly isResting: boolean } }
+
+/** How long journalctl may take until it shows a line of our own: on a slow appliance it takes seconds to start. */
+const coveredWithinMs = 10_000
 
 /** The agent's own log on its way from the ring to its stream, and back for the worker that comes next. */
 export class OwnLog {
@@ -25,23 +33,32 @@ export class OwnLog {
     return this.#deps.ring.lines.length
   }
 
-  /** Lets all go: a source sends the same lines. */
-  letGo(): void {
-    this.#deps.ring.take()
-  }
-
-  /** Moves what was logged before, on the monotonic clock. */
-  moveTo(sink: EventSink, beforeMs: number): void {
-    if (sink.isFull) return
-    const { ring, target, onGap } = this.#deps
-    const { dropped, lines } = ring.take(beforeMs)
-    if (dropped > 0) onGap({ target, source: "the agent's own log", reason: 'dropped', lines: dropped })
-    for (const line of lines) sink.offer(eventOf(line))
+  /**
+   * Moves on what is not to wait for a source that may come to cover it; all at the stop, or before the ring would have to drop
+   * lines. Lets go what a healthy source covers.
+   */
+  moveTo(
+    sink: OwnLogSink,
+    { sources, isStopping }: { readonly sources: readonly DeliveredSource[]; readonly isStopping: boolean },
+  ): void {
+    const { ring } = this.#deps
+    if (sources.some(({ coversOwnLog, isHealthy }) => coversOwnLog === true && isHealthy === true)) ring.take()
+    else if (!sink.rest.isResting && !sink.isFull) {
+      const isHeld = sources.some(({ mayCoverOwnLog }) => mayCoverOwnLog === true) && !isStopping && !ring.isHalfFull
+      this.#move(sink, isHeld ? monotonicMs() - coveredWithinMs : Infinity)
+    }
   }
 
   /** Puts back what was moved and not accepted. */
   putBack(held: readonly SourceEvent[]): void {
     this.#deps.ring.putBack(held.filter(({ origin }) => origin === undefined).map(lineOf))
+  }
+
+  #move(sink: OwnLogSink, beforeMs: number): void {
+    const { ring, target, onGap } = this.#deps
+    const { dropped, lines } = ring.take(beforeMs)
+    if (dropped > 0) onGap({ target, source: "the agent's own log", reason: 'dropped', lines: dropped })
+    for (const line of lines) sink.offer(eventOf(line))
   }
 }
 

@@ -7,6 +7,7 @@ import { AgentError } from '../../../agent/lib/errors.ts'
 import { parseLogState } from '../../../agent/logs/log-cursors.ts'
 import { runCommand } from '../../support/run-command.ts'
 import { remountReadOnly, whyNoMount } from '../../support/small-disk.ts'
+import { LogRing } from '../../../agent/logs/log-ring.ts'
 import { FakeLogSource } from './fake-log-source.ts'
 import { group, LogAppliance, useFakeClock } from './log-appliance.ts'
 
@@ -134,6 +135,23 @@ describe('sources', () => {
     appliance.ring.sink({ level: 'warn', text: 'at the end' })
     await appliance.stop()
     expect(appliance.sent('occ_log')).toEqual(['never covered', 'at the end'])
+  })
+
+  test('holds none of its own lines back that the ring would soon drop', async () => {
+    await using appliance = await LogAppliance.open()
+    appliance.ring = new LogRing({ maxLines: 4 })
+    appliance.moreSources = (context) => {
+      const source = new FakeLogSource({ group, stream: 'unit' }, context)
+      source.mayCoverOwnLog = true
+      return [source]
+    }
+    appliance.start()
+    for (const text of ['one', 'two', 'three']) appliance.ring.sink({ level: 'warn', text })
+    await appliance.pass()
+    for (const text of ['four', 'five', 'six']) appliance.ring.sink({ level: 'warn', text })
+    await appliance.pass()
+    await appliance.pass(flushMs)
+    expect(appliance.sent('occ_log')).toEqual(['one', 'two', 'three', 'four', 'five', 'six'])
   })
 
   test('sends metrics to their own stream', async () => {
